@@ -1,0 +1,50 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+UV_VERSION := 0.13.9
+BIN := $(VENV)/bin
+WHATICKET := $(BIN)/whaticket
+PATHS := streams schemas agents sinks tests
+
+.PHONY: help setup fmt check test demo up down load chaos bench docs
+
+help: ## Show this help
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## Install everything into .venv (Python >= 3.11 is all it needs)
+
+$(VENV)/.ready: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=/path/to/it")'
+	@test -x $(VENV)/uv/bin/uv || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install -q "uv==$(UV_VERSION)"; }
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(VENV)/uv/bin/uv sync -q --frozen --inexact --python $(PYTHON) --all-groups --extra embedded
+	@touch $@
+
+fmt: setup ## Format the code
+	$(BIN)/ruff check -q --fix $(PATHS) || true
+	$(BIN)/ruff format $(PATHS)
+
+check: setup ## Format, lint, types, import laws, generated docs up to date
+	$(BIN)/ruff format --check $(PATHS)
+	$(BIN)/ruff check $(PATHS)
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+	$(BIN)/lint-imports
+	$(WHATICKET) docs --check
+
+test: setup ## Run all tests, unit and integration, on the embedded parts
+	$(BIN)/python -m pytest
+
+demo: setup ## Show three customers served at once, on real Kafka
+	$(WHATICKET) demo
+
+up: setup ## Start the embedded stack and stay in the foreground
+	$(WHATICKET) up
+
+down: setup ## Stop the embedded stack
+	$(WHATICKET) down
+
+load: setup ## Send 2,000 signed messages through the webhook and check every outcome
+	$(WHATICKET) load --conversations 200 --messages 2000
+
+docs: setup ## Render the generated docs and schemas
+	$(WHATICKET) docs

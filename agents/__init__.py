@@ -1,0 +1,1 @@
+"""What is decided and done: plain async functions of one event and ports."""

@@ -1,0 +1,66 @@
+"""What the agents need of the world: one protocol for each role.
+
+Adapters in ``agents.adapters`` and ``sinks`` satisfy them by shape; ``streams.app``
+introduces them. All of them raise only ``schemas.errors``.
+"""
+
+from __future__ import annotations
+
+from agents.ports.knowledge import Knowledge, Passage
+from agents.ports.log import Agent, Clock, Delivery, State, Superseded, Tenants
+from agents.ports.model import Completion, Embedder, Model, Prompt, ToolUse
+from agents.ports.observation import (
+    CircuitChanged,
+    ModelCalled,
+    Observation,
+    Observe,
+    Posted,
+    ToolRan,
+    unobserved,
+)
+from agents.ports.tools import Claims, Tool, ToolCaller, ToolReturned
+from agents.ports.whatsapp import (
+    Accepted,
+    Courier,
+    Letter,
+    NotSent,
+    Receipt,
+    Refused,
+    Tokens,
+    Unknown,
+)
+
+__all__ = [
+    "Accepted",
+    "Agent",
+    "CircuitChanged",
+    "Claims",
+    "Clock",
+    "Completion",
+    "Courier",
+    "Delivery",
+    "Embedder",
+    "Knowledge",
+    "Letter",
+    "Model",
+    "ModelCalled",
+    "NotSent",
+    "Observation",
+    "Observe",
+    "Passage",
+    "Posted",
+    "Prompt",
+    "Receipt",
+    "Refused",
+    "State",
+    "Superseded",
+    "Tenants",
+    "Tokens",
+    "Tool",
+    "ToolCaller",
+    "ToolRan",
+    "ToolReturned",
+    "ToolUse",
+    "Unknown",
+    "unobserved",
+]

@@ -1,0 +1,73 @@
+"""What an agent sees of the log: one delivery, the tenants, the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
+
+from schemas.events import Event, Position, SettingsChanged
+
+T = TypeVar("T")
+S = TypeVar("S", bound="State")
+
+
+class Superseded(Exception):
+    """A newer event of the same conversation made the running call pointless."""
+
+
+class Delivery(Protocol):
+    """One event's delivery to an agent, as the loop sees it."""
+
+    @property
+    def source(self) -> Position:
+        """Where the event stands in the log."""
+
+    @property
+    def now_ms(self) -> int:
+        """Time of the decision, Unix milliseconds; taken once, recorded in the cause."""
+
+    async def unless(self, newer: Callable[[Event], bool], call: Awaitable[T], /) -> T:
+        """Await the call; cancel it and raise Superseded when a newer matching event waits."""
+
+
+class Tenants(Protocol):
+    """Newest known settings of each tenant; a snapshot in memory."""
+
+    def get(self, tenant_id: str, /) -> SettingsChanged | None:
+        """Return the settings of a tenant, or None when it is not known."""
+
+
+class Clock(Protocol):
+    """The wall clock; the only real one is in ``streams``."""
+
+    def now_ms(self) -> int:
+        """Unix milliseconds, UTC."""
+
+
+class State(Protocol):
+    """What every stage's state of one conversation tells the loop.
+
+    States are frozen dataclasses of plain data (msgspec turns them into JSON and back).
+
+    Attributes:
+        tenant_id: The company.
+        conversation_id: The conversation.
+        customer_id: The customer.
+        seq: Number of the last step, from 1; every applied event is one step.
+        timers: Due time in Unix milliseconds of each timer that is armed, by its name.
+    """
+
+    @property
+    def tenant_id(self) -> str: ...  # noqa: D102 - see Attributes
+    @property
+    def conversation_id(self) -> str: ...  # noqa: D102
+    @property
+    def customer_id(self) -> str: ...  # noqa: D102
+    @property
+    def seq(self) -> int: ...  # noqa: D102
+    @property
+    def timers(self) -> Mapping[str, int]: ...  # noqa: D102
+
+
+Agent = Callable[[S | None, Event, Delivery], Awaitable[tuple[S, tuple[Event, ...]]]]
+"""One stage: the state before (None at first), one event -> the state after and what to say."""

@@ -1,0 +1,52 @@
+"""What adapters tell about themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCalled:
+    """A model call ended; ``outcome`` is ``ok``, ``cancelled`` or an error code."""
+
+    model: str
+    agent: str
+    outcome: str
+    seconds: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRan:
+    """A tool run ended; ``outcome`` is ``ok``, ``refused`` or ``unavailable``."""
+
+    tool: str
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """A WhatsApp request ended: ``accepted``, ``refused``, ``unknown`` or ``not_sent``."""
+
+    outcome: str
+    code: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitChanged:
+    """A circuit breaker changed; ``state`` is 0 closed, 1 half open, 2 open."""
+
+    service: str
+    state: int
+
+
+Observation = ModelCalled | ToolRan | Posted | CircuitChanged
+Observe = Callable[[Observation], None]
+"""The one hook through which adapters are measured."""
+
+
+def unobserved(_: Observation, /) -> None:
+    """Observe nothing."""

@@ -1,0 +1,100 @@
+"""Posting messages to WhatsApp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """WhatsApp took the message.
+
+    Attributes:
+        wamid: WhatsApp's id of it.
+        wa_id: The recipient's canonical WhatsApp id, when the answer names it.
+    """
+
+    wamid: str
+    wa_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """WhatsApp answered with an error.
+
+    Attributes:
+        code: WhatsApp's error code; 0 when the answer had none.
+        status: HTTP status.
+        title: WhatsApp's message, without personal data.
+    """
+
+    code: int
+    status: int
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """The request was written, but no answer was read: it may have been sent.
+
+    Attributes:
+        reason: ``timeout``, ``cut`` or ``bad_answer``.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotSent:
+    """The request was certainly not written (connection refused, no token).
+
+    Attributes:
+        reason: ``unreachable`` or ``no_token``.
+    """
+
+    reason: str
+
+
+Receipt = Accepted | Refused | Unknown | NotSent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One message to post to WhatsApp.
+
+    Attributes:
+        tenant_id: The company.
+        phone_number_id: The business number to send from.
+        wa_id: The recipient's WhatsApp id, or None.
+        user_id: The recipient's business-scoped user id, used when wa_id is None.
+        text: What to send, at most 4,096 characters.
+        reply_to_wamid: The message to quote, if any.
+        callback_data: Comes back in statuses; at most 512 characters, no personal data.
+    """
+
+    tenant_id: str
+    phone_number_id: str
+    wa_id: str | None
+    user_id: str | None
+    text: str
+    reply_to_wamid: str | None
+    callback_data: str
+
+
+class Courier(Protocol):
+    """Posts messages to WhatsApp."""
+
+    async def post(self, letter: Letter, /) -> Receipt:
+        """Post one message, once; never retries by itself and never raises for an answer."""
+
+
+class Tokens(Protocol):
+    """Access tokens of business numbers."""
+
+    async def token(self, phone_number_id: str, /) -> str | None:
+        """Return the current token, or None when the number has none.
+
+        Raises:
+            Unavailable: Postgres is down and the token is not in memory.
+        """

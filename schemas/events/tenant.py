@@ -1,0 +1,57 @@
+"""Settings of a tenant, as every worker reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.events.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A business number of a tenant.
+
+    Attributes:
+        phone_number_id: WhatsApp's id of the number.
+        app_id: The Meta app whose secret signs its webhooks.
+        token_version: Version of the access token; the token itself is never on a topic.
+        active: False when nothing may be sent.
+    """
+
+    phone_number_id: str
+    app_id: str
+    token_version: int = 1
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsChanged(Envelope):
+    """All settings of a tenant; the newest record of a tenant is the whole truth.
+
+    ``conversation_id`` and ``customer_id`` are empty; the key is ``tenant_id``.
+
+    Attributes:
+        version: Grows by one with each change.
+        company: Number of the tenant in the helpdesk (``company-<id>-*``).
+        name: Name of the business, as the AI says it.
+        prompt: What the AI should know about the business and how it should speak.
+        language: BCP 47 tag of the language to answer in.
+        channels: The business numbers.
+        ai_enabled: False is the kill switch: people only.
+        burst_quiet_ms: Quiet time after which a burst of messages is answered.
+        burst_max_ms: Longest time that a burst is gathered.
+        turn_token_budget: Most tokens that one turn may use.
+        handoff_words: Words that ask for a person, lower case.
+    """
+
+    version: int
+    company: int
+    name: str
+    prompt: str = ""
+    language: str = "pt-BR"
+    channels: tuple[Channel, ...] = ()
+    ai_enabled: bool = True
+    burst_quiet_ms: int = 1500
+    burst_max_ms: int = 8000
+    turn_token_budget: int = 20000
+    handoff_words: tuple[str, ...] = ("atendente", "humano", "pessoa", "human", "agent")

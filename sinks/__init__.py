@@ -1,0 +1,1 @@
+"""Where it rests: Postgres, pgvector and Redis. A sink satisfies a port by shape."""

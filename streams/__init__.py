@@ -1,0 +1,1 @@
+"""The log at work: the only package that imports Faust."""

@@ -1,0 +1,10 @@
+"""Commands: topics."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    _ = app

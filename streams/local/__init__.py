@@ -1,0 +1,1 @@
+"""Shipped parts that play the outside world for development: stack, simulator, model, load."""

@@ -1,0 +1,135 @@
+"""All settings, read once from the environment and from the running embedded stack.
+
+Every part of the stack can be replaced by a real address: an environment variable
+wins over ``<home>/stack.env``, which ``whaticket up`` writes.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.errors import Misconfigured
+
+
+def home() -> Path:
+    """Folder of the embedded stack's data and logs: ``WHATICKET_HOME`` or ``./.whaticket``."""
+    return Path(os.environ.get("WHATICKET_HOME", ".whaticket")).resolve()
+
+
+def cache_home() -> Path:
+    """Folder of downloads that projects share: ``WHATICKET_CACHE`` or the user's cache."""
+    if own := os.environ.get("WHATICKET_CACHE"):
+        return Path(own).resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "whaticket"
+
+
+class Settings(BaseSettings):
+    """Settings of one process. Names of environment variables are the field names in upper case.
+
+    Attributes:
+        kafka_bootstrap: Kafka's ``host:port[,host:port]``.
+        schema_registry_url: Base URL of a registry that speaks Confluent's API.
+        postgres_dsn: ``postgresql://`` URL.
+        redis_url: ``redis://`` URL; a cache and the feed's bus, never a source of truth.
+        whatsapp_api_url: Base URL of the Cloud API, with version.
+        openai_base_url: Base URL of an OpenAI-compatible model.
+        openai_api_key: Its key.
+        openai_model: Its chat model.
+        embedder: ``local`` (sentence encoder on the CPU) or ``openai``.
+        openai_embedding_model: Embedding model when ``embedder`` is ``openai``.
+        hash_key: Key of conversation ids; hex, 32 bytes; never changed once in use.
+        secrets_key: Fernet key that encrypts tokens and app secrets at rest.
+        api_token: Bearer token of the people's API.
+        topic_partitions: Partitions of every conversation topic; never changed once in use.
+        topic_replication: Replicas of every topic.
+        instance: Name of this process among its like; unique.
+        http_host: Address to listen on.
+        webhook_port: Port of the webhook; 0 is any free one.
+        api_port: Port of the people's API and the feed; 0 is any free one.
+        worker_port: Port of a worker's health and metrics; 0 is any free one.
+        model_timeout_s: Time limit of one model call.
+        whatsapp_timeout_s: Time limit of one WhatsApp request.
+        produce_timeout_s: How long the webhook waits for Kafka before it answers 503.
+        session_timeout_s: Silence after which the group gives a worker's partitions away.
+        drain_s: How long a stopping worker finishes what is in flight.
+        max_inflight: Most events in flight per stage.
+        linger_ms: How long the producer gathers a batch.
+        log_level: ``debug``, ``info``, ``warning`` or ``error``.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="", extra="ignore", frozen=True)
+
+    kafka_bootstrap: str = Field(default="127.0.0.1:9092", pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$")
+    schema_registry_url: str = Field(
+        default="http://127.0.0.1:8081/apis/ccompat/v7", pattern=r"^https?://"
+    )
+    postgres_dsn: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:5432/whaticket")
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    whatsapp_api_url: str = Field(default="https://graph.facebook.com/v25.0", pattern=r"^https?://")
+    openai_base_url: str = Field(default="https://api.openai.com/v1", pattern=r"^https?://")
+    openai_api_key: SecretStr = SecretStr("")
+    openai_model: str = "gpt-4o-mini"
+    embedder: str = Field(default="local", pattern=r"^(local|openai)$")
+    openai_embedding_model: str = "text-embedding-3-small"
+    hash_key: SecretStr = SecretStr("")
+    secrets_key: SecretStr = SecretStr("")
+    api_token: SecretStr = SecretStr("")
+    topic_partitions: int = Field(default=24, ge=1, le=1024)
+    topic_replication: int = Field(default=1, ge=1, le=5)
+    instance: str = Field(default="0", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    http_host: str = "127.0.0.1"
+    webhook_port: int = Field(default=8000, ge=0, le=65535)
+    api_port: int = Field(default=8001, ge=0, le=65535)
+    worker_port: int = Field(default=8002, ge=0, le=65535)
+    model_timeout_s: float = Field(default=60.0, gt=0)
+    whatsapp_timeout_s: float = Field(default=10.0, gt=0)
+    produce_timeout_s: float = Field(default=2.0, gt=0)
+    session_timeout_s: float = Field(default=10.0, ge=6)
+    drain_s: float = Field(default=2.0, ge=0)
+    max_inflight: int = Field(default=16384, ge=1)
+    linger_ms: int = Field(default=0, ge=0, le=1000)
+    log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
+
+
+def load() -> Settings:
+    """Read the settings.
+
+    Raises:
+        Misconfigured: A setting is malformed; names each one and what is expected.
+    """
+    try:
+        return Settings(_env_file=home() / "stack.env")
+    except ValidationError as exc:
+        lines = [
+            f"  {'.'.join(map(str, error['loc'])).upper()}: {error['msg']}"
+            for error in exc.errors(include_input=False)
+        ]
+        raise Misconfigured("these settings are wrong:\n" + "\n".join(lines)) from None
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings of this process; read once, only by the command line."""
+    return load()
+
+
+REQUIRED_SECRETS = ("hash_key", "secrets_key", "api_token")
+
+
+def require_secrets(current: Settings, *names: str) -> None:
+    """Refuse to start when a secret that this process needs is not set.
+
+    Raises:
+        Misconfigured: Names the missing settings and how to make them.
+    """
+    missing = [name.upper() for name in names if not getattr(current, name).get_secret_value()]
+    if missing:
+        raise Misconfigured(
+            f"{', '.join(missing)} not set: `whaticket up` makes them for the embedded stack;"
+            " for real parts run `whaticket keys` and set them in the environment"
+        )
