@@ -1,0 +1,126 @@
+"""Every metric of the pipeline; names are fixed, label values are bounded.
+
+No label ever holds a conversation, a customer, a phone number or text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, assert_never
+
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+from agents.ports import CircuitChanged, ModelCalled, Observation, Posted, ToolRan
+
+# `_created` series double the size of every scrape; the library does not type this function
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+OPEN: Final = 2
+
+HTTP_REQUESTS: Final = Counter(
+    "http_requests_total", "HTTP requests answered.", ["method", "path", "status"]
+)
+HTTP_SECONDS: Final = Histogram(
+    "http_request_duration_seconds", "Time to answer.", ["method", "path"], buckets=SECONDS
+)
+EVENTS_PUBLISHED: Final = Counter(
+    "events_published_total", "Records that the broker has.", ["stream", "event_type"]
+)
+EVENTS_CONSUMED: Final = Counter(
+    "events_consumed_total", "Records taken from a topic.", ["stream", "consumer_group"]
+)
+EVENTS_SECONDS: Final = Histogram(
+    "events_processing_duration_seconds",
+    "From taking an event to its end, waiting in its lane not counted.",
+    ["stream"],
+    buckets=SECONDS,
+)
+AI_REQUESTS: Final = Counter("ai_requests_total", "Model calls.", ["model", "agent"])
+AI_TOKENS: Final = Counter("ai_tokens_used_total", "Tokens in and out.", ["model", "agent"])
+AI_SECONDS: Final = Histogram(
+    "ai_request_duration_seconds", "Time of a model call.", ["model"], buckets=SECONDS
+)
+LOCKS_ACQUIRED: Final = Counter(
+    "locks_acquired_total", "Events that began in their lane.", ["resource_type"]
+)
+LOCKS_FAILED: Final = Counter(
+    "locks_failed_total", "Events whose wait in a lane was cut short.", ["resource_type"]
+)
+LOCKS_SECONDS: Final = Histogram(
+    "locks_duration_seconds", "Time an event had its lane.", ["resource_type"], buckets=SECONDS
+)
+CIRCUIT_STATE: Final = Gauge("circuit_breaker_state", "0 closed, 1 half open, 2 open.", ["service"])
+CIRCUIT_FAILURES: Final = Counter(
+    "circuit_breaker_failures_total", "Times that a circuit opened.", ["service"]
+)
+
+DEAD_LETTERS: Final = Counter(
+    "dead_letters_total", "Records put on a dead letter topic.", ["stream", "reason"]
+)
+PARKED: Final = Counter("events_parked_total", "Events that a stage gave up.", ["stage", "reason"])
+RETRIED: Final = Counter("events_retried_total", "Attempts after the first.", ["stage", "reason"])
+SKIPPED: Final = Counter("events_skipped_total", "Redelivered events already applied.", ["stage"])
+INFLIGHT: Final = Gauge("events_inflight", "Events taken and not finished.", ["stage"])
+TIMERS_ARMED: Final = Gauge("timers_armed", "Conversations with a timer.", ["stage"])
+TIMERS_FIRED: Final = Counter("timers_fired_total", "Timer events published.", ["stage"])
+LAG: Final = Gauge(
+    "consumer_lag_records", "Records behind the end of the log.", ["stream", "partition"]
+)
+RECOVERING: Final = Gauge("worker_recovering", "1 while tables are being read.")
+RECOVERY_SECONDS: Final = Gauge("worker_recovery_seconds", "Time of the newest bulk recovery.")
+READY: Final = Gauge("worker_ready", "1 while the worker takes events.")
+DOWN: Final = Gauge("dependency_waiting_events", "Events that wait for a service.", ["service"])
+SINK_RECORDS: Final = Counter("sink_records_total", "Records that a sink wrote.", ["sink"])
+SINK_SECONDS: Final = Histogram(
+    "sink_write_duration_seconds", "Time of one batch.", ["sink"], buckets=SECONDS
+)
+WHATSAPP_REQUESTS: Final = Counter(
+    "whatsapp_requests_total", "Requests to send, by how they ended.", ["outcome", "code"]
+)
+WHATSAPP_SECONDS: Final = Histogram(
+    "whatsapp_request_duration_seconds", "Time of a request to send.", buckets=SECONDS
+)
+UNKNOWN_SENDS: Final = Counter("unknown_sends_total", "Requests that may have been sent.")
+TOOL_RUNS: Final = Counter("tool_runs_total", "Tool runs, by how they ended.", ["tool", "outcome"])
+TOOL_SECONDS: Final = Histogram(
+    "tool_run_duration_seconds", "Time of a tool run.", ["tool"], buckets=SECONDS
+)
+AI_OUTCOMES: Final = Counter(
+    "ai_outcomes_total", "Model calls, by how they ended.", ["model", "outcome"]
+)
+
+LANE: Final = "conversation_lane"
+"""The ``resource_type`` of the ``locks_*`` metrics: there are no locks, there are lanes."""
+
+CONTENT_TYPE: Final[Mapping[str, str]] = MappingProxyType(
+    {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
+)
+
+
+def exposition() -> bytes:
+    """Return every metric in Prometheus' text format."""
+    return generate_latest()
+
+
+def observe(observation: Observation) -> None:
+    """Count what an adapter saw; the ``agents.ports.Observe`` of every process."""
+    match observation:
+        case ModelCalled(model=model, agent=agent, outcome=outcome, seconds=seconds, tokens=tokens):
+            AI_REQUESTS.labels(model, agent).inc()
+            AI_TOKENS.labels(model, agent).inc(tokens)
+            AI_SECONDS.labels(model).observe(seconds)
+            AI_OUTCOMES.labels(model, outcome).inc()
+        case ToolRan(tool=tool, outcome=outcome, seconds=seconds):
+            TOOL_RUNS.labels(tool, outcome).inc()
+            TOOL_SECONDS.labels(tool).observe(seconds)
+        case Posted(outcome=outcome, code=code, seconds=seconds):
+            WHATSAPP_REQUESTS.labels(outcome, code).inc()
+            WHATSAPP_SECONDS.observe(seconds)
+            UNKNOWN_SENDS.inc(outcome == "unknown")
+        case CircuitChanged(service=service, state=state):
+            CIRCUIT_STATE.labels(service).set(state)
+            CIRCUIT_FAILURES.labels(service).inc(state == OPEN)
+        case _:
+            assert_never(observation)

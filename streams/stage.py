@@ -1,0 +1,48 @@
+"""A stage: one agent, the state it keeps of each conversation, and the topics it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from agents.ports import Agent, Delivery
+from schemas.events import Event
+from schemas.topics import Topic, changelog
+
+Parked = Callable[[Any, Event, Delivery, str], tuple[Any, tuple[Event, ...]]]
+"""Given the state (or None), an event that is given up, its delivery and the reason code:
+the state after it and what to say about it. Pure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stateful stage.
+
+    Attributes:
+        name: ``dispatch``, ``ai``, ``tools`` or ``outbound``; its changelog topic is named by it.
+        inputs: Topics that it reads; no other stage reads them.
+        state: Class of its state: a frozen dataclass that satisfies ``agents.ports.State``.
+        agent: What it does with one event.
+        timer_topic: Where its due timers are published; one of its inputs.
+        max_inflight: Most events taken and not finished, over all conversations.
+        lane_limit: Most events waiting for one conversation before its partition pauses.
+        queued_share: Part of the drain time in which queued events still begin;
+            0 where an event takes seconds.
+        parked: What becomes of a conversation whose event is given up; None changes nothing.
+    """
+
+    name: str
+    inputs: tuple[Topic, ...]
+    state: type[Any]
+    agent: Agent[Any]
+    timer_topic: Topic | None = None
+    max_inflight: int = 1024
+    lane_limit: int = 256
+    queued_share: float = 0.5
+    parked: Parked | None = None
+
+    @property
+    def changelog(self) -> str:
+        """Name of its changelog topic."""
+        return changelog(self.name)

@@ -1,0 +1,139 @@
+"""Settings of all tenants in memory: ``tenant.settings.changed``, read whole by every process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Final, Protocol
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.errors import Misconfigured, PipelineError, Unavailable
+from schemas.events import Channel, Event, SettingsChanged
+from schemas.topics import SETTINGS_CHANGED
+from streams.logs import place
+
+log = structlog.get_logger(__name__)
+
+PARTITION: Final = TopicPartition(SETTINGS_CHANGED.name, 0)
+RETRY_S: Final = 1.0
+
+
+class Reader(Protocol):
+    """Turns bytes into events, learning a new schema when needed (``schemas.codec.Codec``)."""
+
+    async def read(self, raw: bytes | None, /) -> Event:
+        """Return the event."""
+
+
+class TenantSettings:
+    """Newest settings of each tenant; ``start`` returns once all of the topic was read."""
+
+    def __init__(
+        self, bootstrap: str, codec: Reader, *, client_id: str = "whaticket.tenants"
+    ) -> None:
+        self.bootstrap = bootstrap
+        self.codec = codec
+        self.client_id = client_id
+        self.known: dict[str, SettingsChanged] = {}
+        self.numbers: dict[str, tuple[SettingsChanged, Channel]] = {}
+        self.complete = asyncio.Event()
+        self.consumer: AIOKafkaConsumer | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read the topic to its end, then go on reading.
+
+        Raises:
+            Unavailable: No broker answers.
+            Misconfigured: The topic does not exist.
+        """
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            client_id=self.client_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        try:
+            await consumer.start()
+            end = await self._end(consumer)
+        except KafkaError as exc:
+            await consumer.stop()
+            raise Unavailable("kafka") from exc
+        except Misconfigured:
+            await consumer.stop()
+            raise
+        self.consumer = consumer
+        self.task = asyncio.create_task(self._follow(consumer, end), name="tenants")
+        await self.complete.wait()
+
+    async def stop(self) -> None:
+        """Read no more."""
+        if self.task is not None:
+            self.task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.task
+        if self.consumer is not None:
+            await self.consumer.stop()
+
+    def get(self, tenant_id: str, /) -> SettingsChanged | None:
+        """Return the settings of a tenant, or None when it is not known."""
+        return self.known.get(tenant_id)
+
+    def by_phone_number(self, phone_number_id: str) -> tuple[SettingsChanged, Channel] | None:
+        """Return the tenant and channel of a business number, or None when nobody has it."""
+        return self.numbers.get(phone_number_id)
+
+    async def _end(self, consumer: AIOKafkaConsumer) -> int:
+        """Go to the beginning; return the offset after the newest record."""
+        if PARTITION.topic not in await consumer.topics():
+            raise Misconfigured(f"topic {PARTITION.topic} is missing: run `whaticket topics apply`")
+        consumer.assign([PARTITION])
+        await consumer.seek_to_beginning(PARTITION)
+        return int((await consumer.end_offsets([PARTITION]))[PARTITION])
+
+    async def _follow(self, consumer: AIOKafkaConsumer, end: int) -> None:
+        while True:
+            if await consumer.position(PARTITION) >= end:
+                self.complete.set()
+            try:
+                batches = await consumer.getmany(timeout_ms=200)
+            except KafkaError as exc:
+                log.warning("tenants.unreadable", error=type(exc).__name__)
+                await asyncio.sleep(RETRY_S)
+                continue
+            for records in batches.values():
+                for record in records:
+                    await self._learn(record)
+
+    async def _learn(self, record: Any) -> None:
+        tenant_id = (record.key or b"").decode("utf-8", "replace")
+        if record.value is None:
+            self._forget(tenant_id)
+            return
+        while True:
+            try:
+                event = await self.codec.read(record.value)
+                break
+            except Unavailable as exc:
+                log.warning("tenants.waiting", service=exc.service, offset=record.offset)
+                await asyncio.sleep(RETRY_S)
+            except PipelineError as exc:
+                log.error(  # noqa: TRY400 - a message may quote the record
+                    "tenants.bad_record", offset=record.offset, error=place(exc)
+                )
+                return
+        if not isinstance(event, SettingsChanged):
+            log.error("tenants.wrong_record", offset=record.offset, record=type(event).__name__)
+            return
+        self._forget(event.tenant_id)
+        self.known[event.tenant_id] = event
+        for channel in event.channels:
+            self.numbers[channel.phone_number_id] = (event, channel)
+
+    def _forget(self, tenant_id: str) -> None:
+        self.known.pop(tenant_id, None)
+        for number in [n for n, (owner, _) in self.numbers.items() if owner.tenant_id == tenant_id]:
+            del self.numbers[number]
