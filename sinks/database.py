@@ -1,0 +1,105 @@
+"""Postgres: one pool for each process, queries kept in ``.sql`` files, errors translated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from schemas.errors import Misconfigured, Unavailable
+
+CONNECT_TIMEOUT_S: Final = 5.0
+COMMAND_TIMEOUT_S: Final = 15.0
+"""A claim that waits longer is worth less than trying the event again."""
+
+NAME: Final = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
+
+WAITING: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,  # too many connections, out of memory, disk full
+    asyncpg.OperatorInterventionError,  # shutdown, crash recovery, statement timeout
+    asyncpg.TransactionRollbackError,  # deadlock, serialization: the same batch works later
+    asyncpg.ReadOnlySQLTransactionError,  # a failover in progress
+    asyncpg.PostgresSystemError,  # I/O error of the server
+)
+"""Errors after which the same statement may work."""
+
+REFUSING: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.UndefinedTableError,
+)
+"""Errors that last until an operator acts."""
+
+
+async def open_pool(dsn: str, *, max_size: int = 10, name: str = "whaticket") -> asyncpg.Pool:
+    """Return a pool; it connects when it is first used, so a process starts without Postgres.
+
+    Args:
+        dsn: ``postgresql://`` URL.
+        max_size: Most connections of this process.
+        name: What ``pg_stat_activity`` shows.
+    """
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=max_size,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=COMMAND_TIMEOUT_S,
+        max_inactive_connection_lifetime=300.0,
+        init=_init,
+        # Every query here is short: compiling one costs more than running it.
+        server_settings={"application_name": name, "jit": "off"},
+    )
+
+
+async def _init(connection: Any) -> None:
+    """Let a connection speak JSON: ``jsonb`` parameters and columns are plain data."""
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: msgspec.json.encode(value).decode(),
+        decoder=msgspec.json.decode,
+    )
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn what Postgres raises when it is down into our errors.
+
+    Raises:
+        Unavailable: It is down, overloaded, failing over, or too slow: try again.
+        Misconfigured: It refuses our user or database, or has no tables yet.
+    """
+    try:
+        yield
+    except WAITING as exc:
+        raise Unavailable("postgres") from exc
+    except REFUSING as exc:
+        raise Misconfigured(
+            f"postgres refuses ({exc.sqlstate}): check POSTGRES_DSN and run `whaticket migrate`"
+        ) from exc
+    except asyncpg.InterfaceError as exc:
+        # asyncpg has one class for a lost connection and for a wrong argument
+        if "closed" not in str(exc) and "closing" not in str(exc):
+            raise
+        raise Unavailable("postgres") from exc
+
+
+@cache
+def queries(name: str) -> Mapping[str, str]:
+    """Return the statements of ``sql/queries/<name>.sql`` by the names of their headers."""
+    text = files("sinks").joinpath("sql", "queries", f"{name}.sql").read_text("utf-8")
+    _, *parts = NAME.split(text)
+    return MappingProxyType(
+        {key: body.strip() for key, body in zip(parts[::2], parts[1::2], strict=True)}
+    )
