@@ -1,0 +1,52 @@
+"""Claims: rows that make an effect outside the log happen at most once (promise I4).
+
+Rule 1: a claim is committed before its effect begins. Rule 2: a claim is never removed
+while its event can be delivered again. So a second delivery finds the row and knows that
+the effect may have happened.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import asyncpg
+
+from sinks.database import queries, reachable
+
+SQL: Final = queries("claims")
+
+
+class PostgresClaims:
+    """The ``agents.ports.Claims`` of production."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+
+    async def claim(self, kind: str, effect_id: str, attempt: int, /) -> bool:
+        """Take the row; False when it is taken already.
+
+        Raises:
+            Unavailable: Postgres is down; whether the row was taken is then unknown, and a
+                second try finds out.
+        """
+        with reachable():
+            return (await self.pool.fetchval(SQL["claim"], kind, effect_id, attempt)) is not None
+
+    async def settle(self, kind: str, effect_id: str, attempt: int, result: str, /) -> None:
+        """Write the result beside the claim.
+
+        Raises:
+            Unavailable: Postgres is down.
+        """
+        with reachable():
+            await self.pool.execute(SQL["settle"], kind, effect_id, attempt, result)
+
+    async def result(self, kind: str, effect_id: str, attempt: int, /) -> str | None:
+        """Return the result that was written beside the claim, or None.
+
+        Raises:
+            Unavailable: Postgres is down.
+        """
+        with reachable():
+            found: str | None = await self.pool.fetchval(SQL["result"], kind, effect_id, attempt)
+        return found
