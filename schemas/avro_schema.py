@@ -29,13 +29,17 @@ Schema = Any
 """An Avro schema as plain data: a name, a list (union) or a dict."""
 
 
-@cache
 def schema_of(record: type) -> dict[str, Any]:
     """Return the Avro schema of a record's dataclass; do not change what is returned.
 
     Raises:
         TypeError: A field has a type that no Avro type stands for; names the field.
     """
+    return _drawn(record)
+
+
+@cache
+def _drawn(record: type) -> dict[str, Any]:
     return _record(record, set())
 
 
@@ -68,7 +72,6 @@ def summary(described: type) -> str:
     return _one_line(text)
 
 
-@cache
 def attribute_docs(record: type) -> dict[str, str]:
     """Return the ``Attributes:`` of a dataclass and of those that it extends, by field."""
     docs: dict[str, str] = {}
