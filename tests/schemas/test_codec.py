@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import io
+import json
+import string
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from fastavro import parse_schema, schemaless_writer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.avro_schema import schema_of
+from schemas.codec import HEADER, MAGIC, Codec, UnknownSchema
+from schemas.errors import Rejected, Unavailable
+from schemas.events import (
+    Event,
+    MessageKind,
+    MessageReceived,
+    StatusReceived,
+    TimerFired,
+)
+from schemas.examples import Example, examples
+from schemas.topics import TOPICS, Topic
+
+CODEC = Codec.offline()
+EXAMPLES = examples()
+HELLO = next(example.event for example in EXAMPLES if isinstance(example.event, MessageReceived))
+FOREIGN = '{"type": "record", "name": "Invoice", "namespace": "shop", "fields": []}'
+
+NAMES = [topic.name for topic in TOPICS]
+
+
+def events(topic: Topic) -> st.SearchStrategy[Event]:
+    """Any event of a topic whose integers fit Avro's long and whose text is Unicode."""
+    long = st.integers(-(2**63), 2**63 - 1)
+    text = st.text(st.characters(exclude_categories=["Cs"]))
+    with_types = {int: long, str: text, float: st.floats(allow_nan=False)}
+    for plain_type, strategy in with_types.items():
+        st.register_type_strategy(plain_type, strategy)
+    return st.builds(topic.record, event=st.just(topic.name))
+
+
+def v(schema_id: int, body: bytes = b"") -> bytes:
+    return HEADER.pack(MAGIC, schema_id) + body
+
+
+def written(schema: Any, value: Any, schema_id: int) -> bytes:
+    body = io.BytesIO()
+    schemaless_writer(body, parse_schema(schema), value)
+    return v(schema_id, body.getvalue())
+
+
+def reason(raw: bytes | None, codec: Codec = CODEC) -> str:
+    with pytest.raises(Rejected) as refused:
+        codec.decode(raw)
+    return refused.value.reason
+
+
+ENDINGS = {*get_args(Event), "truncated", "bad_value", "trailing_bytes"}
+
+
+def ending(raw: bytes) -> type | str:
+    try:
+        return type(CODEC.decode(raw))
+    except Rejected as refused:
+        return refused.reason
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_every_example_comes_back_as_it_was(example: Example) -> None:
+    assert CODEC.decode(CODEC.encode(example.event)) == example.event
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=NAMES)
+@given(data=st.data())
+@settings(max_examples=20, deadline=None)
+def test_every_event_comes_back_as_it_was(topic: Topic, data: st.DataObject) -> None:
+    event = data.draw(events(topic))
+
+    assert CODEC.decode(CODEC.encode(event)) == event
+
+
+def test_the_bytes_are_those_of_the_schema_with_its_logical_types() -> None:
+    raw = CODEC.encode(HELLO)
+    body = io.BytesIO()
+    schemaless_writer(body, parse_schema(schema_of(MessageReceived)), msgspec.to_builtins(HELLO))
+
+    assert raw[HEADER.size :] == body.getvalue()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_a_value_that_was_cut_short_is_rejected_as_truncated(example: Example) -> None:
+    raw = CODEC.encode(example.event)
+
+    assert {reason(raw[:length]) for length in range(len(raw))} == {"truncated"}
+
+
+@given(tail=st.binary(min_size=1))
+def test_bytes_after_the_body_are_rejected(tail: bytes) -> None:
+    assert reason(CODEC.encode(HELLO) + tail) == "trailing_bytes"
+
+
+@given(raw=st.binary())
+def test_random_bytes_are_rejected(raw: bytes) -> None:
+    with pytest.raises(Rejected):
+        CODEC.decode(raw)
+
+
+@given(topic=st.sampled_from(NAMES), body=st.binary(max_size=400))
+def test_a_random_body_is_decoded_or_rejected(topic: str, body: bytes) -> None:
+    head = CODEC.encode(next(e.event for e in EXAMPLES if e.event.event == topic))[: HEADER.size]
+
+    assert ending(head + body) in ENDINGS
+
+
+@given(place=st.integers(min_value=HEADER.size), new=st.integers(0, 255))
+def test_a_damaged_value_is_decoded_or_rejected(place: int, new: int) -> None:
+    raw = bytearray(CODEC.encode(HELLO))
+    raw[HEADER.size + place % (len(raw) - HEADER.size)] = new
+
+    assert ending(bytes(raw)) in ENDINGS
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        # a tombstone
+        (None, "null_value"),
+        (b"", "truncated"),
+        # plain JSON, as a producer without our serializer would write it
+        (b'{"event":"inbox.message.received"}', "bad_magic"),
+        # the header ends inside the id
+        (b"\x00\x00\x00", "truncated"),
+        (v(4242, b"x"), "unknown_schema"),
+        # a string whose length is negative, and one longer than memory
+        (CODEC.encode(HELLO)[: HEADER.size] + b"\x01", "truncated"),
+        (CODEC.encode(HELLO)[: HEADER.size] + b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f", "truncated"),
+        # text that is not UTF-8
+        (CODEC.encode(HELLO)[: HEADER.size] + b"\x04\xff\xfe" + b"\x00" * 90, "bad_value"),
+    ],
+)
+def test_each_kind_of_bad_value_has_its_reason(raw: bytes | None, expected: str) -> None:
+    assert reason(raw) == expected
+
+
+def test_an_unknown_schema_is_named_so_that_it_can_be_asked_for() -> None:
+    with pytest.raises(UnknownSchema) as unknown:
+        CODEC.decode(v(4242, b"x"))
+
+    assert unknown.value.schema_id == 4242
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"sent_at": 2**63},
+        {"text": "\ud800"},
+        {"text": 7},
+        {"kind": "a_kind_that_we_do_not_know"},
+        {"sender": None},
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_without_quoting_it(changed: dict[str, Any]) -> None:
+    event = _replaced(HELLO, changed)
+
+    with pytest.raises(Rejected) as refused:
+        CODEC.encode(event)
+
+    assert refused.value.reason == "bad_value"
+    assert str(refused.value).startswith("bad_value: MessageReceived: ")
+    assert set(str(refused.value)) <= set(string.ascii_letters + ":_ ")
+
+
+def test_an_event_on_the_topic_of_another_record_is_refused() -> None:
+    with pytest.raises(Rejected) as refused:
+        CODEC.encode(_replaced(HELLO, {"event": "conversation.timer.fired"}))
+
+    assert refused.value.reason == "wrong_record"
+
+
+def test_a_foreign_record_is_rejected_as_such() -> None:
+    codec = Codec.offline()
+    codec.teach(7, FOREIGN)
+
+    assert reason(v(7), codec) == "wrong_record"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '"string"', '{"type": "record"}', "not JSON"])
+def test_a_schema_that_is_no_record_of_ours_is_rejected_as_such(text: str) -> None:
+    codec = Codec.offline()
+    codec.teach(7, text)
+
+    assert reason(v(7), codec) == "wrong_record"
+
+
+async def test_an_older_writer_is_read_with_our_defaults() -> None:
+    older = json.loads(json.dumps(schema_of(MessageReceived)))
+    older["fields"] = [field for field in older["fields"] if field["name"] != "raw_sha256"]
+    value = msgspec.to_builtins(_replaced(HELLO, {"raw_sha256": "abc"}))
+    codec = Codec(_ids(), lookup=_registry({9: json.dumps(older)}))
+
+    assert await codec.read(written(older, value, 9)) == _replaced(HELLO, {"raw_sha256": ""})
+
+
+async def test_a_newer_writer_is_read_without_what_we_do_not_know() -> None:
+    newer = json.loads(json.dumps(schema_of(MessageReceived)))
+    newer["fields"].insert(0, {"name": "mood", "type": "string", "default": ""})
+    kind = next(field for field in newer["fields"] if field["name"] == "kind")
+    kind["type"]["symbols"].append("hologram")
+    value = {**msgspec.to_builtins(HELLO), "mood": "sunny", "kind": "hologram"}
+    codec = Codec(_ids(), lookup=_registry({9: json.dumps(newer)}))
+
+    expected = _replaced(HELLO, {"kind": MessageKind.UNKNOWN})
+    assert await codec.read(written(newer, value, 9)) == expected
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=NAMES)
+async def test_a_newer_symbol_of_any_enum_reads_as_the_default(topic: Topic) -> None:
+    newer = json.loads(json.dumps(schema_of(topic.record)))
+    enums = _enums(newer)
+    for enum in enums:
+        enum["symbols"] = ["from_the_future", *enum["symbols"][1:]]
+        enum["default"] = "from_the_future"
+    example = next(example.event for example in EXAMPLES if example.event.event == topic.name)
+    ours = {enum["name"]: enum["default"] for enum in _enums(schema_of(topic.record))}
+    value = msgspec.to_builtins(example)
+    fields = [
+        f["name"] for f in newer["fields"] if _enums(f["type"]) and f["type"]["type"] == "enum"
+    ]
+    for field in fields:
+        value[field] = "from_the_future"
+    codec = Codec(_ids(), lookup=_registry({9: json.dumps(newer)}))
+
+    event = await codec.read(written(newer, value, 9))
+
+    got = {field: getattr(event, field) for field in fields}
+    assert got == {field: ours[type(getattr(event, field)).__name__] for field in fields}
+
+
+async def test_a_schema_is_asked_for_once() -> None:
+    asked: list[int] = []
+    codec = Codec(_ids(), lookup=_registry({9: json.dumps(schema_of(StatusReceived))}, asked))
+    status = next(
+        example.event for example in EXAMPLES if isinstance(example.event, StatusReceived)
+    )
+    raw = v(9, CODEC.encode(status)[HEADER.size :])
+
+    assert [await codec.read(raw), await codec.read(raw)] == [status, status]
+    assert asked == [9]
+
+
+async def test_an_id_that_the_registry_does_not_have_is_rejected() -> None:
+    codec = Codec(_ids(), lookup=_registry({}))
+
+    with pytest.raises(Rejected) as refused:
+        await codec.read(v(9, b"x"))
+
+    assert refused.value.reason == "unknown_schema"
+
+
+async def test_a_registry_that_is_down_is_told_apart_from_a_missing_id() -> None:
+    async def down(_schema_id: int) -> str | None:
+        raise Unavailable("registry")
+
+    with pytest.raises(Unavailable):
+        await Codec(_ids(), lookup=down).read(v(9, b"x"))
+
+
+def test_one_schema_id_may_serve_both_topics_of_a_record() -> None:
+    ids = _ids()
+    ids["outbound.timer.fired"] = ids["conversation.timer.fired"]
+    codec = Codec(ids)
+    timers = [example.event for example in EXAMPLES if isinstance(example.event, TimerFired)]
+
+    assert [codec.decode(codec.encode(timer)) for timer in timers] == timers
+
+
+def _ids() -> dict[str, int]:
+    return {topic.name: 100 + place for place, topic in enumerate(TOPICS)}
+
+
+def _registry(schemas: dict[int, str], asked: list[int] | None = None) -> Any:
+    async def lookup(schema_id: int) -> str | None:
+        if asked is not None:
+            asked.append(schema_id)
+        return schemas.get(schema_id)
+
+    return lookup
+
+
+def _replaced(event: Event, changed: dict[str, Any]) -> Any:
+    fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
+    return type(event)(**{**fields, **changed})
+
+
+def _enums(schema: Any) -> list[dict[str, Any]]:
+    if isinstance(schema, list):
+        return [enum for branch in schema for enum in _enums(branch)]
+    if not isinstance(schema, dict):
+        return []
+    if schema.get("type") == "enum":
+        return [schema]
+    return _enums([field["type"] for field in schema.get("fields", ())] + [schema.get("items")])
