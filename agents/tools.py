@@ -1,0 +1,202 @@
+"""Tools: ``tools.call.requested`` -> ``tools.call.completed``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from agents.core import toolcalls
+from agents.core.patience import wait_s
+from agents.core.toolcalls import ToolCalls, refused
+from agents.core.turnevents import Moment
+from agents.ports import (
+    Claims,
+    Clock,
+    Delivery,
+    Observe,
+    Tool,
+    ToolCaller,
+    ToolRan,
+    ToolReturned,
+    unobserved,
+)
+from schemas.errors import Rejected, Unavailable
+from schemas.events import Event, ToolCallRequested
+
+log = structlog.get_logger(__name__)
+
+CLAIM: Final = "tool"
+ATTEMPT: Final = 1
+"""A tool call has one attempt: another one is another call, which the model asks for."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One call that may run.
+
+    Attributes:
+        tool: The tool.
+        caller: On whose behalf.
+        given: Its arguments, valid.
+        left_s: Seconds until the result is no longer wanted.
+    """
+
+    tool: Tool
+    caller: ToolCaller
+    given: Mapping[str, Any]
+    left_s: float
+
+
+async def tools(  # noqa: PLR0913 - dependencies, keyword-only
+    state: ToolCalls | None,
+    event: Event,
+    delivery: Delivery,
+    *,
+    toolbox: Mapping[str, Tool],
+    claims: Claims,
+    clock: Clock,
+    observe: Observe = unobserved,
+    sleep: Sleep = asyncio.sleep,
+) -> tuple[ToolCalls, tuple[Event, ...]]:
+    """Run one tool call, or say why it was refused; a repeated call changes nothing.
+
+    Args:
+        state: The conversation's calls before; None at first.
+        event: The call.
+        delivery: Its delivery.
+        toolbox: The tools by name.
+        claims: Taken just before a tool that changes something.
+        clock: Measures how long the tool took.
+        observe: Told of every run.
+        sleep: Waits between two tries, in seconds.
+
+    Raises:
+        Unavailable: No claim could be taken; nothing happened outside.
+        Rejected: The event is none of this stage's, or of another conversation.
+    """
+    if not isinstance(event, ToolCallRequested):
+        raise Rejected("unexpected_event")
+    current = toolcalls.stepped(state, event)
+    if event.call_id in current.seen:
+        return current, ()
+    moment = Moment(event=event, source=delivery.source, now_ms=delivery.now_ms)
+    started_ms = clock.now_ms()
+    tool = toolbox.get(event.tool)
+    returned, touched = await _attempt(
+        current, event, tool, claims, sleep=sleep, now_ms=delivery.now_ms
+    )
+    took_ms = max(0, clock.now_ms() - started_ms)
+    observe(
+        ToolRan(
+            tool=tool.name if tool else "unknown",
+            outcome=_outcome(returned),
+            seconds=took_ms / 1000,
+        )
+    )
+    return toolcalls.completed(
+        current, event, returned, moment, side_effect=touched, duration_ms=took_ms
+    )
+
+
+async def _attempt(
+    state: ToolCalls,
+    call: ToolCallRequested,
+    tool: Tool | None,
+    claims: Claims,
+    *,
+    sleep: Sleep,
+    now_ms: int,
+) -> tuple[ToolReturned, bool]:
+    """Return what the call gave, and whether it may have changed something outside."""
+    reason = toolcalls.refusal(state, call, tool, now_ms)
+    if reason is not None or tool is None:
+        return refused(reason or "unknown_tool"), False
+    given = toolcalls.arguments(tool, call.arguments)
+    if isinstance(given, ToolReturned):
+        return given, False
+    caller = ToolCaller(
+        tenant_id=call.tenant_id,
+        conversation_id=call.conversation_id,
+        customer_id=call.customer_id,
+        call_id=call.call_id,
+    )
+    run = _Run(tool=tool, caller=caller, given=given, left_s=(call.deadline_at - now_ms) / 1000)
+    if tool.side_effect:
+        return await _written(run, claims)
+    return await _read(run, sleep), False
+
+
+async def _read(run: _Run, sleep: Sleep) -> ToolReturned:
+    """Run a tool that changes nothing; tried again a few times while its system is down."""
+    tries = 0
+    while True:
+        try:
+            return await _limited(run)
+        except TimeoutError:
+            return refused("timeout")
+        except Rejected as refusal:
+            return refused(refusal.reason)
+        except Unavailable as exc:
+            tries += 1
+            pause_s = wait_s(tries, exc.retry_after_s, run.left_s)
+            if pause_s is None:
+                return refused("unavailable")
+            await sleep(pause_s)
+
+
+async def _written(run: _Run, claims: Claims) -> tuple[ToolReturned, bool]:
+    """Run a tool that changes something, once.
+
+    After the claim nothing is tried again: a tool that was cut off may have done its work.
+    """
+    call_id = run.caller.call_id
+    if not await claims.claim(CLAIM, call_id, ATTEMPT):
+        returned = _stored(await claims.result(CLAIM, call_id, ATTEMPT))
+        return returned, returned.ok or returned.error == "unknown_result"
+    try:
+        returned = await _limited(run)
+    except (TimeoutError, Unavailable):
+        return refused("unknown_result"), True
+    except Rejected as refusal:
+        returned = refused(refusal.reason)
+    await _settled(claims, call_id, returned)
+    return returned, returned.ok
+
+
+async def _limited(run: _Run) -> ToolReturned:
+    async with asyncio.timeout(max(0.0, min(run.tool.timeout_s, run.left_s))):
+        return await run.tool.run(run.caller, run.given)
+
+
+async def _settled(claims: Claims, call_id: str, returned: ToolReturned) -> None:
+    content = toolcalls.bounded(returned.content)
+    stored = {"ok": returned.ok, "content": content, "error": returned.error}
+    try:
+        await claims.settle(CLAIM, call_id, ATTEMPT, json.dumps(stored))
+    except Unavailable:
+        # Only a redelivery would read it, and that one says `unknown_result` instead.
+        log.warning("tool.result_not_stored", tool_call=call_id)
+
+
+def _stored(result: str | None) -> ToolReturned:
+    """Return the result that an earlier run of this call stored, if it did."""
+    if result is None:
+        return refused("unknown_result")
+    stored = json.loads(result)
+    return ToolReturned(
+        ok=stored["ok"], content=json.loads(stored["content"]), error=stored["error"]
+    )
+
+
+def _outcome(returned: ToolReturned) -> str:
+    if returned.ok:
+        return "ok"
+    down = ("unavailable", "timeout", "unknown_result")
+    return "unavailable" if returned.error in down else "refused"
