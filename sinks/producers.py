@@ -1,0 +1,155 @@
+"""Producers: other systems that push events, and the secrets they sign them with."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+from cryptography.fernet import Fernet, InvalidToken
+
+from schemas.errors import Misconfigured, Rejected, Unavailable
+from sinks.database import queries, reachable
+
+SECRET_BYTES: Final = 32
+FRESH_S: Final = 10.0
+"""A rotated secret is in use in every process after this many seconds."""
+
+_SQL: Final = queries("producers")
+_KEPT: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """A system that pushes events.
+
+    Attributes:
+        tenant_id: The company on whose behalf it speaks.
+        secrets: Secrets that its signatures may be made with, newest first (``whsec_…``).
+    """
+
+    tenant_id: str
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Name the tenant only."""
+        return f"Producer({self.tenant_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A producer as operators see it, without its secrets."""
+
+    producer: str
+    tenant_id: str
+    created_at: datetime
+    rotated_at: datetime
+
+
+class Producers:
+    """The rows of producers; known ones are in memory and outlive an outage of Postgres.
+
+    Args:
+        pool: The database.
+        secrets_key: Fernet key that encrypts the secrets at rest.
+
+    Raises:
+        Misconfigured: The key is no Fernet key.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, secrets_key: str) -> None:
+        self._pool = pool
+        try:
+            self._fernet = Fernet(secrets_key)
+        except ValueError:
+            raise Misconfigured("SECRETS_KEY is no Fernet key: run `whaticket keys`") from None
+        self._known: dict[str, tuple[float, Producer]] = {}
+
+    async def get(self, producer: str) -> Producer | None:
+        """Return a producer, at most ``FRESH_S`` old; None when there is none of that name.
+
+        Raises:
+            Unavailable: Postgres is down and the producer was never asked for.
+            Misconfigured: Its secrets were encrypted with another key.
+        """
+        now = asyncio.get_running_loop().time()
+        asked_at, known = self._known.get(producer, (0.0, None))
+        if known is not None and now - asked_at < FRESH_S:
+            return known
+        try:
+            with reachable():
+                row = await self._pool.fetchrow(_SQL["get"], producer)
+        except Unavailable:
+            if known is None:
+                raise
+            return known
+        if row is None:
+            self._known.pop(producer, None)
+            return None
+        found = Producer(row["tenant_id"], self._decrypted(row["secrets"]))
+        self._known[producer] = (now, found)
+        return found
+
+    async def add(self, producer: str, tenant_id: str) -> str:
+        """Add a producer; return its secret, which is shown only now.
+
+        Raises:
+            Rejected: ``producer_exists``.
+            Unavailable: Postgres is down.
+        """
+        secret = _new_secret()
+        with reachable():
+            added = await self._pool.fetchval(
+                _SQL["add"], producer, tenant_id, self._encrypted((secret,))
+            )
+        if added is None:
+            raise Rejected("producer_exists", "rotate its secret instead")
+        return secret
+
+    async def rotate(self, producer: str) -> str:
+        """Give a producer a new secret; the one before stays valid until the next rotation.
+
+        Raises:
+            Rejected: ``unknown_producer``.
+            Unavailable: Postgres is down.
+        """
+        secret = _new_secret()
+        with reachable():
+            async with self._pool.acquire() as connection, connection.transaction():
+                row = await connection.fetchrow(_SQL["locked"], producer)
+                if row is None:
+                    raise Rejected("unknown_producer", "add it first")
+                kept = (secret, *self._decrypted(row["secrets"]))[:_KEPT]
+                await connection.execute(_SQL["rotate"], producer, self._encrypted(kept))
+        return secret
+
+    async def listed(self) -> list[Listed]:
+        """Return every producer.
+
+        Raises:
+            Unavailable: Postgres is down.
+        """
+        with reachable():
+            rows = await self._pool.fetch(_SQL["list"])
+        return [
+            Listed(row["producer"], row["tenant_id"], row["created_at"], row["rotated_at"])
+            for row in rows
+        ]
+
+    def _encrypted(self, known: tuple[str, ...]) -> bytes:
+        return self._fernet.encrypt(json.dumps(known).encode())
+
+    def _decrypted(self, stored: bytes) -> tuple[str, ...]:
+        try:
+            return tuple(json.loads(self._fernet.decrypt(stored)))
+        except InvalidToken:
+            raise Misconfigured("a producer's secrets were encrypted with another key") from None
+
+
+def _new_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
