@@ -1,0 +1,79 @@
+"""Notices freezes that may have cost this worker its group membership.
+
+A process that was paused longer than its session is a zombie: its partitions have a new owner.
+After such a pause nothing is written until a commit was accepted; the broker takes one only
+from a current member of the group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+LOOKS: Final = 8
+"""How often the clock is looked at within the longest harmless freeze."""
+
+
+class Fenced(Exception):
+    """This worker may have lost its partitions; nothing more may be written."""
+
+
+class Pulse:
+    """Watches for freezes; ``prove`` commits, to learn whether the group still has us.
+
+    Attributes:
+        limit_s: Longest harmless freeze; below the session timeout.
+    """
+
+    def __init__(self, prove: Callable[[], Awaitable[bool]], limit_s: float) -> None:
+        self.prove = prove
+        self.limit_s = limit_s
+        self.beat = time.monotonic()
+        self.suspect = False
+        self.task: asyncio.Task[None] | None = None
+        self.lock = asyncio.Lock()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self.beat = time.monotonic()
+        self.task = asyncio.create_task(self._run(), name="pulse")
+
+    async def stop(self) -> None:
+        """Watch no more."""
+        if self.task is not None:
+            self.task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.task
+
+    async def trusted(self) -> bool:
+        """Tell whether this worker may write now."""
+        self.look()
+        if not self.suspect:
+            return True
+        async with self.lock:
+            await self._clear()
+            return not self.suspect
+
+    async def _clear(self) -> None:
+        if self.suspect and await self.prove():
+            self.suspect = False
+
+    def look(self) -> None:
+        """Take the pulse."""
+        now = time.monotonic()
+        if now - self.beat > self.limit_s:
+            log.warning("worker.frozen", seconds=round(now - self.beat, 1))
+            self.suspect = True
+        self.beat = now
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self.limit_s / LOOKS)
+            self.look()

@@ -1,0 +1,208 @@
+"""What a table keeps of one conversation: its state, what is applied to it, and its outbox.
+
+A value is one line of bookkeeping (the head), the state as JSON, then the raw keys and values
+of the outbox. The head is enough to skip a redelivered event or to arm a timer, so recovery
+and skipping never read the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from streams.publish import Record
+
+FORMAT: Final = 1
+STATE_BYTES: Final = 256 << 10
+"""Hard limit of a state; over it the event is parked and the state stays as it was."""
+
+OWNER_KEY: Final = b"\x00owner"
+"""Key of the control record of a changelog partition; no conversation id starts with NUL."""
+
+
+class Unreadable(ValueError):
+    """The bytes are no value of a table."""
+
+
+class Parcel(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Sizes of one record of the outbox; -1 stands for None."""
+
+    topic: str
+    key_bytes: int
+    value_bytes: int
+    headers: tuple[tuple[str, str], ...]
+    timestamp_ms: int | None
+
+
+class Head(msgspec.Struct, array_like=True, frozen=True):
+    """The first line of a table value.
+
+    Attributes:
+        version: Format of the value.
+        applied: Per input topic, the offset of the last event applied.
+        source: Topic and offset of the event that the outbox belongs to.
+        epoch: Epoch of the owner that wrote it; grows with each assignment of the partition.
+        due_ms: When the next timer of the conversation is due, Unix milliseconds.
+        state_bytes: Size of the state; 0 is none.
+        outbox: Sizes of the records to publish.
+    """
+
+    version: int
+    applied: dict[str, int]
+    source: tuple[str, int]
+    epoch: int
+    due_ms: int | None
+    state_bytes: int
+    outbox: tuple[Parcel, ...] = ()
+
+    @classmethod
+    def of(cls, raw: bytes) -> Head:
+        """Read only the first line of a table value.
+
+        Raises:
+            Unreadable: It is none.
+        """
+        try:
+            head = _HEAD.decode(raw[: raw.index(b"\n")])
+        except ValueError as exc:  # msgspec's errors are ValueErrors
+            raise Unreadable("no table value") from exc
+        if head.version != FORMAT:
+            raise Unreadable(f"table value of format {head.version}")
+        return head
+
+    def covers(self, topic: str, offset: int) -> bool:
+        """Tell whether the event at this offset is already part of the state."""
+        return self.applied.get(topic, -1) >= offset
+
+    def belongs(self, topic: str, offset: int) -> bool:
+        """Tell whether the outbox is the one of the event at this offset."""
+        return self.source == (topic, offset)
+
+
+_HEAD: Final = msgspec.json.Decoder(Head)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Table value of one conversation.
+
+    Attributes:
+        state: The state as JSON; empty is none.
+        applied: Per input topic, the offset of the last event applied.
+        source: Topic and offset of the event that the outbox belongs to.
+        outbox: What that event caused.
+        epoch: Epoch of the owner that wrote it.
+        due_ms: When the next timer is due.
+    """
+
+    state: bytes
+    applied: Mapping[str, int]
+    source: tuple[str, int] = ("", -1)
+    outbox: tuple[Record, ...] = ()
+    epoch: int = 0
+    due_ms: int | None = None
+
+    def dumps(self) -> bytes:
+        """Encode as one line of bookkeeping, the state, and the raw outbox."""
+        head = Head(
+            FORMAT,
+            dict(self.applied),
+            self.source,
+            self.epoch,
+            self.due_ms,
+            len(self.state),
+            tuple(map(_parcel, self.outbox)),
+        )
+        parts = [_ENCODER.encode(head), b"\n", self.state]
+        for record in self.outbox:
+            parts += [record.key or b"", record.value or b""]
+        return b"".join(parts)
+
+    @classmethod
+    def loads(cls, raw: bytes) -> Entry:
+        """Decode all of it.
+
+        Raises:
+            Unreadable: It is no table value, or it was cut.
+        """
+        head = Head.of(raw)
+        rest = _Rest(raw, raw.index(b"\n") + 1)
+        state = rest.take(head.state_bytes) or b""
+        outbox = tuple(
+            Record(
+                parcel.topic,
+                rest.take(parcel.key_bytes),
+                rest.take(parcel.value_bytes),
+                tuple((name, value.encode("latin-1")) for name, value in parcel.headers),
+                parcel.timestamp_ms,
+            )
+            for parcel in head.outbox
+        )
+        if rest.at != len(raw):
+            raise Unreadable("table value with another length than it says")
+        return cls(state, head.applied, head.source, outbox, head.epoch, head.due_ms)
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Control record of a changelog partition: who may write it since when.
+
+    Attributes:
+        epoch: Grows by one with each assignment of the partition.
+        topics: Id of each input topic, when the broker tells it: another id is another log.
+    """
+
+    epoch: int
+    topics: dict[str, str] = {}
+
+    def dumps(self) -> bytes:
+        """Encode as JSON."""
+        return _ENCODER.encode(self)
+
+    @classmethod
+    def loads(cls, raw: bytes) -> Owner:
+        """Decode.
+
+        Raises:
+            Unreadable: It is no control record.
+        """
+        try:
+            return _OWNER.decode(raw)
+        except ValueError as exc:
+            raise Unreadable("no control record") from exc
+
+
+_OWNER: Final = msgspec.json.Decoder(Owner)
+
+
+@dataclass(slots=True)
+class _Rest:
+    """What is left of a table value."""
+
+    raw: bytes
+    at: int
+
+    def take(self, size: int) -> bytes | None:
+        if size < 0:
+            return None
+        begin, self.at = self.at, self.at + size
+        return self.raw[begin : self.at]
+
+
+def _parcel(record: Record) -> Parcel:
+    headers = tuple((name, value.decode("latin-1")) for name, value in record.headers)
+    return Parcel(
+        record.topic, _size(record.key), _size(record.value), headers, record.timestamp_ms
+    )
+
+
+def _size(part: bytes | None) -> int:
+    return -1 if part is None else len(part)
+
+
+def next_due(timers: Mapping[str, Any]) -> int | None:
+    """Return the earliest due time of a state's timers."""
+    return min(timers.values(), default=None)
