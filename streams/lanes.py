@@ -1,0 +1,203 @@
+"""Lanes (promise I2): many conversations in flight, strict order inside each over all its topics.
+
+A lane is the queue of one (partition, conversation). Its first event is the running one. A lane
+that is full, or a stage that is, holds back only the partition whose record did not fit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from faust.types import TP
+
+from agents.ports import Superseded
+from streams.logs import place
+from streams.metrics import INFLIGHT, LANE, LOCKS_ACQUIRED, LOCKS_FAILED, LOCKS_SECONDS
+from streams.stage import Stage
+
+log = structlog.get_logger(__name__)
+
+LaneKey = tuple[int, bytes | None]
+T = TypeVar("T")
+
+
+class Handler(Protocol):
+    """What runs in the lanes (see ``streams.loop``)."""
+
+    def done_before(self, message: Any) -> bool:
+        """Tell that a redelivered message needs nothing more."""
+
+    async def handle(self, message: Any) -> None:
+        """Process one message; it settles the message itself or leaves it for redelivery."""
+
+
+class Lane:
+    """The queue of one conversation."""
+
+    __slots__ = ("arrived", "queue", "task")
+
+    def __init__(self, message: Any) -> None:
+        self.queue: deque[Any] = deque([message])
+        self.task: asyncio.Task[None] | None = None
+        self.arrived: asyncio.Event | None = None  # made on demand: most events never look
+
+
+class Lanes:
+    """Runs ``handler.handle(message)`` for each message; one at a time per lane.
+
+    Attributes:
+        held: Partitions that wait for room, and the lane that was full (None: the stage).
+        inflight: Events taken and not finished.
+        draining: True while no new event is taken and what runs may end.
+        closing: Set when no queued event may begin any more.
+    """
+
+    def __init__(self, app: Any, stage: Stage, handler: Handler) -> None:
+        self.app = app
+        self.stage = stage
+        self.handler = handler
+        self.lanes: dict[LaneKey, Lane] = {}
+        self.held: dict[TP, LaneKey | None] = {}
+        self.inflight = 0
+        self.draining = False
+        self.closing = asyncio.Event()
+        INFLIGHT.labels(stage.name).set_function(lambda: self.inflight)
+
+    def take(self, message: Any) -> bool:
+        """Take a message straight from the consumer; False when its partition must wait."""
+        key = self.key(message)
+        lane = self.lanes.get(key)
+        if lane is None and self.handler.done_before(message):
+            self.app.consumer.settle(message)
+            return True
+        if self.inflight >= self.stage.max_inflight:
+            self.held[message.tp] = None
+            return False
+        if lane is not None and len(lane.queue) >= self.stage.lane_limit:
+            self.held[message.tp] = key
+            return False
+        self.inflight += 1
+        if lane is not None:
+            lane.queue.append(message)
+            if lane.arrived is not None:
+                lane.arrived.set()
+            return True
+        self.draining = False
+        self.closing.clear()
+        lane = self.lanes[key] = Lane(message)
+        lane.task = asyncio.get_running_loop().create_task(self._run(key, lane))
+        return True
+
+    @staticmethod
+    def key(message: Any) -> LaneKey:
+        """Return the lane of a message: its conversation, whatever topic it came from."""
+        return (message.partition, message.key)
+
+    def current(self, message: Any) -> bool:
+        """Tell whether the message still belongs to this worker's assignment."""
+        alive = self.draining or self.app.flow_control.is_active()
+        return bool(alive and message.generation_id == self.app.consumer_generation_id)
+
+    async def unless(self, message: Any, newer: Callable[[Any], bool], call: Awaitable[T]) -> T:
+        """Await a call, but cancel it when a newer matching message waits in the lane.
+
+        Raises:
+            Superseded: Such a message waits.
+        """
+        running = asyncio.ensure_future(call)
+        watch = asyncio.ensure_future(self._match(self.lanes[self.key(message)], newer))
+        try:
+            await asyncio.wait({running, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                return running.result()
+            watch.result()
+            raise Superseded
+        finally:
+            for future in (running, watch):
+                future.cancel()
+            await asyncio.gather(running, watch, return_exceptions=True)
+
+    async def _match(self, lane: Lane, newer: Callable[[Any], bool]) -> None:
+        seen = 1  # the first is the running one; the queue only grows while it runs
+        while True:
+            waiting = list(lane.queue)[seen:]
+            if any(map(newer, waiting)):
+                return
+            seen += len(waiting)
+            lane.arrived = lane.arrived or asyncio.Event()
+            lane.arrived.clear()
+            await lane.arrived.wait()
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait inside a lane; False when the lanes close and nothing is to be tried again."""
+        try:
+            await asyncio.wait_for(self.closing.wait(), seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    async def _run(self, key: LaneKey, lane: Lane) -> None:
+        queue = lane.queue
+        try:
+            while queue and not self.closing.is_set():
+                began = time.monotonic()
+                if self.current(queue[0]):
+                    LOCKS_ACQUIRED.labels(LANE).inc()
+                    await self.handler.handle(queue[0])
+                    LOCKS_SECONDS.labels(LANE).observe(time.monotonic() - began)
+                queue.popleft()
+                self._leave(key, 1)
+        except Exception as exc:  # noqa: BLE001 - a bug of the loop itself must not end silently
+            log.error("lane.given_up", error=place(exc), stage=self.stage.name)  # noqa: TRY400
+            await self.app.crash(exc)
+        finally:
+            del self.lanes[key]
+            LOCKS_FAILED.labels(LANE).inc(len(queue))
+            self._leave(key, len(queue))
+
+    def _leave(self, key: LaneKey, count: int) -> None:
+        """Make room; a held partition goes on when there is enough of it."""
+        self.inflight -= count
+        if not self.held:
+            return
+        lane = self.lanes.get(key)
+        lane_room = lane is None or len(lane.queue) <= self.stage.lane_limit // 2
+        stage_room = self.inflight <= self.stage.max_inflight * 3 // 4
+        for tp, full in list(self.held.items()):
+            if stage_room if full is None else full == key and lane_room:
+                del self.held[tp]
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [lane.task for lane in self.lanes.values() if lane.task is not None]
+
+    async def drain(self, seconds: float) -> int:
+        """Work off what is queued as long as it may; then wait for the running events only.
+
+        An event left in a queue holds back the commit of later ones, whose effects are then
+        published again. Returns how many events are left.
+        """
+        now = time.monotonic()
+        self.draining = True
+        await self._idle(now + seconds * self.stage.queued_share)
+        self.closing.set()
+        await self._idle(now + seconds)
+        return self.inflight
+
+    async def _idle(self, end: float) -> None:
+        while self.lanes and (left := end - time.monotonic()) > 0:
+            await asyncio.wait(self._tasks(), timeout=left)
+
+    async def cancel(self) -> None:
+        """Cancel what still runs; it was not settled, so it is delivered again."""
+        self.draining = False
+        self.closing.set()
+        tasks = self._tasks()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.held.clear()
