@@ -1,0 +1,161 @@
+"""Table of a stage: its writes are awaited, and its recovery ignores fenced-out writers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import faust
+import structlog
+from faust.types import TP, EventT
+
+from streams.publish import Publisher, Record
+from streams.records import OWNER_KEY, Entry, Head, Owner, Unreadable
+
+log = structlog.get_logger(__name__)
+
+Armed = Callable[[bytes, int, int | None], None]
+"""Told the key, partition and next due time of each value that is written or recovered."""
+
+Row = tuple[bytes | None, bytes | None, int]
+"""Key, value and partition of a changelog record."""
+
+
+class AckedTable(faust.Table[bytes, bytes]):
+    """Raw table values by conversation, for the co-partitioned inputs of one stage.
+
+    Attributes:
+        owners: Newest control record of each partition.
+        ends: Highest offset applied, by input topic and partition.
+        overridden: Keys whose newest changelog record is a zombie's, and their partitions.
+        armed: Told about due times.
+    """
+
+    def __init__(self, app: Any, *, name: str, **options: Any) -> None:
+        super().__init__(app, name=name, key_type=bytes, value_type=bytes, **options)
+        self.owners: dict[int, Owner] = {}
+        self.ends: dict[TP, int] = {}
+        self.overridden: dict[bytes, int] = {}
+        self.armed: Armed = _nobody
+
+    @property
+    def _values(self) -> dict[bytes, bytes]:
+        """The values in Faust's memory store; its own access costs a sensor call each."""
+        store: Any = self.data
+        values: dict[bytes, bytes] = store.data
+        return values
+
+    @property
+    def _partitions(self) -> dict[bytes, int]:
+        """Partition of each key; Faust's store notes it for recovered keys, we for written ones."""
+        store: Any = self.data
+        partitions: dict[bytes, int] = store._key_partition  # noqa: SLF001 - no public name
+        return partitions
+
+    def raw(self, key: bytes) -> bytes | None:
+        """Return the stored bytes of a conversation."""
+        return self._values.get(key)
+
+    def partition_of(self, key: bytes) -> int | None:
+        """Return the partition a stored conversation was written to."""
+        return self._partitions.get(key)
+
+    def epoch(self, partition: int) -> int:
+        """Return our epoch as the owner of a partition."""
+        owner = self.owners.get(partition)
+        return owner.epoch if owner is not None else 0
+
+    async def put(self, key: bytes, entry: Entry, partition: int, publisher: Publisher) -> None:
+        """Write to the changelog, await the broker, then make it visible here.
+
+        Raises:
+            Unavailable: The broker did not take it.
+            Rejected: The record is too large for the broker.
+        """
+        raw = entry.dumps()
+        record = Record(self.changelog_topic.get_topic_name(), key, raw)
+        await (await publisher.post(record, partition))
+        self._keep(key, raw, partition)
+        self._note(key, partition, entry.applied, entry.due_ms)
+
+    async def own(self, partition: int, topics: Mapping[str, str], publisher: Publisher) -> int:
+        """Become the owner of a partition: its epoch is above that of every earlier writer."""
+        owner = Owner(epoch=self.epoch(partition) + 1, topics=dict(topics))
+        record = Record(self.changelog_topic.get_topic_name(), OWNER_KEY, owner.dumps())
+        await (await publisher.post(record, partition))
+        self.owners[partition] = owner
+        return owner.epoch
+
+    def forget(self, kept: set[int]) -> None:
+        """Drop the bookkeeping of partitions that are no longer ours."""
+        self.owners = {p: owner for p, owner in self.owners.items() if p in kept}
+        self.ends = {tp: end for tp, end in self.ends.items() if tp.partition in kept}
+        self.overridden = {key: p for key, p in self.overridden.items() if p in kept}
+
+    def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
+        """Apply records that Faust recovered."""
+        messages: list[Any] = [event.message for event in batch]
+        self.apply([(m.key, m.value, m.partition) for m in messages])
+
+    def apply(self, rows: Iterable[Row]) -> None:
+        """Apply changelog records in the order of the log."""
+        for key, raw, partition in rows:
+            try:
+                self._apply(key, raw, partition)
+            except Unreadable as exc:
+                log.error(  # noqa: TRY400 - the trace would say no more
+                    "table.unreadable", table=self.name, partition=partition, why=str(exc)
+                )
+
+    def _apply(self, key: bytes | None, raw: bytes | None, partition: int) -> None:
+        if key is None:
+            raise Unreadable("no key")
+        if key == OWNER_KEY:
+            if raw is not None:
+                found = Owner.loads(raw)
+                if found.epoch >= self.epoch(partition):
+                    self.owners[partition] = found
+            return
+        if raw is None:
+            self._drop(key, partition)
+            return
+        head = Head.of(raw)
+        if not self._wins(key, head):
+            self.overridden[key] = partition
+            return
+        self.overridden.pop(key, None)
+        if head.epoch > self.epoch(partition):  # its control record was lost
+            self.owners[partition] = Owner(epoch=head.epoch)
+        self._keep(key, raw, partition)
+        self._note(key, partition, head.applied, head.due_ms)
+
+    def _wins(self, key: bytes, head: Head) -> bool:
+        """Tell whether a record may replace what is known: higher epoch, then log order.
+
+        ``applied`` cannot tell: over two topics {m9, t5} and {m11, t4} are not ordered.
+        """
+        known = self.raw(key)
+        return known is None or head.epoch >= Head.of(known).epoch
+
+    def _keep(self, key: bytes, raw: bytes, partition: int) -> None:
+        self._values[key] = raw
+        self._partitions[key] = partition
+
+    def _drop(self, key: bytes, partition: int) -> None:
+        self._values.pop(key, None)
+        self._partitions.pop(key, None)
+        self.overridden.pop(key, None)
+        self.armed(key, partition, None)
+
+    def _note(
+        self, key: bytes, partition: int, applied: Mapping[str, int], due_ms: int | None
+    ) -> None:
+        for topic, offset in applied.items():
+            tp = TP(topic, partition)
+            if offset > self.ends.get(tp, -1):
+                self.ends[tp] = offset
+        self.armed(key, partition, due_ms)
+
+
+def _nobody(_key: bytes, _partition: int, _due_ms: int | None) -> None:
+    """Arm nothing."""
