@@ -1,0 +1,289 @@
+"""The one agent loop: state and effects are right under redelivery, crashes and rebalances.
+
+For an event e of a conversation: read S; decide (S', effects); write S' with the effects and e's
+offset to the changelog and await the broker; publish the effects and await the broker; settle e.
+A redelivered e that S covers is not decided again: if the effects kept in S are e's, they are
+published again. So what is published depends neither on how often, nor in which order between
+topics, nor with which model answer an event is decided the second time.
+
+Four things can go wrong with an event: it can never succeed (``Rejected``: given up at once), a
+dependency is down (``Unavailable``: it waits, no attempt is counted), this worker may have lost
+the partition (``Fenced``: left to its new owner), or there is a bug (some attempts, then given up).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from faust.types import TP
+
+from schemas.errors import PipelineError, Rejected, Unavailable
+from streams.colocate import home
+from streams.deciding import Decider, Poison, original
+from streams.dlq import Verdict, dead_letter
+from streams.health import Dependencies
+from streams.lanes import Lanes
+from streams.logs import place
+from streams.metrics import DEAD_LETTERS, EVENTS_SECONDS, PARKED, RETRIED, SKIPPED
+from streams.publish import Publisher, Record
+from streams.pulse import Fenced, Pulse
+from streams.records import OWNER_KEY, Entry, Head
+from streams.table import AckedTable
+
+log = structlog.get_logger(__name__)
+
+TRIES: Final = 5
+FUSE: Final = 25
+"""Events given up in a row, whatever the conversation, after which the worker stops."""
+BACKOFF_S: Final = 0.2
+LONGEST_BACKOFF_S: Final = 5.0
+WAIT_S: Final = 0.5
+LONGEST_WAIT_S: Final = 30.0
+LONGEST_ASKED_S: Final = 300.0
+LETTER_BYTES: Final = 64 << 10
+"""A larger dead letter is not kept in the outbox; it is published before the state is written."""
+
+
+class FuseBlown(PipelineError):
+    """Too many events were given up in a row: the code or the data is broken, not one event."""
+
+
+@dataclass(slots=True)
+class Trial:
+    """How one event fared so far."""
+
+    attempts: int = 0
+    waits: int = 0
+    first_failed_at_ms: int = 0
+    verdict: Verdict | None = None
+    poison: bool = False
+    began: float = field(default_factory=time.monotonic)
+
+
+class Loop:
+    """Applies the events of one stage to its table by the rule above; runs in ``Lanes``.
+
+    Attributes:
+        lanes: Where it runs; set by ``streams.engine``.
+        decider: What it asks; set by ``streams.engine``.
+        given_up: Events given up since the last one that succeeded.
+    """
+
+    lanes: Lanes
+    decider: Decider
+
+    def __init__(
+        self,
+        app: Any,
+        table: AckedTable,
+        publisher: Publisher,
+        *,
+        pulse: Pulse,
+        dependencies: Dependencies,
+    ) -> None:
+        self.app = app
+        self.table = table
+        self.publisher = publisher
+        self.pulse = pulse
+        self.dependencies = dependencies
+        self.given_up = 0
+
+    @property
+    def stage_name(self) -> str:
+        """Name of the stage, for logs and metrics."""
+        return self.lanes.stage.name
+
+    def done_before(self, message: Any) -> bool:
+        """Tell, without a task, that a redelivered message needs nothing more."""
+        key = message.key
+        raw = self.table.raw(key) if key is not None else None
+        if raw is None or self.table.partition_of(key) != message.partition:
+            return False
+        head = Head.of(raw)
+        done = head.covers(message.topic, message.offset) and not (
+            head.outbox and head.belongs(message.topic, message.offset)
+        )
+        if done:
+            SKIPPED.labels(self.stage_name).inc()
+        return done
+
+    async def handle(self, message: Any) -> None:
+        """Process one message to its end, or leave it unsettled for its next owner."""
+        trial = Trial()
+        structlog.contextvars.bind_contextvars(
+            topic=message.topic, partition=message.partition, offset=message.offset
+        )
+        try:
+            while self.lanes.current(message) and not await self._attempt(message, trial):
+                pass
+        finally:
+            self.dependencies.up(message)
+            EVENTS_SECONDS.labels(message.topic).observe(time.monotonic() - trial.began)
+
+    async def _attempt(self, message: Any, trial: Trial) -> bool:
+        """Try once; True when the loop is done with the message."""
+        try:
+            await self._apply(message, trial)
+        except Fenced:
+            return not await self.lanes.pause(BACKOFF_S)
+        except Unavailable as exc:
+            return not await self._wait(message, trial, exc)
+        except Rejected as exc:
+            if trial.verdict is not None:  # the dead letter itself was refused: nothing may be lost
+                log.error("dead_letter.refused", reason=exc.reason)  # noqa: TRY400
+                return not await self.lanes.pause(LONGEST_BACKOFF_S)
+            await self._convict(trial, exc.reason, exc.detail, poison=isinstance(exc, Poison))
+            return False
+        except Exception as exc:  # noqa: BLE001 - the last resort: an escaping bug would lose the event
+            return not await self._stumble(trial, exc)
+        return True
+
+    async def _wait(self, message: Any, trial: Trial, exc: Unavailable) -> bool:
+        """Wait for a dependency, as long as it takes; False when the lanes close."""
+        self.dependencies.up(message)
+        self.dependencies.down(exc.service, message)
+        longest = min(WAIT_S * 2.0**trial.waits, LONGEST_WAIT_S)
+        seconds = random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, no secret
+        if exc.retry_after_s is not None:
+            seconds = max(seconds, min(exc.retry_after_s, LONGEST_ASKED_S))
+        trial.waits = min(trial.waits + 1, 16)
+        RETRIED.labels(self.stage_name, exc.service).inc()
+        log.warning("event.waiting", service=exc.service, seconds=round(seconds, 2))
+        return await self.lanes.pause(seconds)
+
+    async def _stumble(self, trial: Trial, exc: Exception) -> bool:
+        """Count an unexpected failure; False when the lanes close."""
+        trial.attempts += 1
+        trial.first_failed_at_ms = trial.first_failed_at_ms or self.decider.clock.now_ms()
+        log.warning("event.failed", attempt=trial.attempts, error=place(exc))
+        RETRIED.labels(self.stage_name, "bug").inc()
+        if trial.attempts >= TRIES and trial.verdict is None:
+            await self._convict(trial, "bug", place(exc), poison=False)
+            return True
+        return await self.lanes.pause(min(BACKOFF_S * 2.0**trial.attempts, LONGEST_BACKOFF_S))
+
+    async def _convict(self, trial: Trial, reason: str, detail: str, *, poison: bool) -> None:
+        """Give the event up; the next attempt parks it. Bad records do not count for the fuse."""
+        now_ms = self.decider.clock.now_ms()
+        trial.verdict = Verdict(
+            reason=reason,
+            detail=detail,
+            group=self.app.conf.id,
+            attempts=max(trial.attempts, 1),
+            first_failed_at_ms=trial.first_failed_at_ms or now_ms,
+        )
+        trial.poison = poison
+        log.warning("event.given_up", reason=reason)
+        if poison:
+            return
+        self.given_up += 1
+        if self.given_up >= FUSE:
+            raise FuseBlown(
+                f"{self.stage_name}: {FUSE} events in a row were given up, the last one as"
+                f" `{reason}`; the worker stops before it gives up everything"
+            )
+
+    async def _apply(self, message: Any, trial: Trial) -> None:
+        if (lost := self._misplaced(message)) is not None:
+            await self._bury(message, lost, trial)
+            return
+        raw = self.table.raw(message.key)
+        entry = None if raw is None else Entry.loads(raw)
+        if entry is not None and entry.applied.get(message.topic, -1) >= message.offset:
+            if entry.source == (message.topic, message.offset):
+                await self._publish(message, entry.outbox)
+            self.app.consumer.settle(message)
+            return
+        if trial.verdict is None:
+            step = await self.decider.decide(message, entry)
+            outbox = step.outbox
+        else:
+            step = await self.decider.park(message, entry, trial.verdict)
+            outbox = await self._lighten(message, step.outbox)
+        await self._store(
+            message,
+            entry,
+            Entry(
+                step.state,
+                {**(entry.applied if entry else {}), message.topic: message.offset},
+                (message.topic, message.offset),
+                outbox,
+                self.table.epoch(message.partition),
+                step.due_ms,
+            ),
+        )
+        await self._publish(message, outbox)
+        self._settle(message, trial)
+
+    def _settle(self, message: Any, trial: Trial) -> None:
+        self.app.consumer.settle(message)
+        if trial.verdict is not None:
+            PARKED.labels(self.stage_name, trial.verdict.reason).inc()
+            DEAD_LETTERS.labels(message.topic, trial.verdict.reason).inc()
+        else:
+            self.given_up = 0
+
+    def _misplaced(self, message: Any) -> str | None:
+        """Say why no state can be kept for a message, or None."""
+        if message.key is None:
+            return "null_key"
+        if message.key == OWNER_KEY:
+            return "reserved_key"
+        known = self.table.partition_of(message.key)
+        if known is None:
+            known = home(message.key, self.app.partitions)
+        return None if known == message.partition else "misplaced_key"
+
+    async def _bury(self, message: Any, reason: str, trial: Trial) -> None:
+        """Dead-letter a message that has no conversation here."""
+        now_ms = self.decider.clock.now_ms()
+        verdict = Verdict(reason=reason, group=self.app.conf.id, first_failed_at_ms=now_ms)
+        trial.verdict = verdict
+        await self._publish(message, (dead_letter(original(message), verdict),))
+        self._settle(message, trial)
+
+    async def _lighten(self, message: Any, outbox: tuple[Record, ...]) -> tuple[Record, ...]:
+        """Publish a large dead letter at once, so that the changelog record stays small."""
+        letter, *rest = outbox
+        if len(letter.value or b"") <= LETTER_BYTES:
+            return outbox
+        await self._publish(message, (letter,))
+        return tuple(rest)
+
+    async def _store(self, message: Any, before: Entry | None, after: Entry) -> None:
+        """Write the entry, after the outbox that it overwrites was surely published.
+
+        After a crash an event of another topic may come before the one whose outbox is kept.
+        """
+        if before is not None and before.outbox:
+            tp = TP(before.source[0], message.partition)
+            if not self.app.consumer.finished(tp, before.source[1]):
+                await self._publish(message, before.outbox)
+        await self._fence(message)
+        await self.table.put(message.key, after, message.partition, self.publisher)
+
+    async def _publish(self, message: Any, records: Iterable[Record]) -> None:
+        await self._fence(message)
+        sent: list[asyncio.Future[tuple[int, int]]] = []
+        try:
+            for record in records:
+                sent.append(await self.publisher.post(record))  # noqa: PERF401 - in order
+        finally:
+            results = await asyncio.gather(*sent, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _fence(self, message: Any) -> None:
+        """Refuse to write for a partition that may have another owner."""
+        generation = message.generation_id
+        if generation != self.app.consumer_generation_id or not await self.pulse.trusted():
+            raise Fenced
+        if generation != self.app.consumer_generation_id:
+            raise Fenced
