@@ -1,0 +1,200 @@
+"""One Faust app that carries several stages (all-in-one), or one (split)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from agents.ports import Clock
+from schemas.errors import Misconfigured
+from schemas.topics import Topic
+from streams.colocate import check_partitioner, check_partitions, topic_ids
+from streams.deciding import Codec, Decider
+from streams.faustapp import SafeApp
+from streams.health import Dependencies
+from streams.lanes import Lanes
+from streams.loop import Loop
+from streams.metrics import LAG
+from streams.publish import Publisher
+from streams.pulse import Pulse
+from streams.recovery import SafeTables
+from streams.settings import Settings
+from streams.stage import Stage
+from streams.table import AckedTable
+from streams.timers import Timers
+
+log = structlog.get_logger(__name__)
+
+APP: Final = "whaticket"
+COMMIT_S: Final = 0.5
+HARMLESS: Final = 0.6
+"""Part of the session timeout that a process may be frozen without having lost its partitions."""
+POLL_LIMIT_S: Final = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The moving parts of one stage."""
+
+    stage: Stage
+    table: AckedTable
+    lanes: Lanes
+    loop: Loop
+    timers: Timers
+
+
+def group_of(stages: Sequence[str]) -> str:
+    """Return the consumer group of a worker: one for all stages, or one of its own for each."""
+    return f"{APP}.{stages[0]}" if len(stages) == 1 else f"{APP}.pipeline"
+
+
+class Engine:
+    """The app and the parts of each stage.
+
+    Attributes:
+        app: The Faust app.
+        publisher: What everything is published through; the caller starts and stops it.
+        dependencies: Which services events wait for.
+        running: The parts of each stage, by name.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        stages: Sequence[Stage],
+        codec: Codec,
+        publisher: Publisher,
+        *,
+        clock: Clock,
+    ) -> None:
+        _check_inputs(stages)
+        self.settings = settings
+        self.publisher = publisher
+        self.codec = codec
+        self.clock = clock
+        self.dependencies = Dependencies()
+        self.app = _app(settings, group_of([stage.name for stage in stages]))
+        self.app.engine = self
+        self.pulse = Pulse(self._prove, settings.session_timeout_s * HARMLESS)
+        self.running = {stage.name: self._run(stage) for stage in stages}
+
+    async def start(self) -> None:
+        """Check the topics, then join the group.
+
+        Raises:
+            Misconfigured: Topics are missing, or have different partition counts.
+            Unavailable: No broker answers.
+        """
+        check_partitioner()
+        names = {name for family in self.app.families for name in family}
+        bootstrap = self.settings.kafka_bootstrap
+        self.app.partitions = await check_partitions(bootstrap, names)
+        self.app.topic_ids = await topic_ids(bootstrap, names)
+        self.pulse.start()
+        await self.app.start()
+        for part in self.running.values():
+            part.timers.start()
+
+    async def stop(self) -> None:
+        """Finish what is in flight, commit and leave the group."""
+        for part in self.running.values():
+            await part.timers.stop()
+        await self.app.stop()
+        await self.pulse.stop()
+
+    def why_not_ready(self) -> str | None:
+        """Say why no input is taken, or None."""
+        return None if self.app.serving else "recovering or waiting for partitions"
+
+    def inputs(self, table: AckedTable) -> list[str]:
+        """Return the names of the input topics of a table."""
+        return [topic.name for topic in self.running[table.name].stage.inputs]
+
+    def keep(self, table: AckedTable, partitions: set[int]) -> None:
+        """Forget the timers of partitions that are no longer ours."""
+        self.running[table.name].timers.keep(partitions)
+
+    def measure(self) -> None:
+        """Tell how far behind each assigned input partition is."""
+        consumer = self.app.safe_consumer
+        for tp, ledger in list(consumer.ledgers.items()):
+            end = consumer.highwater(tp)
+            if end is not None:
+                LAG.labels(tp.topic, tp.partition).set(max(end - ledger.safe(), 0))
+
+    async def _prove(self) -> bool:
+        return await self.app.safe_consumer.prove_membership()
+
+    def _run(self, stage: Stage) -> Running:
+        app = self.app
+        changelog = app.topic(
+            stage.changelog, key_type=bytes, value_type=bytes, compacting=True, allow_empty=True
+        )
+        table = AckedTable(app, name=stage.name, changelog_topic=changelog)
+        app.tables.add(table)
+        loop = Loop(app, table, self.publisher, pulse=self.pulse, dependencies=self.dependencies)
+        lanes = loop.lanes = Lanes(app, stage, loop)
+        loop.decider = Decider(stage, lanes, self.codec, self.clock)
+        timers = Timers(
+            stage,
+            table,
+            self.codec,
+            self.publisher,
+            clock=self.clock,
+            serving=lambda: app.serving,
+        )
+        table.armed = timers.arm
+        for topic in stage.inputs:
+            app.intakes[topic.name] = lanes
+            self._subscribe(topic)
+        app.families.append(frozenset([*(topic.name for topic in stage.inputs), stage.changelog]))
+        return Running(stage, table, lanes, loop, timers)
+
+    def _subscribe(self, topic: Topic) -> None:
+        """Make Faust subscribe; the records go to the lanes before any stream sees them."""
+        channel = self.app.topic(topic.name, key_type=bytes, value_type=bytes, allow_empty=True)
+        self.app.agent(channel, name=f"lanes.{topic.name}")(_never)
+
+
+async def _never(stream: Any) -> AsyncIterator[None]:
+    async for _ in stream:
+        yield
+
+
+def _check_inputs(stages: Sequence[Stage]) -> None:
+    seen: dict[str, str] = {}
+    for stage in stages:
+        for topic in stage.inputs:
+            if topic.name in seen:
+                raise Misconfigured(
+                    f"{topic.name} is read by both {seen[topic.name]} and {stage.name}"
+                )
+            seen[topic.name] = stage.name
+        if stage.timer_topic is not None and stage.timer_topic not in stage.inputs:
+            raise Misconfigured(f"{stage.name} does not read {stage.timer_topic.name}")
+
+
+def _app(settings: Settings, group: str) -> SafeApp:
+    brokers = [f"kafka://{server}" for server in settings.kafka_bootstrap.split(",")]
+    return SafeApp(
+        group,
+        drain_s=settings.drain_s,
+        broker=brokers,
+        broker_client_id=f"{group}.{settings.instance}",
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 6,
+        broker_commit_interval=COMMIT_S,
+        broker_max_poll_interval=POLL_LIMIT_S,
+        consumer_auto_offset_reset="earliest",
+        processing_guarantee="at_least_once",
+        store="memory://",
+        stream_wait_empty=False,
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        TableManager=SafeTables,
+    )

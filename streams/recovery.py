@@ -1,0 +1,205 @@
+"""Recovery of the tables: read in bulk, owned anew, checked against the logs, then served.
+
+Rule 1: no input is delivered before the seek to the committed offsets (faust-streaming issue 596).
+Rule 2: the owner epoch of a partition is raised before it is served: a zombie's writes lose.
+Rule 3: a table that is ahead of its inputs belongs to other logs; the worker refuses to start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final, cast
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.types import TP
+
+from schemas.errors import Misconfigured, Unavailable
+from streams.metrics import RECOVERING, RECOVERY_SECONDS
+from streams.records import Entry
+from streams.table import AckedTable
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 5000
+WORTH: Final = 200
+"""Fewer records than this are left to Faust, which reads them one by one."""
+RETRY_S: Final = 1.0
+
+
+class SafeRecovery(Recovery):
+    """Recovery that takes a partition over before anything of it is served."""
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """Take over, then let Faust seek and resume."""
+        self.app.consumer.stop_flow()  # resumed by super() after its seek
+        await self._wait(self._take_over())
+        await super().on_recovery_completed(generation_id)
+        self._serve(generation_id)
+
+    async def _resume_streams(self, generation_id: int = 0) -> None:
+        self.app.consumer.stop_flow()
+        await super()._resume_streams(generation_id)
+        self._serve(generation_id)
+
+    def _serve(self, generation_id: int) -> None:
+        app: Any = self.app
+        if app.consumer_generation_id == generation_id:
+            app.serving = True
+            RECOVERING.set(0)
+            log.info("worker.serving", partitions=len(app.consumer.assignment()))
+
+    async def _take_over(self) -> None:
+        """Own every assigned changelog partition; write again what zombies overwrote."""
+        app: Any = self.app
+        tables = cast(list[AckedTable], list(self.tables.values()))
+        for table in tables:
+            kept = {tp.partition for tp in self.actives_for_table[cast(Any, table)]}
+            table.forget(kept)
+            app.engine.keep(table, kept)
+            check_ids(table, app.topic_ids)
+        await self._check_ends(tables)
+        while True:
+            try:
+                await asyncio.gather(*(self._own(table) for table in tables))
+            except Unavailable as exc:
+                log.warning("recovery.waiting", service=exc.service)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _own(self, table: AckedTable) -> None:
+        app: Any = self.app
+        partitions = {tp.partition for tp in self.actives_for_table[cast(Any, table)]}
+        ids = {topic: app.topic_ids[topic] for topic in app.engine.inputs(table)}
+        await asyncio.gather(*(table.own(p, ids, app.engine.publisher) for p in partitions))
+        while table.overridden:
+            key, partition = next(iter(table.overridden.items()))
+            if (raw := table.raw(key)) is not None:
+                entry = replace(Entry.loads(raw), epoch=table.epoch(partition))
+                await table.put(key, entry, partition, app.engine.publisher)
+            del table.overridden[key]
+
+    async def _check_ends(self, tables: Iterable[AckedTable]) -> None:
+        applied = {tp: end for table in tables for tp, end in table.ends.items()}
+        if not applied:
+            return
+        ends = await self.app.consumer.highwaters(*applied)
+        check_ends(applied, ends)
+
+    async def _build_offsets(
+        self, consumer: Any, tps: set[TP], destination: Any, title: str
+    ) -> None:
+        """Load what is missing of the active changelogs in bulk before Faust looks at them.
+
+        It moves Faust's own "read up to here" offsets, so Faust reads only what is left.
+        """
+        await super()._build_offsets(consumer, tps, destination, title)
+        if title != "active":
+            return
+        RECOVERING.set(1)
+        ends = self.active_highwaters
+        missing = {tp: destination[tp] + 1 for tp in tps if (ends[tp] or -1) > destination[tp]}
+        if sum(ends[tp] - start + 1 for tp, start in missing.items()) > WORTH:
+            await self._load(missing, destination)
+
+    async def _load(self, missing: dict[TP, int], destination: Any) -> None:
+        began, count, left = time.monotonic(), 0, set(missing)
+        reader = self._reader()
+        try:
+            reader.assign([TopicPartition(*tp, start) for tp, start in missing.items()])
+            while left:
+                batch = await asyncio.to_thread(reader.consume, BATCH, 1.0)
+                count += self._apply(batch, left, destination)
+        finally:
+            await asyncio.to_thread(reader.close)
+        seconds = time.monotonic() - began
+        RECOVERY_SECONDS.set(seconds)
+        log.info("recovery.bulk", records=count, seconds=round(seconds, 2))
+
+    def _reader(self) -> Consumer:
+        servers = ",".join(f"{url.host}:{url.port}" for url in self.app.conf.broker_consumer)
+        return Consumer(
+            {
+                "bootstrap.servers": servers,
+                "group.id": f"{self.app.conf.id}.recovery",  # required; nothing is committed
+                "client.id": f"{self.app.conf.broker_client_id}.recovery",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "fetch.message.max.bytes": 4 << 20,
+                "queued.max.messages.kbytes": 64 << 10,
+            }
+        )
+
+    def _apply(self, batch: Iterable[Any], left: set[TP], destination: Any) -> int:
+        """Apply one batch; a partition is complete at its high water mark or at its end."""
+        rows: dict[AckedTable, list[tuple[bytes | None, bytes | None, int]]] = {}
+        for message in batch:
+            tp = TP(message.topic(), message.partition())
+            if (error := message.error()) is not None:
+                if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                    raise Unavailable("kafka")
+                left.discard(tp)
+                continue
+            table = cast(AckedTable, self.tp_to_table[tp])
+            rows.setdefault(table, []).append((message.key(), message.value(), tp.partition))
+            destination[tp] = max(destination[tp], message.offset())
+            if message.offset() >= self.active_highwaters[tp]:
+                left.discard(tp)
+        for table, found in rows.items():
+            table.apply(found)
+        return sum(map(len, rows.values()))
+
+
+class SafeTables(TableManager):
+    """Table manager with our recovery, which starts at once."""
+
+    @property
+    def recovery(self) -> Recovery:
+        """Recovery service used by this table manager."""
+        if self._recovery is None:
+            self._recovery = SafeRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+    async def on_start(self) -> None:
+        """Start without Faust's fixed sleep of one second."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
+
+def check_ids(table: AckedTable, ids: dict[str, str]) -> None:
+    """Refuse a table whose input topics were recreated: the offsets start again.
+
+    Raises:
+        Misconfigured: Names the topic.
+    """
+    for owner in table.owners.values():
+        for topic, known in owner.topics.items():
+            if known and ids.get(topic, known) != known:
+                raise Misconfigured(_other_log(table.name, topic, "was created anew"))
+
+
+def check_ends(applied: dict[TP, int], ends: Any) -> None:
+    """Refuse tables that applied offsets which their input logs do not have.
+
+    Raises:
+        Misconfigured: Names the topic and partition.
+    """
+    for tp, offset in applied.items():
+        if (end := ends.get(tp)) is not None and offset >= end:
+            where = f"partition {tp.partition} ends at {end}, but {offset} was applied"
+            raise Misconfigured(_other_log("a stage", tp.topic, where))
+
+
+def _other_log(stage: str, topic: str, why: str) -> str:
+    return (
+        f"the table of {stage} belongs to another log of {topic}: {why}. Its events would be"
+        " taken for old ones. Restore the topic, or delete the stage's changelog topic as well"
+    )

@@ -1,0 +1,235 @@
+"""Faust transport whose commits can never run past work that is not finished (promise I6).
+
+It replaces Faust's lists of acknowledged offsets and gaps by one ledger for each partition, and
+takes records straight from the consumer into lanes. What of Faust's private parts it uses, and
+why, is in docs/adr/0003-transport-on-private-faust-parts.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.colocate import split
+from streams.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+FETCH_S: Final = 0.25
+FETCH_WAIT_MS: Final = 20
+"""aiokafka keeps one fetch in flight; a partition drained meanwhile waits this long."""
+YIELD_EVERY: Final = 50
+IDLE_S: Final = 0.02
+
+
+class SafeThread(driver.AIOKafkaConsumerThread):
+    """Consumer thread in which a refused commit is repeated later instead of crashing."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        """Shorten Faust's fixed 1.5 s long poll: every seek and offset lookup queues behind it."""
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting
+        return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        wanted = {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+        }
+        try:
+            await self._ensure_consumer().commit(wanted)
+        except (KafkaError, TimeoutError) as exc:  # IllegalStateError is a KafkaError
+            log.warning("commit.refused", error=type(exc).__name__)
+            return False
+        return True
+
+
+class SafeConsumer(driver.Consumer):
+    """Consumer that commits only finished work and never skips a fetched record.
+
+    Attributes:
+        ledgers: Deliveries of each input partition.
+        undelivered: Where each partition of the current fetch goes on.
+        split: Input partitions whose fellows are on another worker.
+        fetch_epoch: Grows whenever positions are set, so records fetched before are void.
+    """
+
+    app: Any  # a SafeApp; that module imports this one
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.ledgers: dict[TP, Ledger] = {}
+        self.undelivered: dict[TP, int] = {}
+        self.split: set[TP] = set()
+        self.fetch_epoch = 0
+        self.position_lock = asyncio.Lock()  # a fetch and a seek never overlap
+        self.commit_lock = asyncio.Lock()
+        super().__init__(*args, **kwargs)
+
+    def _new_consumer_thread(self) -> SafeThread:
+        return SafeThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Fetch and deliver until stopped (Faust's version loses records on a suspended flow)."""
+        while not (self.should_stop or fetcher.should_stop):
+            if not self.flow_active:
+                # At a stop the wait is cancelled, which would crash Faust's fetcher.
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.wait(self.can_resume_flow)  # type: ignore[arg-type] # mode takes any event
+                continue
+            active = set(self._active_partitions) - self.split - self.app.held()
+            if not active:
+                await asyncio.sleep(IDLE_S)
+                continue
+            async with self.position_lock:
+                epoch = self.fetch_epoch
+                records = await self._getmany(active, FETCH_S) or {}
+            await self._rewind(await self._deliver_batch(records, epoch), epoch)
+            await asyncio.sleep(0)
+
+    async def _deliver_batch(self, records: Mapping[Any, list[Any]], epoch: int) -> set[TP]:
+        """Deliver fairly over partitions; return those with records left."""
+        self.undelivered = {tp: batch[0].offset for tp, batch in records.items() if batch}
+        waiting: set[TP] = set()
+        for count, (tp, record) in enumerate(self.scheduler.iterate(records), 1):
+            if epoch != self.fetch_epoch or not self.flow_active:
+                return set(self.undelivered)
+            if tp in waiting:
+                continue
+            if await self._deliver(self._to_message(tp, record)):
+                self.undelivered[tp] = record.offset + 1
+            else:
+                waiting.add(tp)
+            if not count % YIELD_EVERY:
+                await asyncio.sleep(0)
+        return waiting
+
+    async def _deliver(self, message: Any) -> bool:
+        """Hand one message on; False when it was not taken."""
+        intake = self.app.intakes.get(message.topic)
+        if intake is None:
+            return await self._deliver_changelog(message)
+        ledger = self.ledgers.setdefault(message.tp, Ledger(message.offset))
+        if message.offset < ledger.next:
+            return True
+        ledger.deliver(message)
+        if intake.take(message):
+            return True
+        ledger.withdraw(message)
+        return False
+
+    async def _deliver_changelog(self, message: Any) -> bool:
+        """Hand a changelog record to Faust's recovery, unless the flow stops meanwhile."""
+        task: asyncio.Future[Any] = asyncio.ensure_future(self.callback(message))
+        suspend = asyncio.ensure_future(self.suspend_flow.wait())
+        await asyncio.wait({task, suspend}, return_when=asyncio.FIRST_COMPLETED)
+        done = task.done()
+        for future in (task, suspend):
+            future.cancel()
+        await asyncio.gather(task, suspend, return_exceptions=True)
+        return done
+
+    async def _rewind(self, partitions: set[TP], epoch: int) -> None:
+        """Go back to the first undelivered record, unless positions were set since the fetch."""
+        if not partitions:
+            return
+        async with self.position_lock:
+            for tp in partitions:
+                if epoch == self.fetch_epoch and tp in self.assignment():
+                    await self._thread.call_thread(self._seek_to, tp, self.undelivered[tp])
+
+    async def _seek_to(self, tp: TP, offset: int) -> None:
+        try:
+            self._thread.seek(TopicPartition(*tp), offset)
+        except IllegalStateError:
+            log.info("rewind.revoked", topic=tp.topic, partition=tp.partition)
+
+    async def perform_seek(self) -> None:
+        """Set every input partition to its committed offset, or to where delivery began."""
+        async with self.position_lock:
+            self.fetch_epoch += 1
+            committed = await self.seek_to_committed()
+            for tp, ledger in self.ledgers.items():
+                if not committed.get(tp):  # aiokafka does not seek there (None or 0)
+                    await self._thread.call_thread(self._seek_to, tp, ledger.start)
+            self.ledgers.clear()
+            self._committed_offset.update({tp: at for tp, at in committed.items() if at})
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Seek (used by table recovery); what was fetched before is void."""
+        async with self.position_lock:
+            self.fetch_epoch += 1
+            await super().seek_wait(partitions)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Like Faust's, but a paused or revoked partition stays paused."""
+        self._buffered_partitions.discard(tp)
+        if tp not in self._paused_partitions and tp in self.assignment():
+            self._active_partitions.add(tp)
+
+    def settle(self, message: Any) -> None:
+        """Note that a message needs nothing more."""
+        ledger = self.ledgers.get(message.tp)
+        if ledger is not None:
+            ledger.finish(message)
+
+    def finished(self, tp: TP, offset: int) -> bool:
+        """Tell whether the event at this offset was committed, or settled in this assignment."""
+        if offset < (self._committed_offset.get(tp) or 0):
+            return True
+        ledger = self.ledgers.get(tp)
+        return ledger is not None and ledger.finished(offset)
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - Faust's signature
+        """Commit the safe offset of every partition, whatever is asked."""
+        async with self.commit_lock:
+            known = self._committed_offset
+            offsets = {
+                tp: ledger.safe()
+                for tp, ledger in self.ledgers.items()
+                if ledger.safe() > max(ledger.start, known[tp] or 0)
+            }
+            if not offsets or not await self._commit(offsets):
+                return False
+            known.update(offsets)
+            return True
+
+    async def prove_membership(self) -> bool:
+        """Repeat the last commit: the broker takes one only from a current member of the group."""
+        async with self.commit_lock:
+            offsets = {tp: ledger.safe() for tp, ledger in self.ledgers.items()}
+            return bool(offsets) and await self._commit(offsets)
+
+    async def quiesce(self) -> None:
+        """Stop delivery, let running work end, commit it, cancel the rest."""
+        self.app.serving = False
+        self.stop_flow()
+        self.app.flow_control.suspend()
+        self.app.flow_control.clear()
+        works = set(self.app.intakes.values())
+        left = await asyncio.gather(*(work.drain(self.app.drain_s) for work in works))
+        await self.commit()
+        for work in works:
+            await work.cancel()
+        log.info("worker.quiesced", cancelled=sum(left))
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Settle our work before Faust drops its bookkeeping."""
+        await self.quiesce()
+        self.fetch_epoch += 1
+        self.ledgers.clear()
+        self._committed_offset.clear()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Note which input partitions came without their fellows."""
+        self.split = split(assigned, self.app.families)
+        await super().on_partitions_assigned(assigned, generation_id)
