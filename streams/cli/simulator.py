@@ -1,0 +1,45 @@
+"""Commands: simulator."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def simulator(
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8100,
+    webhook_url: Annotated[
+        str, typer.Option(help="Base URL of our webhook; empty posts no statuses.")
+    ] = "",
+    app_id: Annotated[str, typer.Option(help="Meta app in the webhook's path.")] = "simulator",
+    seed: Annotated[
+        int | None, typer.Option(help="Ids of messages follow from it; a new one if not given.")
+    ] = None,
+) -> None:
+    """Play WhatsApp's Cloud API, for development: accepts messages, posts signed statuses."""
+    import secrets
+
+    import uvloop
+
+    from streams.local.simulator.server import Options, serve
+    from streams.logs import configure
+    from streams.settings import require_secrets, settings
+
+    current = settings()
+    require_secrets(current, "simulator_app_secret")
+    configure(current.log_level, service="simulator", instance=current.instance)
+    options = Options(
+        host=current.http_host,
+        port=port,
+        webhook_url=webhook_url,
+        app_id=app_id,
+        secret=current.simulator_app_secret.get_secret_value().encode(),
+        seed=secrets.randbits(32) if seed is None else seed,
+    )
+    uvloop.run(serve(options))
+
+
+def register(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command()(simulator)

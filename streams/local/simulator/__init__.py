@@ -1,0 +1,13 @@
+"""A simulator of WhatsApp's Cloud API for development and tests; it is not WhatsApp.
+
+It takes messages as Meta does, refuses what Meta refuses with Meta's codes, and posts signed
+statuses and customers' messages to our webhook.
+
+Source: Meta, "WhatsApp Cloud API: Messages", "Webhooks" and "Error codes".
+"""
+
+from __future__ import annotations
+
+from streams.local.simulator.app import Simulator, application
+
+__all__ = ["Simulator", "application"]
