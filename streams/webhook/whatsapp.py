@@ -1,0 +1,82 @@
+"""``/webhooks/whatsapp/{app_id}``: what Meta calls, one address for each Meta app."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from streams.webhook.bodies import Bodies
+from streams.webhook.inbox import Inbox
+from streams.webhook.ports import AppSecrets
+from streams.webhook.signatures import meta_signed
+
+PATH: Final = "/webhooks/whatsapp/{app_id}"
+
+_APP_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_CHALLENGE: Final = re.compile(r"[\x21-\x7e]{1,256}", re.ASCII)
+
+
+def whatsapp_router(inbox: Inbox, secrets: AppSecrets, bodies: Bodies) -> APIRouter:
+    """Return the two endpoints of WhatsApp; answers of refusals have no body."""
+    router = APIRouter(tags=["whatsapp"])
+
+    async def verify(app_id: str, request: Request) -> Response:
+        """Answer Meta's check of a new subscription with its challenge."""
+        if not _APP_ID.fullmatch(app_id):
+            return Response(status_code=404)
+        token = await secrets.verify_token(app_id)
+        if not token:
+            return Response(status_code=404)
+        challenge = _challenge(request, token)
+        if challenge is None:
+            return Response(status_code=403)
+        return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
+
+    async def receive(app_id: str, request: Request) -> Response:
+        """Take messages, statuses and echoes; 200 only once the log has all of them."""
+        active = await secrets.app_secrets(app_id) if _APP_ID.fullmatch(app_id) else ()
+        if not active:
+            return Response(status_code=404)
+        async with bodies.body(request) as body:
+            header = request.headers.getlist("x-hub-signature-256")
+            if not meta_signed(active, body, header[0] if len(header) == 1 else None):
+                return Response(status_code=401)
+            await inbox.accept(app_id, body)
+        return Response(status_code=200)
+
+    router.add_api_route(PATH, verify, methods=["GET"], responses=_CHECKED)
+    router.add_api_route(PATH, receive, methods=["POST"], responses=_RECEIVED)
+    return router
+
+
+_CHECKED: Final[dict[int | str, dict[str, Any]]] = {
+    403: {"description": "The token is wrong or a parameter is missing."},
+    404: {"description": "No such app."},
+}
+_RECEIVED: Final[dict[int | str, dict[str, Any]]] = {
+    401: {"description": "The signature is wrong."},
+    404: {"description": "No such app."},
+    408: {"description": "The body came too slowly."},
+    413: {"description": "The body is larger than 3 MB."},
+    415: {"description": "The body is compressed."},
+    503: {"description": "Kafka or Postgres is down; deliver again later."},
+}
+
+
+def _challenge(request: Request, token: str) -> str | None:
+    """Return the challenge to answer with; each parameter must stand there once."""
+    given = []
+    for name in ("hub.mode", "hub.verify_token", "hub.challenge"):
+        values = request.query_params.getlist(name)
+        if len(values) != 1:
+            return None
+        given.append(values[0])
+    mode, theirs, challenge = given
+    same = hmac.compare_digest(theirs.encode(errors="replace"), token.encode())
+    if not same or mode != "subscribe" or not _CHALLENGE.fullmatch(challenge):
+        return None
+    return challenge
