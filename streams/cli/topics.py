@@ -1,10 +1,151 @@
-"""Commands: topics."""
+"""Commands about what is on the log: ``topics``, ``schemas`` and ``docs``."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
 import typer
+
+EXIT_DIFFERENT = 1
+
+Execute = Annotated[bool, typer.Option("--execute", help="Do it; without this it is only shown.")]
 
 
 def register(app: typer.Typer) -> None:
     """Register the commands of this module."""
-    _ = app
+    topics = typer.Typer(help="Topics and schemas on Kafka and the registry.", no_args_is_help=True)
+    topics.command("list")(list_topics)
+    topics.command("diff")(diff)
+    topics.command("apply")(apply)
+    app.add_typer(topics, name="topics")
+    schemas = typer.Typer(help="Versions of the records' schemas.", no_args_is_help=True)
+    schemas.command("list")(list_schemas)
+    schemas.command("release")(release)
+    app.add_typer(schemas, name="schemas")
+    app.command("docs")(docs)
+
+
+def list_topics() -> None:
+    """Show every topic as it should be: inputs, dead letters and changelogs."""
+    from streams.provision import wanted_topics
+    from streams.settings import settings
+
+    rows = [
+        (
+            topic.name,
+            str(topic.partitions),
+            str(topic.replicas),
+            " ".join(f"{name}={value}" for name, value in topic.config.items()),
+        )
+        for topic in wanted_topics(settings())
+    ]
+    _show(("topic", "partitions", "replicas", "config"), rows)
+
+
+def diff() -> None:
+    """Show what differs from what should be; exits 1 when anything does."""
+    from streams.provision import differences
+    from streams.settings import settings
+
+    found = asyncio.run(differences(settings()))
+    _show_differences(found)
+    if found:
+        raise typer.Exit(EXIT_DIFFERENT)
+    typer.echo("Topics and schemas are as they should be.")
+
+
+def apply(execute: Execute = False) -> None:
+    """Create missing topics, set their configuration and register schemas; deletes nothing."""
+    from streams import provision
+    from streams.settings import settings
+
+    found = asyncio.run(provision.apply(settings(), execute=execute))
+    _show_differences(found)
+    fixable = sum(change.fixable for change in found)
+    left = len(found) - fixable
+    if execute:
+        typer.echo(f"{fixable} applied; {left} left as they are.")
+    else:
+        typer.echo(f"{fixable} to apply; {left} are not for this command. Run with --execute.")
+
+
+def list_schemas() -> None:
+    """Show the versions of every record's schema that this project has had."""
+    from schemas.versions import kept, released
+
+    frozen = released()
+    rows = [
+        (version.record, str(version.number), _state(version.number, frozen.get(record, 0)))
+        for record, versions in kept().items()
+        for version in versions
+    ]
+    _show(("record", "version", "state"), rows)
+
+
+def _state(number: int, frozen: int) -> str:
+    return "released" if number <= frozen else "may still change"
+
+
+def release() -> None:
+    """Freeze the newest version of each schema; a later change begins the next version.
+
+    Part of a release: what has been written with a version must stay readable.
+    """
+    from streams import docs as generated
+
+    numbers = generated.release(generated.project_root())
+    _show(("record", "released"), [(record, str(number)) for record, number in numbers.items()])
+
+
+def docs(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 1 when a file is out of date.")
+    ] = False,
+) -> None:
+    """Render docs and Avro schemas from the code.
+
+    A changed record overwrites its newest schema until that is released; then it begins the
+    next version, when every earlier one can be read beside it.
+    """
+    from streams import docs as generated
+
+    root = generated.project_root()
+    files = generated.rendered()
+    stale = generated.outdated(root, files) if check else generated.write(root, files)
+    for path in stale:
+        typer.echo(f"{'out of date' if check else 'rendered'}: {path}")
+    if check and stale:
+        typer.echo("Run `whaticket docs`.", err=True)
+        raise typer.Exit(EXIT_DIFFERENT)
+    if not stale:
+        typer.echo(f"{len(files)} files are up to date.")
+
+
+def _show_differences(found: Sequence[object]) -> None:
+    from streams.provision import Difference
+
+    rows = [
+        (change.kind.value, change.what, change.name, change.found or "-", change.wanted or "-")
+        for change in found
+        if isinstance(change, Difference)
+    ]
+    if rows:
+        _show(("", "what", "name", "found", "wanted"), rows)
+
+
+def _show(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table for a person, and lines with tabs for a pipe."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            typer.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
