@@ -1,0 +1,123 @@
+"""Transcripts: what was said and decided -> contacts, tickets, messages, turns, outcomes.
+
+Rule 1: every statement is a merge: writing a batch again, or records of different topics in
+another order, ends in the same rows. Rule 2: one transaction for each batch, a fixed number
+of round trips, rows in key order so that two writers cannot deadlock. Rule 3: the feed is
+told after the commit and never makes a batch fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import asyncpg
+
+from schemas.errors import Rejected
+from sinks.changes import Changes, Feed, Key, MessageChange
+from sinks.database import queries, reachable
+from sinks.ports import Recorded
+from sinks.transcript_rows import STATE_RESET_MS, Row, newer, rows_of
+
+SQL: Final = queries("transcripts")
+
+FIRST: Final = ("contacts_missing", "contacts_named", "conversations_seen")
+LAST: Final = ("statuses", "replies", "turns", "outcomes")
+
+
+class Transcripts:
+    """The sink of what consoles and analysts read.
+
+    Args:
+        pool: Where the rows go.
+        feed: Told what changed after each commit; none is told unless given.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, feed: Feed | None = None) -> None:
+        self.pool = pool
+        self.feed = feed
+
+    async def write(self, batch: Sequence[Recorded], /) -> None:
+        """Write all of them or none.
+
+        Raises:
+            Unavailable: Postgres is down.
+            Rejected: A record can never be written.
+        """
+        rows = gathered(batch)
+        try:
+            with reachable():
+                async with self.pool.acquire() as connection, connection.transaction():
+                    changes = await _merge(connection, rows)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as exc:
+            # The server's message may quote the row: only its code is told (promise I7).
+            raise Rejected("bad_row", f"postgres refuses a row ({exc.sqlstate})") from None
+        if self.feed is not None and changes:
+            await self.feed.publish(changes)
+
+
+def gathered(batch: Iterable[Recorded]) -> Mapping[str, list[Row]]:
+    """Return the rows of a batch for each statement; of states only the newest of each key."""
+    rows: dict[str, list[Row]] = {}
+    states: dict[Key, Row] = {}
+    for recorded in batch:
+        for statement, row in rows_of(recorded.event):
+            clean = {name: _storable(value) for name, value in row.items()}
+            if statement != "states":
+                rows.setdefault(statement, []).append(clean)
+                continue
+            key = (row["tenant_id"], row["conversation_id"])
+            if key not in states or newer(clean, states[key]):
+                states[key] = clean
+    if states:
+        rows["states"] = list(states.values())
+    return rows
+
+
+def _storable(value: Any) -> Any:
+    """Return the value without zero bytes: Postgres has no text with them."""
+    match value:
+        case str():
+            return value.replace("\x00", "\ufffd")
+        case dict():
+            return {name: _storable(inner) for name, inner in value.items()}
+        case _:
+            return value
+
+
+async def _merge(connection: Any, rows: Mapping[str, list[Row]]) -> Changes:
+    await _run(connection, rows, FIRST)
+    messages = await _messages(connection, rows)
+    moved = {}
+    if "states" in rows:
+        moved = {
+            (row["tenant_id"], row["conversation_id"]): (row["status_before"], row["user_before"])
+            for row in await connection.fetch(SQL["states"], rows["states"], STATE_RESET_MS)
+        }
+    await _run(connection, rows, LAST)
+    return Changes(messages=messages, moved=moved)
+
+
+async def _run(connection: Any, rows: Mapping[str, list[Row]], statements: Sequence[str]) -> None:
+    for statement in statements:
+        if statement in rows:
+            await connection.execute(SQL[statement], rows[statement])
+
+
+async def _messages(connection: Any, rows: Mapping[str, list[Row]]) -> tuple[MessageChange, ...]:
+    """Merge the messages; then each conversation shows its newest one."""
+    messages: list[MessageChange] = []
+    for statement in ("messages_received", "messages_sent"):
+        if statement in rows:
+            found = await connection.fetch(SQL[statement], rows[statement])
+            messages += [MessageChange(**row) for row in found]
+    if messages:
+        await connection.execute(SQL["newest"], _keys(message.key for message in messages))
+    return tuple(messages)
+
+
+def _keys(keys: Iterable[Key]) -> list[Row]:
+    return [
+        {"tenant_id": tenant_id, "conversation_id": conversation_id}
+        for tenant_id, conversation_id in sorted(set(keys))
+    ]
