@@ -1,0 +1,46 @@
+"""Envelopes of what one event causes: ids that follow from it, and the cause written down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from schemas.events import Cause, Envelope
+from schemas.ids import derived
+from schemas.topics import Topic
+
+
+class Sequels:
+    """Makes the envelopes of the records that one decision says.
+
+    Ids follow from the event, the step's number and the record's place, so deciding the
+    same event again gives the same ids, and a repeated event (same id, another offset,
+    another step) never takes the id of something that was said before.
+
+    Attributes:
+        event: What is being decided.
+        cause: Which step of the stage decides it.
+        trace_id: The trace that the records belong to.
+    """
+
+    def __init__(self, event: Envelope, cause: Cause, *, trace_id: str = "") -> None:
+        self.event = event
+        self.cause = cause
+        self.trace_id = trace_id or event.trace_id
+        self._said: Counter[str] = Counter()
+
+    def envelope(self, topic: Topic, idempotency_key: str, *, trace_id: str = "") -> dict[str, Any]:
+        """Return the envelope's fields of the next record for this topic."""
+        place = self._said[topic.name]
+        self._said[topic.name] += 1
+        return {
+            "event": topic.name,
+            "event_id": derived(self.event.event_id, topic.name, self.cause.seq, place),
+            "trace_id": trace_id or self.trace_id,
+            "tenant_id": self.event.tenant_id,
+            "conversation_id": self.event.conversation_id,
+            "customer_id": self.event.customer_id,
+            "idempotency_key": idempotency_key,
+            "occurred_at": self.cause.decided_at,
+            "cause": self.cause,
+        }
