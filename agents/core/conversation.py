@@ -1,0 +1,227 @@
+"""The conversation, and the one table of what may become of it.
+
+Rule 1: the phase changes in ``evolve`` only, and ``evolve`` only reads ``TRANSITIONS``; a
+move that is not in the table is refused and the state stays as it was.
+Rule 2: the epoch only grows. What the AI does for an older epoch must have no effect.
+Rule 3: ``gathering`` has the timer ``burst``; a running or cancelled turn has the timer
+``turn``; whatever waits for an outcome has a timer, so nothing waits for ever.
+Rule 4: everything in the state is bounded, whatever the customer sends.
+
+A turn that was cancelled stays in the state until the AI stage has answered the cancel:
+only then is it known whether something happened outside, and only then may the next turn
+start. So two turns of one conversation never act at the same time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from schemas.errors import Rejected
+from schemas.events import Line, MessageKind, Person, Phase
+
+
+class Trigger(StrEnum):
+    """What moves a conversation from one phase to another."""
+
+    MESSAGE = "message"  #: A customer's message that wants an answer.
+    SUPERSEDE = "supersede"  #: A newer message cancels the running turn.
+    START = "start"  #: A turn is given to an agent.
+    WAIT = "wait"  #: The burst is over, but the cancelled turn has not ended yet.
+    EMPTY = "empty"  #: Nothing is left to answer.
+    ANSWER = "answer"  #: The turn was answered.
+    HAND = "hand"  #: The pipeline gives the conversation to a person.
+    TAKE = "take"  #: A person takes it.
+    RELEASE = "release"  #: A person gives it back, or a pause ends.
+    PAUSE = "pause"  #: A person silences the AI.
+    CLOSE = "close"  #: A person closes it.
+    FLOOD = "flood"  #: More messages wait than a conversation may hold.
+    UNPARK = "unpark"  #: An operator lets it go on.
+
+
+_PEOPLE: Final = {
+    Trigger.TAKE: Phase.WITH_HUMAN,
+    Trigger.PAUSE: Phase.PAUSED,
+    Trigger.CLOSE: Phase.CLOSED,
+}
+
+TRANSITIONS: Final[dict[Phase, dict[Trigger, Phase]]] = {
+    Phase.IDLE: {
+        Trigger.MESSAGE: Phase.GATHERING,
+        Trigger.START: Phase.THINKING,
+        Trigger.HAND: Phase.WITH_HUMAN,
+        **_PEOPLE,
+    },
+    Phase.GATHERING: {
+        Trigger.MESSAGE: Phase.GATHERING,
+        Trigger.START: Phase.THINKING,
+        Trigger.WAIT: Phase.THINKING,
+        Trigger.ANSWER: Phase.GATHERING,
+        Trigger.EMPTY: Phase.IDLE,
+        Trigger.HAND: Phase.WITH_HUMAN,
+        Trigger.FLOOD: Phase.PARKED,
+        **_PEOPLE,
+    },
+    Phase.THINKING: {
+        Trigger.MESSAGE: Phase.THINKING,
+        Trigger.SUPERSEDE: Phase.GATHERING,
+        Trigger.START: Phase.THINKING,
+        Trigger.ANSWER: Phase.IDLE,
+        Trigger.HAND: Phase.WITH_HUMAN,
+        Trigger.FLOOD: Phase.PARKED,
+        **_PEOPLE,
+    },
+    Phase.WITH_HUMAN: {
+        Trigger.MESSAGE: Phase.WITH_HUMAN,
+        Trigger.RELEASE: Phase.IDLE,
+        **_PEOPLE,
+    },
+    Phase.PAUSED: {
+        Trigger.MESSAGE: Phase.PAUSED,
+        Trigger.RELEASE: Phase.IDLE,
+        Trigger.HAND: Phase.WITH_HUMAN,
+        Trigger.FLOOD: Phase.PARKED,
+        **_PEOPLE,
+    },
+    Phase.PARKED: {
+        Trigger.MESSAGE: Phase.PARKED,
+        Trigger.UNPARK: Phase.IDLE,
+        Trigger.TAKE: Phase.WITH_HUMAN,
+        Trigger.CLOSE: Phase.CLOSED,
+    },
+    Phase.CLOSED: {
+        Trigger.MESSAGE: Phase.GATHERING,
+        Trigger.START: Phase.THINKING,
+        Trigger.HAND: Phase.WITH_HUMAN,
+        Trigger.TAKE: Phase.WITH_HUMAN,
+    },
+}
+"""Phase x trigger -> phase. What is not here does not happen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A customer's message that has no outcome yet.
+
+    Attributes:
+        wamid: WhatsApp's id of it.
+        text: Its words, or a placeholder for what has none.
+        kind: Its type.
+        trace_id: The trace that it started.
+        received_ms: When it was received.
+    """
+
+    wamid: str
+    text: str
+    kind: MessageKind
+    trace_id: str
+    received_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningTurn:
+    """A turn that the AI stage has not ended yet.
+
+    Attributes:
+        turn_id: UUID of the turn.
+        turn_seq: Its number in the conversation.
+        agent: Who works on it.
+        messages: What it answers.
+        started_ms: When it was given to the agent.
+        cancelled: True once it was taken back; its end is still awaited.
+        hops: How often an agent handed these messages to another agent.
+    """
+
+    turn_id: str
+    turn_seq: int
+    agent: str
+    messages: tuple[Pending, ...]
+    started_ms: int
+    cancelled: bool = False
+    hops: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """Everything that dispatch knows of one conversation.
+
+    Attributes:
+        tenant_id: The company.
+        conversation_id: The conversation.
+        customer_id: The customer.
+        seq: Number of the last step, from 1.
+        timers: Due time of each armed timer: ``burst``, ``turn``, ``pause``.
+        phase: Where it stands.
+        epoch: Raised whenever what the AI is doing must have no effect any more.
+        turn_seq: Number of the newest turn.
+        turn: The turn that the AI stage has not ended yet.
+        pending: Messages that wait for a turn, oldest first.
+        gathering_since_ms: When the open burst began; 0 without one.
+        superseded: How often the waiting messages' turn was cancelled for a newer message.
+        history: What was said and settled, oldest first, bounded.
+        seen: Natural ids that were acted on; see ``agents.core.seen``.
+        intent: Intent of the newest turn, when a rule found one.
+        owner: Who has it: an agent's name or ``human``.
+        agent_user: The person who has it, if known.
+        silenced: True when a marker told the gate to let no AI bubble pass.
+        marker_id: Marker of a takeover that the gate has not confirmed yet.
+        awaiting: Bubbles of the AI and of automation that the gate has not settled yet.
+        unread: Customer messages that no one has answered yet.
+        window_expires_ms: End of the 24 h window, with a margin; None before any message.
+        phone_number_id: The business number.
+        person: The customer as WhatsApp names them.
+    """
+
+    tenant_id: str
+    conversation_id: str
+    customer_id: str
+    seq: int = 0
+    timers: dict[str, int] = field(default_factory=dict)
+    phase: Phase = Phase.IDLE
+    epoch: int = 0
+    turn_seq: int = 0
+    turn: RunningTurn | None = None
+    pending: tuple[Pending, ...] = ()
+    gathering_since_ms: int = 0
+    superseded: int = 0
+    history: tuple[Line, ...] = ()
+    seen: dict[str, str] = field(default_factory=dict)
+    intent: str | None = None
+    owner: str | None = None
+    agent_user: str | None = None
+    silenced: bool = False
+    marker_id: str | None = None
+    awaiting: tuple[str, ...] = ()
+    unread: int = 0
+    window_expires_ms: int | None = None
+    phone_number_id: str = ""
+    person: Person = field(default_factory=Person)
+
+
+def allows(phase: Phase, trigger: Trigger) -> bool:
+    """Say whether the table has this move."""
+    return trigger in TRANSITIONS.get(phase, {})
+
+
+def evolve(state: Conversation, trigger: Trigger, **changes: Any) -> Conversation:
+    """Return the conversation after the trigger, with the other changes that come with it.
+
+    Raises:
+        Rejected: The table has no such move; ``state`` is as it was.
+    """
+    after = TRANSITIONS.get(state.phase, {}).get(trigger)
+    if after is None:
+        raise Rejected("illegal_transition", f"{trigger} in phase {state.phase}")
+    return replace(state, phase=after, **changes)
+
+
+def diagram() -> str:
+    """Return the table as a Mermaid state diagram."""
+    lines = ["stateDiagram-v2", f"    [*] --> {Phase.IDLE}"]
+    for phase, moves in TRANSITIONS.items():
+        targets: dict[Phase, list[str]] = {}
+        for trigger, after in moves.items():
+            targets.setdefault(after, []).append(trigger)
+        lines += [f"    {phase} --> {after}: {', '.join(on)}" for after, on in targets.items()]
+    return "\n".join(lines) + "\n"
