@@ -1,0 +1,52 @@
+"""Texts within their limits: bubbles for WhatsApp, lines for the history."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.events import Line
+
+BUBBLE_CHARS: Final = 4096
+"""Longest text message. Source: WhatsApp Cloud API, "Text messages", ``body``."""
+
+BUBBLES: Final = 16
+"""Most bubbles of one answer; a longer one is a fault of the model, and each one is paid for."""
+
+LINE_CHARS: Final = 1500
+HISTORY_CHARS: Final = 6000
+"""About 2,000 tokens of Portuguese: what the model is told of the past."""
+HISTORY_LINES: Final = 40
+
+
+def split(text: str, limit: int = BUBBLE_CHARS) -> tuple[str, ...]:
+    """Cut a text into parts of at most ``limit`` characters, at a line or a word if possible."""
+    parts = []
+    rest = text.strip()
+    while len(rest) > limit:
+        cut = max(rest.rfind("\n", 1, limit + 1), rest.rfind(" ", limit // 2, limit + 1))
+        cut = cut if cut > 0 else limit
+        parts.append(rest[:cut].rstrip())
+        rest = rest[cut:].lstrip()
+    return tuple(part for part in (*parts, rest) if part)
+
+
+def bubbles(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return an answer's texts as bubbles that WhatsApp takes; blank ones are left out."""
+    return tuple(part for text in texts for part in split(text))
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return the text, or its beginning and an ellipsis when it is too long."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def extended(history: tuple[Line, ...], lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    """Return the history with more lines, oldest first; the newest that fit are kept."""
+    kept: list[Line] = []
+    room = HISTORY_CHARS
+    for line in reversed((*history, *lines)):
+        room -= len(line.text)
+        if room < 0 or len(kept) == HISTORY_LINES:
+            break
+        kept.append(line)
+    return tuple(reversed(kept))
