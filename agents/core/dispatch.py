@@ -1,0 +1,208 @@
+"""Dispatch, the decision: the one place where a conversation is decided.
+
+Rule 1: every event is one step: ``seq`` grows by one and exactly one ConversationChanged,
+the last record of the step, says what was decided and names the event.
+Rule 2: every inbound message gets exactly one outcome; a repetition gets none.
+Rule 3: at most one turn runs; a newer one starts after the older one has ended.
+Rule 4: after a takeover nothing of the AI is asked for until a release.
+
+Nothing here knows a clock, randomness or the world: deciding again gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from agents.core.conversation import Conversation, Trigger, allows
+from agents.core.dispatch_messages import on_message
+from agents.core.dispatch_people import close, hand_over, pause, release, take_over
+from agents.core.dispatch_step import Step
+from agents.core.dispatch_turns import begin, on_response
+from agents.core.texts import split
+from schemas.errors import Rejected
+from schemas.events import (
+    Author,
+    BubbleState,
+    Command,
+    ControlRequested,
+    Event,
+    HumanReplied,
+    MessageKind,
+    MessageReceived,
+    OutboundKind,
+    OutboundSettled,
+    OutcomeKind,
+    Phase,
+    Position,
+    ReplyOrigin,
+    ResponseGenerated,
+    SettingsChanged,
+    TimerFired,
+)
+
+UNSENT = (BubbleState.FAILED, BubbleState.UNKNOWN)
+"""Ends of a bubble after which the customer may be without an answer."""
+
+
+def decide(
+    state: Conversation | None,
+    event: Event,
+    *,
+    source: Position,
+    now_ms: int,
+    settings: SettingsChanged | None,
+) -> tuple[Conversation, tuple[Event, ...]]:
+    """Decide one event of a conversation.
+
+    Args:
+        state: The conversation after every earlier event; None when this is the first.
+        event: What happened.
+        source: Where the event stands in the log.
+        now_ms: Time of the decision, Unix milliseconds.
+        settings: Settings of the tenant; None when it is not known (people answer then).
+
+    Returns:
+        The conversation after the event, and what dispatch says, in order.
+
+    Raises:
+        Rejected: The event is no business of dispatch, or of another tenant's conversation.
+    """
+    before = state or Conversation(
+        tenant_id=event.tenant_id,
+        conversation_id=event.conversation_id,
+        customer_id=event.customer_id,
+    )
+    if before.tenant_id != event.tenant_id or before.conversation_id != event.conversation_id:
+        raise Rejected("wrong_conversation")
+    step = Step(before, event, source=source, now_ms=now_ms, settings=settings)
+    _apply(step, event)
+    return step.finish()
+
+
+def _apply(step: Step, event: Event) -> None:
+    match event:
+        case MessageReceived():
+            on_message(step, event)
+        case ResponseGenerated():
+            on_response(step, event)
+        case TimerFired():
+            _on_timer(step, event)
+        case OutboundSettled():
+            _on_settled(step, event)
+        case HumanReplied():
+            _on_reply(step, event)
+        case ControlRequested():
+            _on_control(step, event)
+        case _:
+            raise Rejected("unexpected_record", f"dispatch does not read {event.event}")
+
+
+def _on_timer(step: Step, event: TimerFired) -> None:
+    if step.state.timers.get(event.timer) != event.due_at:
+        step.decided("timer_ignored", "not_due")
+        return
+    step.disarm(event.timer)
+    if event.timer == "burst":
+        _burst_over(step)
+    elif event.timer == "turn":
+        turn = step.state.turn
+        hand_over(step, "cancel_unanswered" if turn and turn.cancelled else "turn_timeout")
+    else:
+        _release(step, "pause_over")
+
+
+def _burst_over(step: Step) -> None:
+    turn = step.state.turn
+    if turn is None:
+        begin(step)
+    else:
+        step.move(Trigger.WAIT)
+        step.decided("waiting", "cancelled_turn", turn_id=turn.turn_id)
+
+
+def _release(step: Step, reason: str) -> None:
+    release(step, reason)
+    if step.state.pending:
+        begin(step)
+        if step.state.phase is Phase.THINKING:
+            step.decided("released", reason)
+
+
+def _on_settled(step: Step, event: OutboundSettled) -> None:
+    state = step.state
+    if event.kind is OutboundKind.MARKER:
+        confirmed = event.bubble_id == state.marker_id
+        step.change(marker_id=None if confirmed else state.marker_id)
+        step.decided("takeover_applied" if confirmed else "marker_applied", event.reason)
+        return
+    awaited = event.bubble_id in state.awaiting
+    step.change(awaiting=tuple(each for each in state.awaiting if each != event.bubble_id))
+    step.decided(f"bubble_{event.state}", event.reason, turn_id=event.turn_id)
+    lost = awaited and event.author is Author.AI and event.state in UNSENT
+    if lost and allows(state.phase, Trigger.HAND):
+        # A channel that refuses the answer would refuse the notice too.
+        hand_over(
+            step, f"send_{event.state}:{event.reason}", notice=event.state is BubbleState.UNKNOWN
+        )
+
+
+def _on_reply(step: Step, event: HumanReplied) -> None:
+    """A person spoke: the AI is silent from here on, and waiting messages are theirs."""
+    if not step.first_time(f"reply:{event.reply_id}"):
+        step.decided("duplicate_ignored", "duplicate")
+        return
+    if event.kind in (MessageKind.EDIT, MessageKind.REVOKE, MessageKind.REACTION):
+        step.decided("reply_noted", f"kind:{event.kind}")
+        return
+    parts = split(event.text or "")
+    if event.origin is ReplyOrigin.CONSOLE and not parts:
+        step.decided("reply_refused", "no_text")
+        return
+    step.change(phone_number_id=step.state.phone_number_id or event.phone_number_id)
+    known = step.state.person.wa_id or step.state.person.user_id
+    if event.recipient is not None and not known:  # no message of the customer has come yet
+        step.change(person=event.recipient)
+    _yield_to_person(step, event)
+    step.spoke("human", parts, event.wamid)
+    if event.origin is ReplyOrigin.CONSOLE:
+        step.say(Author.HUMAN, parts, "reply", event.conversation_id, event.reply_id)
+
+
+def _yield_to_person(step: Step, event: HumanReplied) -> None:
+    if step.state.phase is Phase.PAUSED:
+        step.ended(step.state.pending, OutcomeKind.HANDED, "human_replied")
+        step.change(pending=())
+    elif step.state.phase is not Phase.WITH_HUMAN or not step.state.silenced:
+        take_over(step, event.agent_user, "human_replied")
+    step.change(unread=0)
+    step.decided("human_replied", str(event.origin))
+
+
+def _on_control(step: Step, event: ControlRequested) -> None:
+    if not step.first_time(f"control:{event.request_id}"):
+        step.decided("duplicate_ignored", "duplicate")
+        return
+    trigger = _TRIGGERS.get(event.command)
+    if trigger is None or not allows(step.state.phase, trigger):
+        step.decided(f"{event.command}_ignored", f"phase:{step.state.phase}")
+        return
+    reason = event.reason or str(event.command)
+    match event.command:
+        case Command.TAKEOVER:
+            take_over(step, event.agent_user, reason)
+        case Command.RELEASE:
+            _release(step, reason)
+        case Command.PAUSE:
+            pause(step, event.until, reason)
+        case Command.CLOSE:
+            close(step, reason)
+        case _:
+            step.move(Trigger.UNPARK)
+            step.decided("unparked", reason)
+
+
+_TRIGGERS = {
+    Command.TAKEOVER: Trigger.TAKE,
+    Command.RELEASE: Trigger.RELEASE,
+    Command.PAUSE: Trigger.PAUSE,
+    Command.CLOSE: Trigger.CLOSE,
+    Command.UNPARK: Trigger.UNPARK,
+}

@@ -1,0 +1,146 @@
+"""Giving a conversation to a person and back: hand-over, takeover, release, pause, close."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agents.core.conversation import Conversation, Trigger
+from agents.core.dispatch_step import Step, waiting
+from agents.core.intent import HUMAN
+from schemas.events import Author, HandoffRequested, OutcomeKind, TurnKind
+from schemas.ids import derived
+from schemas.topics import HANDOFF_REQUESTED
+
+NOTICE: Final = (
+    "Vou passar a sua conversa para uma pessoa da nossa equipe."
+    " Ela responde por aqui assim que possível."
+)
+"""What the customer is told, once for each hand-over.
+
+Source: WhatsApp Business Messaging Policy, "Escalation paths".
+"""
+
+AI_DISABLED: Final = "ai_disabled"
+
+
+def cancel(step: Step, reason: str) -> None:
+    """Take the running turn back: raise the epoch and tell the AI stage, once for each turn."""
+    turn = step.state.turn
+    if turn is None or turn.cancelled:
+        return
+    step.effects.append(
+        HandoffRequested(
+            **step.sequels.envelope(HANDOFF_REQUESTED, f"{turn.turn_id}:cancel"),
+            kind=TurnKind.CANCEL,
+            turn_id=turn.turn_id,
+            turn_seq=turn.turn_seq,
+            epoch=step.state.epoch + 1,
+            from_agent=turn.agent,
+            to_agent=turn.agent,
+            reason=reason,
+            phone_number_id=step.state.phone_number_id,
+            wamids=tuple(message.wamid for message in turn.messages),
+            deadline_at=step.now_ms,
+        )
+    )
+    step.change(epoch=step.state.epoch + 1)
+
+
+def _drop_turn(step: Step, reason: str, kind: OutcomeKind = OutcomeKind.HANDED) -> None:
+    """End everything that waits: cancel the turn and give each message its outcome."""
+    cancel(step, reason)
+    if turn := step.state.turn:
+        step.ended(turn.messages, kind, reason, turn.turn_id)
+    step.ended(step.state.pending, kind, reason)
+    step.change(turn=None, pending=(), gathering_since_ms=0, superseded=0)
+    step.disarm("burst", "turn", "pause")
+
+
+def hand_over(step: Step, reason: str, *, notice: bool = True) -> None:
+    """Give the conversation to a person, by a rule or a failure of the AI.
+
+    Every waiting message is handed; the customer is told once, unless the channel to
+    them is what failed.
+    """
+    before = step.state
+    _drop_turn(step, reason)
+    step.move(Trigger.HAND, owner=HUMAN, agent_user=None)
+    if reason == AI_DISABLED:  # the kill switch also stops what the gate has not sent yet
+        _silence(step, reason)
+    _call_person(step, before, reason)
+    if notice:
+        step.say(Author.AUTOMATION, (NOTICE,), "notice", step.sequels.event.event_id)
+        step.spoke("assistant", (NOTICE,))
+    step.decided("handed_over", reason, turn_id=before.turn.turn_id if before.turn else None)
+
+
+def _call_person(step: Step, before: Conversation, reason: str) -> None:
+    """Record the routing to a person, with what they need to know."""
+    state, messages = step.state, waiting(before)
+    turn_id = derived("handover", state.conversation_id, step.sequels.event.event_id)
+    step.effects.append(
+        HandoffRequested(
+            **step.sequels.envelope(HANDOFF_REQUESTED, f"{turn_id}:human"),
+            kind=TurnKind.START,
+            turn_id=turn_id,
+            turn_seq=state.turn_seq,
+            epoch=state.epoch,
+            from_agent=before.turn.agent if before.turn else before.owner,
+            to_agent=HUMAN,
+            reason=reason,
+            phone_number_id=state.phone_number_id,
+            wamids=tuple(message.wamid for message in messages),
+            history=before.history,
+            question="\n".join(message.text for message in messages),
+            customer_name=state.person.name,
+            deadline_at=step.now_ms,
+        )
+    )
+
+
+def _silence(step: Step, reason: str) -> str:
+    """Raise the epoch and mark it in the order of the gate."""
+    step.change(epoch=step.state.epoch + 1, silenced=True)
+    return step.marker(reason)
+
+
+def take_over(step: Step, agent_user: str | None, reason: str) -> None:
+    """Let a person have the conversation; it counts as taken when the gate confirms the marker."""
+    _drop_turn(step, reason)
+    step.move(Trigger.TAKE, owner=HUMAN, agent_user=agent_user)
+    step.change(marker_id=_silence(step, reason))
+    step.decided("taken_over", reason)
+
+
+def pause(step: Step, until_ms: int | None, reason: str) -> None:
+    """Silence the AI until a time, or until it is released."""
+    _drop_turn(step, "paused")
+    step.move(Trigger.PAUSE, owner=None, agent_user=None, marker_id=None)
+    _silence(step, reason)
+    if until_ms is not None:
+        step.arm("pause", until_ms)
+    step.decided("paused", reason)
+
+
+def close(step: Step, reason: str) -> None:
+    """End the conversation; the customer's next message opens it again."""
+    _drop_turn(step, "closed")
+    step.move(Trigger.CLOSE, owner=None, agent_user=None, intent=None, marker_id=None)
+    step.change(unread=0)
+    step.decided("closed", reason)
+
+
+def release(step: Step, reason: str) -> None:
+    """Give the conversation back to the AI."""
+    step.disarm("pause")
+    step.move(Trigger.RELEASE, owner=None, agent_user=None, marker_id=None)
+    step.change(epoch=step.state.epoch + 1, silenced=False)
+    step.marker(reason)
+    step.decided("released", reason)
+
+
+def park(step: Step, reason: str) -> None:
+    """Set the conversation aside: more waits than it may hold."""
+    _drop_turn(step, reason, OutcomeKind.PARKED)
+    step.move(Trigger.FLOOD)
+    step.decided("parked", reason)

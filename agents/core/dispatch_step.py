@@ -1,0 +1,218 @@
+"""One step of a conversation while it is being decided: the state so far and what is said.
+
+A ``Step`` is made and dropped inside one ``decide``; nothing of it is shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+from agents.core import seen
+from agents.core.conversation import Conversation, Pending, Trigger, evolve
+from agents.core.sequels import Sequels
+from agents.core.texts import LINE_CHARS, extended, shortened
+from schemas.events import (
+    Author,
+    Cause,
+    ConversationChanged,
+    Envelope,
+    Event,
+    Line,
+    OutboundKind,
+    OutboundRequested,
+    Outcome,
+    OutcomeKind,
+    Position,
+    SettingsChanged,
+    TimerFired,
+)
+from schemas.ids import derived
+from schemas.topics import CONVERSATION_CHANGED, OUTBOUND_REQUESTED
+
+CODE_CHARS: Final = 120
+"""Longest reason: codes of commands and agents come from outside."""
+
+
+class Step:
+    """What is being decided.
+
+    Attributes:
+        state: The conversation as decided so far.
+        settings: The tenant's settings, or None when the tenant is not known.
+        now_ms: Time of the decision.
+        effects: What is said, in order; the last one is the ConversationChanged.
+    """
+
+    def __init__(
+        self,
+        state: Conversation,
+        event: Envelope,
+        *,
+        source: Position,
+        now_ms: int,
+        settings: SettingsChanged | None,
+    ) -> None:
+        self.state = replace(state, seq=state.seq + 1)
+        self.settings = settings
+        self.now_ms = now_ms
+        self.effects: list[Event] = []
+        self.sequels = Sequels(
+            event,
+            Cause(
+                topic=source.topic,
+                partition=source.partition,
+                offset=source.offset,
+                seq=self.state.seq,
+                decided_at=now_ms,
+                settings_version=settings.version if settings else 0,
+            ),
+            trace_id=_trace_of(state, event),
+        )
+        self._phase_before = state.phase
+        self._decision = ""
+        self._reason = ""
+        self._turn_id: str | None = None
+        self._outcomes: list[Outcome] = []
+
+    def change(self, **changes: Any) -> None:
+        """Change the state, except its phase."""
+        self.state = replace(self.state, **changes)
+
+    def move(self, trigger: Trigger, **changes: Any) -> None:
+        """Change the phase by the table, and what changes with it."""
+        self.state = evolve(self.state, trigger, **changes)
+
+    def arm(self, timer: str, due_ms: int) -> None:
+        """Arm a timer, or move its due time."""
+        self.change(timers={**self.state.timers, timer: due_ms})
+
+    def disarm(self, *timers: str) -> None:
+        """Disarm timers that may be armed."""
+        self.change(timers={k: v for k, v in self.state.timers.items() if k not in timers})
+
+    def decided(self, decision: str, reason: str = "", *, turn_id: str | None = None) -> None:
+        """Name the decision; the last name given is the one that is published."""
+        self._decision = decision
+        self._reason = shortened(reason, CODE_CHARS)
+        self._turn_id = turn_id or self._turn_id
+
+    def first_time(self, natural_id: str) -> bool:
+        """Say whether this id is new, and remember it."""
+        if seen.knows(self.state.seen, natural_id):
+            return False
+        self.change(seen=seen.remember(self.state.seen, natural_id, now_ms=self.now_ms))
+        return True
+
+    def ended(
+        self,
+        messages: Iterable[Pending],
+        kind: OutcomeKind,
+        reason: str,
+        turn_id: str | None = None,
+    ) -> None:
+        """Give messages their outcome; their words go to the history."""
+        lines = []
+        for message in messages:
+            self.outcome(message.wamid, kind, reason, turn_id)
+            lines.append(
+                Line(
+                    role="customer",
+                    text=shortened(message.text, LINE_CHARS),
+                    wamid=message.wamid,
+                    at=message.received_ms,
+                )
+            )
+        self.change(history=extended(self.state.history, tuple(lines)))
+
+    def outcome(
+        self, wamid: str, kind: OutcomeKind, reason: str, turn_id: str | None = None
+    ) -> None:
+        """Give one message its outcome."""
+        code = shortened(reason, CODE_CHARS)
+        self._outcomes.append(Outcome(wamid=wamid, kind=kind, reason=code, turn_id=turn_id))
+
+    def spoke(self, role: str, texts: Iterable[str], wamid: str | None = None) -> None:
+        """Add what was said on our side to the history."""
+        lines = tuple(
+            Line(role=role, text=shortened(text, LINE_CHARS), wamid=wamid, at=self.now_ms)
+            for text in texts
+        )
+        self.change(history=extended(self.state.history, lines))
+
+    def marker(self, reason: str) -> str:
+        """Tell the gate the new epoch: it drops what the AI said for an older one."""
+        marker_id = derived("marker", self.sequels.event.event_id, self.state.epoch)
+        self._outbound(marker_id, Author.AUTOMATION, kind=OutboundKind.MARKER, reason=reason)
+        return marker_id
+
+    def say(
+        self, author: Author, parts: tuple[str, ...], *ids: str, turn_id: str | None = None
+    ) -> None:
+        """Ask the gate to send bubbles; their ids follow from ``ids`` and their place."""
+        for ordinal, text in enumerate(parts, 1):
+            bubble_id = derived("bubble", *ids, ordinal)
+            self._outbound(
+                bubble_id, author, text=text, ordinal=ordinal, of=len(parts), turn_id=turn_id
+            )
+            if author is not Author.HUMAN:
+                self.change(awaiting=(*self.state.awaiting, bubble_id))
+
+    def _outbound(
+        self,
+        bubble_id: str,
+        author: Author,
+        *,
+        kind: OutboundKind = OutboundKind.MESSAGE,
+        text: str | None = None,
+        **more: Any,
+    ) -> None:
+        self.effects.append(
+            OutboundRequested(
+                **self.sequels.envelope(OUTBOUND_REQUESTED, bubble_id),
+                kind=kind,
+                bubble_id=bubble_id,
+                epoch=self.state.epoch,
+                author=author,
+                phone_number_id=self.state.phone_number_id,
+                recipient=self.state.person,
+                text=text,
+                window_expires_at=self.state.window_expires_ms,
+                **more,
+            )
+        )
+
+    def finish(self) -> tuple[Conversation, tuple[Event, ...]]:
+        """Close the step: the state after it, and what it says."""
+        state, cause = self.state, self.sequels.cause
+        changed = ConversationChanged(
+            **self.sequels.envelope(CONVERSATION_CHANGED, f"{state.conversation_id}:{cause.seq}"),
+            phase=state.phase,
+            phase_before=self._phase_before,
+            epoch=state.epoch,
+            turn_seq=state.turn_seq,
+            turn_id=self._turn_id,
+            decision=self._decision,
+            reason=self._reason,
+            intent=state.intent,
+            owner=state.owner,
+            agent_user=state.agent_user,
+            takeover_pending=state.marker_id is not None,
+            outcomes=tuple(self._outcomes),
+            unread=state.unread,
+            window_expires_at=state.window_expires_ms,
+            phone_number_id=state.phone_number_id,
+        )
+        return state, (*self.effects, changed)
+
+
+def waiting(state: Conversation) -> tuple[Pending, ...]:
+    """Return every message without an outcome, oldest first."""
+    return (*(state.turn.messages if state.turn else ()), *state.pending)
+
+
+def _trace_of(state: Conversation, event: Envelope) -> str:
+    """A timer goes on with the trace of the oldest message that waits, if one does."""
+    messages = waiting(state) if isinstance(event, TimerFired) else ()
+    return messages[0].trace_id if messages else event.trace_id
