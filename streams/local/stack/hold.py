@@ -1,0 +1,153 @@
+"""Who runs the stack of a folder: one at a time, and nothing stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from schemas.errors import PipelineError
+from streams.local.stack.part import Part
+from streams.local.stack.probe import Probe
+from streams.local.stack.process import POLL_S, Identity, Process, kill_group
+
+DOWN_S: Final = 60.0
+LEFTOVER_S: Final = 8.0
+
+
+class AlreadyUp(PipelineError):
+    """The stack of this folder is running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A process that a stack started, as written down."""
+
+    name: str
+    identity: Identity
+    address: str
+    probe: Probe | None
+
+
+class Ledger:
+    """The processes of a folder, on disk, so that the next start or stop finds leftovers."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._entries: dict[str, Entry] = {}
+
+    def add(self, process: Process) -> None:
+        """Write down a process that was started."""
+        part: Part = process.part
+        self._entries[part.name] = Entry(part.name, process.identity, part.address, part.probe)
+        self._write()
+
+    def clear(self) -> None:
+        """Forget all: they have ended."""
+        self._entries.clear()
+        self._path.unlink(missing_ok=True)
+
+    def read(self) -> list[Entry]:
+        """Return what the newest stack of this folder wrote down."""
+        try:
+            rows = json.loads(self._path.read_text())
+            return [_entry(row) for row in rows]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return []
+
+    def _write(self) -> None:
+        partial = self._path.with_suffix(".part")
+        partial.touch(mode=0o600)
+        partial.write_text(json.dumps([asdict(entry) for entry in self._entries.values()]))
+        partial.replace(self._path)
+
+
+def _entry(row: dict[str, object]) -> Entry:
+    identity, probe = row["identity"], row["probe"]
+    if not isinstance(identity, dict):
+        raise TypeError
+    made = Probe(**probe) if isinstance(probe, dict) else None
+    return Entry(str(row["name"]), Identity(**identity), str(row["address"]), made)
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Be the one that runs the stack of a folder.
+
+    The kernel gives the lock back when its process ends, in whatever way.
+
+    Raises:
+        AlreadyUp: Another process is; says which.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = holder(path)
+            raise AlreadyUp(
+                f"the stack in {path.parent.parent} is already up (process {pid});"
+                " `whaticket status` shows it, `whaticket down` stops it"
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+        handle.truncate(0)
+
+
+def holder(path: Path) -> int | None:
+    """Return the process that runs the stack of a folder; None when none does."""
+    try:
+        with path.open("r+") as handle:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return None
+            return int(handle.read() or 0)
+    except FileNotFoundError:
+        return None
+
+
+async def take_down(path: Path) -> bool:
+    """Ask the holder to stop and wait for it; return whether there was one.
+
+    Raises:
+        AlreadyUp: It is still there after a minute.
+    """
+    pid = holder(path)
+    if not pid:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    try:
+        async with asyncio.timeout(DOWN_S):
+            while holder(path) == pid:
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        raise AlreadyUp(f"process {pid} did not stop the stack within {DOWN_S:.0f} s") from None
+    return True
+
+
+async def clean(entries: list[Entry]) -> list[str]:
+    """End processes that a stack left behind; return their names."""
+    left = [entry for entry in entries if entry.identity.alive()]
+    for entry in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(entry.identity.pid, signal.SIGTERM)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LEFTOVER_S):
+            while any(entry.identity.alive() for entry in left):
+                await asyncio.sleep(POLL_S)
+    for entry in left:
+        if entry.identity.alive():
+            kill_group(entry.identity.pid)
+    while any(entry.identity.alive() for entry in left):
+        await asyncio.sleep(POLL_S)
+    return [entry.name for entry in left]

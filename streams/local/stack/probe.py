@@ -1,0 +1,79 @@
+"""How to tell that a part is ready: by using it, not by its port."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import asyncpg
+import httpx
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from streams.local.stack.ports import HOST
+
+PROBE_S: Final = 2.0
+Kind = Literal["http", "kafka", "postgres", "redis"]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A question to a part.
+
+    Attributes:
+        kind: How to ask.
+        target: ``http``: a URL that answers 200; ``postgres``: a DSN; else a port of 127.0.0.1.
+        count: ``kafka``: how many brokers must be there.
+    """
+
+    kind: Kind
+    target: str
+    count: int = 1
+
+    async def ready(self) -> bool:
+        """Whether the part answers as it should, now; never raises."""
+        ask = {"http": _http, "kafka": _kafka, "postgres": _postgres, "redis": _redis}[self.kind]
+        try:
+            async with asyncio.timeout(PROBE_S):
+                return await ask(self)
+        except (OSError, TimeoutError, httpx.HTTPError, KafkaError, asyncio.IncompleteReadError):
+            return False
+        except (asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+
+
+async def _http(probe: Probe) -> bool:
+    # Never through the user's proxy: the parts listen on this machine.
+    async with httpx.AsyncClient(trust_env=False, timeout=PROBE_S) as client:
+        return (await client.get(probe.target)).status_code == httpx.codes.OK
+
+
+async def _kafka(probe: Probe) -> bool:
+    _, writer = await asyncio.open_connection(HOST, int(probe.target))
+    writer.close()
+    await writer.wait_closed()
+    client = AIOKafkaClient(bootstrap_servers=f"{HOST}:{probe.target}", client_id="whaticket.up")
+    try:
+        await client.bootstrap()
+        return len(client.cluster.brokers()) >= probe.count
+    finally:
+        await client.close()
+
+
+async def _postgres(probe: Probe) -> bool:
+    connection = await asyncpg.connect(probe.target, timeout=PROBE_S)
+    try:
+        return bool(await connection.fetchval("SELECT true"))
+    finally:
+        await connection.close()
+
+
+async def _redis(probe: Probe) -> bool:
+    reader, writer = await asyncio.open_connection(HOST, int(probe.target))
+    try:
+        writer.write(b"PING\r\n")
+        return await reader.readline() == b"+PONG\r\n"
+    finally:
+        writer.close()
+        await writer.wait_closed()

@@ -1,0 +1,164 @@
+"""Operating system processes: start one tied to us, find out who it is, end it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from schemas.errors import PipelineError
+from streams.local.stack.part import Part
+
+CHILD: Final = Path(__file__).with_name("child.py")
+POLL_S: Final = 0.03
+LOG_LIMIT: Final = 16_000_000  # bytes; a longer log is put aside when its part starts
+TAIL: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which process it is: a pid alone may be given to another process later."""
+
+    pid: int
+    started: str
+
+    @classmethod
+    def of(cls, pid: int) -> Identity | None:
+        """Return who has this pid now; None when nobody has."""
+        started = _started(pid)
+        return cls(pid, started) if started else None
+
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return _started(self.pid) == self.started
+
+
+def _started(pid: int) -> str:
+    """Return when the process started, as text that only equals itself; empty when it is gone."""
+    stat = Path(f"/proc/{pid}/stat")
+    if stat.parent.parent.joinpath("self").exists():
+        try:
+            # The name may hold spaces and brackets: count from behind its closing one.
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            return ""
+        # State Z is a zombie: ended, only not yet collected by its parent.
+        return "" if fields[0] == "Z" else fields[19]
+    command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
+    # Systems without /proc; the command is fixed and the pid is a number.
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return answer.stdout.strip()
+
+
+class Process:
+    """A running part."""
+
+    def __init__(self, part: Part, log: Path) -> None:
+        self.part = part
+        self.log = log
+        self._popen = _spawn(part, log)
+        self.identity = Identity.of(self._popen.pid) or Identity(self._popen.pid, "")
+
+    @property
+    def pid(self) -> int:
+        """Its process id; also that of its group."""
+        return self._popen.pid
+
+    @property
+    def ended(self) -> int | None:
+        """Its exit status, minus the signal's number when a signal ended it; None: it runs."""
+        return self._popen.poll()
+
+    async def wait(self) -> int:
+        """Return its exit status when it has ended."""
+        while (status := self.ended) is None:
+            await asyncio.sleep(POLL_S)
+        return status
+
+    def signal(self, number: int) -> None:
+        """Send it a signal; nothing happens when it has ended."""
+        self._popen.send_signal(number)
+
+    async def stop(self) -> None:
+        """Ask it to stop; after its time, kill it and everything that it started."""
+        self.signal(self.part.stop_signal)
+        # A stopped (SIGSTOP) process would never see the request.
+        self.signal(signal.SIGCONT)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.wait(), self.part.stop_s)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Kill it and everything that it started."""
+        kill_group(self.pid)
+        await self.wait()
+
+
+def kill_group(pid: int) -> None:
+    """Kill what is left of the process group that a part led."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _spawn(part: Part, log: Path) -> subprocess.Popen[bytes]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_LIMIT:
+        log.replace(log.with_suffix(".log.1"))
+    user = part.user
+    ids = (str(user.uid), str(user.gid)) if user else ("-1", "-1")
+    prefix = (str(os.getpid()), str(int(part.stop_signal)), *ids, str(part.nice))
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - the programs of our own list of parts
+            [sys.executable, "-I", "-S", str(CHILD), *prefix, *part.argv],
+            env=dict(part.env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def tail(log: Path, lines: int = TAIL) -> list[str]:
+    """Return the last lines of a log."""
+    try:
+        with log.open(errors="replace") as file:
+            return [line.rstrip("\n") for line in deque(file, lines)]
+    except FileNotFoundError:
+        return []
+
+
+class Crashed(PipelineError):
+    """A part ended by itself, or never became ready; says how, with the end of its log."""
+
+
+async def run(step: Part, log: Path) -> None:
+    """Run a step to its end.
+
+    Raises:
+        Crashed: It did not end with 0.
+    """
+    process = Process(step, log)
+    try:
+        status = await process.wait()
+    except BaseException:
+        await process.kill()
+        raise
+    if status:
+        raise Crashed(crash_report(step.name, status, log))
+
+
+def crash_report(name: str, status: int, log: Path) -> str:
+    """Say in words that a part ended by itself, and what it said last."""
+    if status < 0:
+        how = f"was killed by {signal.Signals(-status).name}"
+    else:
+        how = f"ended with exit status {status}"
+    lines = "".join(f"\n  | {line}" for line in tail(log))
+    return f"{name} {how}; last lines of {log}:{lines or ' none'}"

@@ -1,0 +1,182 @@
+"""Start parts as soon as what they need is ready, watch them, stop them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from streams.local.stack.hold import Ledger
+from streams.local.stack.part import Part, start_order
+from streams.local.stack.process import Crashed, Process, crash_report
+
+Tell = Callable[[str, str], None]
+"""Takes a part's name and one short line about it."""
+
+RESTARTS: Final = 5
+RESTART_S: Final = 1.0
+PROBE_EVERY_S: Final = 0.05
+
+
+class Supervisor:
+    """The running parts of one stack.
+
+    Attributes:
+        crashed: Done, with the reason, when a part ended by itself and is not restarted.
+    """
+
+    def __init__(
+        self, parts: Iterable[Part], *, logs: Path, ledger: Ledger, tell: Tell, restart: bool
+    ) -> None:
+        self._parts = {part.name: part for part in parts}
+        self._waves = start_order(self._parts.values())
+        self._logs = logs
+        self._ledger = ledger
+        self._tell = tell
+        self._restart = restart
+        self._processes: dict[str, Process] = {}
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._ready: dict[str, asyncio.Event] = {}
+        self.crashed: asyncio.Future[Crashed] = asyncio.get_running_loop().create_future()
+
+    @property
+    def names(self) -> list[str]:
+        """Parts that keep running, in the order of their start."""
+        return [name for wave in self._waves for name in wave if not self._parts[name].once]
+
+    async def start_all(self) -> None:
+        """Start everything; when one part fails, the others are left to `stop_all`.
+
+        Raises:
+            PipelineError: A part could not be prepared, ended or is not ready in time.
+        """
+        self._ready = {name: asyncio.Event() for name in self._parts}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for name in self._parts:
+                    tasks.create_task(self._bring_up(name))
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+
+    async def start(self, name: str) -> None:
+        """Start one part (again) and wait until it is ready.
+
+        Raises:
+            Crashed: It ended or is not ready in time.
+            KeyError: There is no such part.
+        """
+        part = self._parts[name]
+        if name in self._processes and self._processes[name].ended is None:
+            return
+        process = Process(part, self._log(name))
+        self._processes[name] = process
+        self._ledger.add(process)
+        await self._until_ready(process)
+        if not part.once:
+            self._watches[name] = asyncio.create_task(self._watch(name))
+
+    async def stop(self, name: str) -> None:
+        """Stop one part in good order; it is not restarted."""
+        self._unwatch(name)
+        if process := self._processes.get(name):
+            await process.stop()
+
+    async def kill(self, name: str) -> None:
+        """Kill one part (SIGKILL), as a crash would; it is not restarted nor reported."""
+        self._unwatch(name)
+        await self._processes[name].kill()
+
+    def signal(self, name: str, number: int) -> None:
+        """Send one part a signal, such as SIGSTOP or SIGCONT."""
+        self._processes[name].signal(number)
+
+    def pid(self, name: str) -> int:
+        """Return the process id of a part."""
+        return self._processes[name].pid
+
+    async def stop_all(self) -> None:
+        """Stop everything, what needs others first."""
+        for name in list(self._watches):
+            self._unwatch(name)
+        for wave in reversed(self._waves):
+            running = [self._processes[name] for name in wave if name in self._processes]
+            for process in running:
+                if process.ended is None:
+                    self._tell(process.part.name, "stopping")
+            await asyncio.gather(*[process.stop() for process in running])
+        self._ledger.clear()
+
+    async def _bring_up(self, name: str) -> None:
+        part = self._parts[name]
+        if part.prepare:
+            await part.prepare(lambda line: self._tell(name, line))
+        for need in part.needs:
+            if need in self._ready:
+                await self._ready[need].wait()
+        self._tell(name, "running" if part.once else "starting")
+        await self.start(name)
+        if part.settle:
+            await part.settle()
+        self._tell(name, "done" if part.once else "ready")
+        self._ready[name].set()
+
+    async def _until_ready(self, process: Process) -> None:
+        part = process.part
+        log = self._log(part.name)
+        try:
+            async with asyncio.timeout(part.ready_s):
+                while process.ended is None:
+                    if part.probe and await part.probe.ready():
+                        return
+                    await asyncio.sleep(PROBE_EVERY_S)
+        except TimeoutError:
+            raise Crashed(f"{part.name} was not ready within {part.ready_s:.0f} s") from None
+        status = await process.wait()
+        if status or not part.once:
+            raise Crashed(crash_report(part.name, status, log))
+
+    async def _watch(self, name: str) -> None:
+        """Wait for the end of a part; start it again where that is wanted."""
+        for left in range(RESTARTS, -1, -1):
+            process = self._processes[name]
+            status = await process.wait()
+            report = crash_report(name, status, self._log(name))
+            if not (left and self._restart and process.part.own):
+                break
+            self._tell(name, f"{report}\n{name} starts again")
+            await asyncio.sleep(RESTART_S)
+            self._processes[name] = Process(process.part, self._log(name))
+            self._ledger.add(self._processes[name])
+        if not self.crashed.done():
+            self.crashed.set_result(Crashed(report))
+
+    def _unwatch(self, name: str) -> None:
+        if task := self._watches.pop(name, None):
+            task.cancel()
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that the others followed from: the first that is no cancellation."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+async def wait_for_signal() -> signal.Signals:
+    """Return the signal that asks this process to stop, when it comes."""
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def ask(number: signal.Signals) -> None:
+        if not asked.done():
+            asked.set_result(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with contextlib.suppress(ValueError):
+            loop.add_signal_handler(number, ask, number)
+    return await asked
