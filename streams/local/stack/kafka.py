@@ -1,0 +1,150 @@
+"""Apache Kafka: brokers that are their own controllers (KRaft, combined mode)."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from streams.local.stack.artifacts import Bundle
+from streams.local.stack.fetch import Fetcher, Told
+from streams.local.stack.java import COMMON, Warmth
+from streams.local.stack.part import Part
+from streams.local.stack.ports import HOST
+from streams.local.stack.probe import Probe
+from streams.local.stack.process import run
+
+HEAP: Final = ("-Xms128m", "-Xmx512m", "-XX:+UseG1GC")
+LOG4J: Final = Path(__file__).with_name("kafka-log4j2.properties")
+STOP_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Where the brokers of one stack listen and keep their data.
+
+    Attributes:
+        home: Folder of the stack.
+        ports: Broker's and controller's port of each broker.
+    """
+
+    home: Path
+    ports: tuple[tuple[int, int], ...]
+
+    @property
+    def bootstrap(self) -> str:
+        """All brokers' addresses, for clients."""
+        return ",".join(f"{HOST}:{port}" for port, _ in self.ports)
+
+    def name(self, index: int) -> str:
+        """Return the part's name: ``kafka``, or ``kafka-1`` and so on when there are several."""
+        return "kafka" if len(self.ports) == 1 else f"kafka-{index + 1}"
+
+    def properties(self, index: int) -> dict[str, str]:
+        """Return the settings of one broker.
+
+        Source: https://kafka.apache.org/documentation/#brokerconfigs
+        """
+        port, controller = self.ports[index]
+        voters = ",".join(f"{n}@{HOST}:{p}" for n, (_, p) in enumerate(self.ports, start=1))
+        replicas = str(min(3, len(self.ports)))
+        in_sync = "2" if len(self.ports) > 2 else "1"  # noqa: PLR2004 - two of three
+        return {
+            "process.roles": "broker,controller",
+            "node.id": str(index + 1),
+            "controller.quorum.voters": voters,
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+            "log.dirs": str(self.home / "data" / self.name(index)),
+            "auto.create.topics.enable": "false",
+            "default.replication.factor": replicas,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.replication.factor": replicas,
+            "offsets.topic.num.partitions": "12",
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": in_sync,
+            "transaction.state.log.num.partitions": "12",
+            "share.coordinator.state.topic.replication.factor": replicas,
+            "share.coordinator.state.topic.min.isr": in_sync,
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "6000",
+            "controlled.shutdown.enable": str(len(self.ports) > 1).lower(),
+        }
+
+
+def parts(
+    cluster: Cluster, *, java: Path, env: Mapping[str, str], bundle: Bundle, fetcher: Fetcher
+) -> list[Part]:
+    """Return one part per broker."""
+    warmth = Warmth.of(fetcher.folder.parent, "kafka", java, bundle.digest)
+    jars = [str(fetcher.folder / artifact.path) for artifact in bundle.artifacts]
+    common = (*COMMON, f"-Dlog4j2.configurationFile={LOG4J}", "-cp", ":".join(jars))
+    made: list[Part] = []
+    for index, (port, _) in enumerate(cluster.ports):
+        config = cluster.home / "run" / f"{cluster.name(index)}.properties"
+        tool = (str(java), *HEAP, *warmth.use, *common, "kafka.tools.StorageTool", "format")
+        storage = Storage(cluster, index, config, tool, env)
+
+        async def prepare(told: Told, storage: Storage = storage) -> None:
+            await fetcher.fetch(bundle, told)
+            await storage.format(told)
+
+        made.append(
+            Part(
+                name=cluster.name(index),
+                argv=(str(java), *HEAP, *warmth.use, *common, "kafka.Kafka", str(config)),
+                env=env,
+                address=f"{HOST}:{port}",
+                probe=Probe("kafka", str(port), count=len(cluster.ports)),
+                prepare=prepare,
+                stop_s=STOP_S,
+            )
+        )
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The data folder of one broker.
+
+    Attributes:
+        cluster: Its cluster.
+        index: Which broker.
+        config: File of its settings, written at every start.
+        tool: Command line of Kafka's formatting tool.
+        env: Environment of the tool.
+    """
+
+    cluster: Cluster
+    index: int
+    config: Path
+    tool: tuple[str, ...]
+    env: Mapping[str, str]
+
+    async def format(self, told: Told) -> None:
+        """Write the settings; format the folder unless it is.
+
+        Raises:
+            Crashed: The tool failed; with what it said.
+        """
+        properties = self.cluster.properties(self.index)
+        self.config.parent.mkdir(parents=True, exist_ok=True)
+        lines = (f"{name}={value}\n" for name, value in properties.items())
+        self.config.write_text("".join(lines))
+        folder = Path(properties["log.dirs"])
+        if (folder / "meta.properties").is_file():
+            return
+        told("formatting")
+        name = self.cluster.name(self.index)
+        argv = (*self.tool, "--cluster-id", self._cluster_id(), "--config", str(self.config))
+        step = Part(name=f"formatting {name}", argv=argv, env=self.env)
+        await run(step, self.cluster.home / "logs" / f"{name}.log")
+
+    def _cluster_id(self) -> str:
+        """Return the id of this cluster: the same for its brokers and for every start."""
+        name = uuid.uuid5(uuid.NAMESPACE_URL, self.cluster.home.as_uri())
+        return base64.urlsafe_b64encode(name.bytes).decode().rstrip("=")

@@ -1,0 +1,34 @@
+"""What one stack is to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Layout = Literal["all-in-one", "split"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """What one stack is to be.
+
+    Attributes:
+        home: Folder of its data, logs and `stack.env`; two stacks never share one.
+        brokers: Kafka brokers; with 3 or more, topics have three replicas of which two must agree.
+        own: Whether our own processes run as well, not only Kafka, registry, Postgres and Redis.
+        layout: One worker process for all stages, or one for each.
+        model: Which offline model answers; empty is the scripted one.
+        restart: Whether our own processes are started again after a crash.
+        warm: Whether caches that make later starts quicker are made, once, in the background.
+        without: Our own parts to leave out, such as ``simulator``.
+    """
+
+    home: Path
+    brokers: int = 1
+    own: bool = True
+    layout: Layout = "all-in-one"
+    model: str = ""
+    restart: bool = False
+    warm: bool = True
+    without: tuple[str, ...] = ()

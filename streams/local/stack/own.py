@@ -1,0 +1,108 @@
+"""Our own processes, as a list: what runs, in which order, and how it says that it is ready."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from streams.local.stack.options import StackOptions
+from streams.local.stack.part import Part
+from streams.local.stack.ports import HOST
+from streams.local.stack.probe import Probe
+
+INFRASTRUCTURE: Final = ("kafka", "kafka-1", "kafka-2", "kafka-3", "kafka-4", "kafka-5")
+STAGES: Final = ("dispatch", "ai", "tools", "outbound", "memory", "transcripts")
+READY_S: Final = 120.0
+
+
+def workers(options: StackOptions) -> dict[str, tuple[str, ...]]:
+    """Return the worker processes of a layout: part name to arguments of ``worker``."""
+    if options.layout == "split":
+        return {f"worker-{stage}": (stage,) for stage in STAGES}
+    return {"worker": ()}
+
+
+def names(options: StackOptions, *, offline_model: bool) -> list[str]:
+    """Return the parts that listen on a port."""
+    found = ["simulator", *(("model",) if offline_model else ()), "webhook", "api"]
+    return [name for name in (*found, *workers(options)) if name not in options.without]
+
+
+def parts(options: StackOptions, ports: Mapping[str, int], env: Mapping[str, str]) -> list[Part]:
+    """Return our own processes and the steps before them.
+
+    Args:
+        options: What the stack is to be.
+        ports: Port of each part that listens; a part without one is left out.
+        env: Environment of all of them.
+    """
+    return [
+        *_steps(env),
+        *_helpers(options, ports, env),
+        *_services(options, ports, env),
+    ]
+
+
+def _steps(env: Mapping[str, str]) -> list[Part]:
+    kafka = (*INFRASTRUCTURE, "registry")
+    return [
+        _step("topics", ("topics", "apply", "--execute"), kafka, env),
+        _step("migrate", ("migrate",), ("postgres",), env),
+        _step("seed", ("seed",), ("topics", "migrate", "redis", "simulator"), env),
+    ]
+
+
+def _helpers(options: StackOptions, ports: Mapping[str, int], env: Mapping[str, str]) -> list[Part]:
+    found: list[Part] = []
+    for name, extra in (("simulator", ()), ("model", _model(options))):
+        if port := ports.get(name):
+            argv = (name, "--port", str(port), *extra)
+            found.append(_service(name, argv, port, "/health", (), env))
+    return found
+
+
+def _services(
+    options: StackOptions, ports: Mapping[str, int], env: Mapping[str, str]
+) -> list[Part]:
+    commands: dict[str, tuple[str, ...]] = {"webhook": ("webhook",), "api": ("api",)}
+    commands |= {name: ("worker", *stages) for name, stages in workers(options).items()}
+    found: list[Part] = []
+    for name, argv in commands.items():
+        if port := ports.get(name):
+            its = {**env, f"{argv[0].upper()}_PORT": str(port)}
+            found.append(_service(name, argv, port, "/health/ready", ("seed", "model"), its))
+    return found
+
+
+def _model(options: StackOptions) -> tuple[str, ...]:
+    return ("--model", options.model) if options.model else ()
+
+
+def _step(name: str, argv: tuple[str, ...], needs: tuple[str, ...], env: Mapping[str, str]) -> Part:
+    return Part(name=name, argv=_whaticket(argv), env=env, needs=needs, ready_s=READY_S, own=True)
+
+
+def _service(
+    name: str,
+    argv: tuple[str, ...],
+    port: int,
+    path: str,
+    needs: tuple[str, ...],
+    env: Mapping[str, str],
+) -> Part:
+    root = f"http://{HOST}:{port}"
+    return Part(
+        name=name,
+        argv=_whaticket(argv),
+        env=env,
+        address=root,
+        probe=Probe("http", root + path),
+        needs=needs,
+        ready_s=READY_S,
+        own=True,
+    )
+
+
+def _whaticket(argv: tuple[str, ...]) -> tuple[str, ...]:
+    return (sys.executable, "-m", "streams", *argv)
