@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import copy
 from typing import Any
 
 from schemas.events import Cause, Envelope
@@ -21,18 +22,25 @@ class Sequels:
         event: What is being decided.
         cause: Which step of the stage decides it.
         trace_id: The trace that the records belong to.
+        said: How many records were made for each topic.
     """
 
     def __init__(self, event: Envelope, cause: Cause, *, trace_id: str = "") -> None:
         self.event = event
         self.cause = cause
         self.trace_id = trace_id or event.trace_id
-        self._said: Counter[str] = Counter()
+        self.said: Counter[str] = Counter()
+
+    def copy(self) -> Sequels:
+        """Return sequels that go on from here without changing these."""
+        other = copy(self)
+        other.said = self.said.copy()
+        return other
 
     def envelope(self, topic: Topic, idempotency_key: str, *, trace_id: str = "") -> dict[str, Any]:
         """Return the envelope's fields of the next record for this topic."""
-        place = self._said[topic.name]
-        self._said[topic.name] += 1
+        place = self.said[topic.name]
+        self.said[topic.name] += 1
         return {
             "event": topic.name,
             "event_id": derived(self.event.event_id, topic.name, self.cause.seq, place),

@@ -1,0 +1,174 @@
+"""One step of the gate while it is being decided: the state so far and what is said."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+from agents.core.gate import Bubble, Gate, trimmed
+from agents.core.sequels import Sequels
+from schemas.events import (
+    Author,
+    BubbleState,
+    Cause,
+    Envelope,
+    Event,
+    OutboundKind,
+    OutboundRequested,
+    OutboundSettled,
+    OutboundUpdated,
+    Position,
+    TimerFired,
+)
+from schemas.topics import OUTBOUND_SETTLED, OUTBOUND_UPDATED
+
+
+class GateStep:
+    """What is being decided; lives as long as the handling of one event.
+
+    Attributes:
+        state: The gate as decided so far.
+        event: The event.
+        now_ms: Time of the decision.
+        effects: What is said, in order.
+        sequels: Makes the envelopes.
+    """
+
+    def __init__(self, state: Gate, event: Envelope, *, source: Position, now_ms: int) -> None:
+        self.state = replace(state, seq=state.seq + 1)
+        self.event = event
+        self.now_ms = now_ms
+        self.effects: list[Event] = []
+        self.sequels = Sequels(
+            event,
+            Cause(
+                topic=source.topic,
+                partition=source.partition,
+                offset=source.offset,
+                seq=self.state.seq,
+                decided_at=now_ms,
+            ),
+        )
+
+    def copy(self) -> GateStep:
+        """Return a step that goes on from here without changing this one."""
+        other = copy(self)
+        other.effects = [*self.effects]
+        other.sequels = self.sequels.copy()
+        return other
+
+    def change(self, **changes: Any) -> None:
+        """Change the state."""
+        self.state = replace(self.state, **changes)
+
+    def arm(self, timer: str, due_ms: int) -> None:
+        """Arm a timer; a timer that just fired never gets the due time that it had.
+
+        Name and due time are a timer's identity, so the same pair would be a repetition.
+        """
+        fired = self.event
+        if isinstance(fired, TimerFired) and fired.timer == timer:
+            due_ms = max(due_ms, fired.due_at + 1)
+        self.change(timers={**self.state.timers, timer: due_ms})
+
+    def disarm(self, *timers: str) -> None:
+        """Disarm timers that may be armed."""
+        self.change(timers={k: v for k, v in self.state.timers.items() if k not in timers})
+
+    def put(self, bubble: Bubble) -> None:
+        """Store a bubble in its place."""
+        self.change(
+            bubbles=tuple(
+                bubble if each.bubble_id == bubble.bubble_id else each
+                for each in self.state.bubbles
+            )
+        )
+
+    def updated(self, bubble: Bubble, state: BubbleState, *, text: str | None = None) -> None:
+        """Say that a bubble's state changed."""
+        key = f"{bubble.bubble_id}:{state}:{bubble.attempt}"
+        self.effects.append(
+            OutboundUpdated(
+                **self.sequels.envelope(OUTBOUND_UPDATED, key, trace_id=bubble.trace_id),
+                bubble_id=bubble.bubble_id,
+                turn_id=bubble.turn_id,
+                epoch=bubble.epoch,
+                author=bubble.author,
+                kind=OutboundKind.MESSAGE,
+                state=state,
+                attempt=bubble.attempt,
+                wamid=bubble.wamid,
+                text=text,
+                error_code=bubble.error_code,
+                reason=bubble.reason,
+                requested_at=bubble.requested_ms,
+                posted_at=bubble.posted_ms or None,
+                phone_number_id=bubble.phone_number_id,
+            )
+        )
+
+    def settle(self, bubble: Bubble) -> None:
+        """Tell dispatch how a bubble ended; its text and its timers are not needed any more."""
+        ended = replace(bubble, settled=True, text=None)
+        self.put(ended)
+        self.disarm(f"retry:{bubble.bubble_id}", f"unknown_cap:{bubble.bubble_id}")
+        self.effects.append(
+            OutboundSettled(
+                **self.sequels.envelope(
+                    OUTBOUND_SETTLED, bubble.bubble_id, trace_id=bubble.trace_id
+                ),
+                bubble_id=bubble.bubble_id,
+                turn_id=bubble.turn_id,
+                epoch=bubble.epoch,
+                author=bubble.author,
+                kind=OutboundKind.MESSAGE,
+                state=bubble.state,
+                wamid=bubble.wamid,
+                error_code=bubble.error_code,
+                reason=bubble.reason,
+            )
+        )
+        self.change(bubbles=trimmed(self.state.bubbles))
+
+    def end(
+        self, bubble: Bubble, state: BubbleState, reason: str = "", *, error_code: int = 0
+    ) -> None:
+        """End a bubble: say that its state changed, and settle it."""
+        ended = replace(bubble, state=state, reason=reason, error_code=error_code)
+        self.put(ended)
+        self.updated(ended, ended.shown)
+        self.settle(ended)
+        if state is BubbleState.FAILED:
+            self._drop_rest(ended)
+
+    def drop(self, bubble: Bubble, reason: str) -> None:
+        """End a bubble that is not sent on purpose."""
+        self.end(bubble, BubbleState.DROPPED, reason)
+
+    def _drop_rest(self, failed: Bubble) -> None:
+        """Half an answer is worse than none: do not send what follows a part that failed."""
+        for bubble in self.state.bubbles:
+            if bubble.waits and belongs(bubble, failed):
+                self.drop(bubble, "part_failed")
+
+    def applied(self, marker: OutboundRequested) -> None:
+        """Tell dispatch that a marker was applied."""
+        self.effects.append(
+            OutboundSettled(
+                **self.sequels.envelope(OUTBOUND_SETTLED, marker.bubble_id),
+                bubble_id=marker.bubble_id,
+                turn_id=marker.turn_id,
+                epoch=marker.epoch,
+                author=marker.author,
+                kind=OutboundKind.MARKER,
+                state=BubbleState.APPLIED,
+                reason=marker.reason,
+            )
+        )
+
+
+def belongs(bubble: Bubble, other: Bubble) -> bool:
+    """Say whether two bubbles are parts of one answer of the AI."""
+    same = bubble.turn_id is not None and bubble.turn_id == other.turn_id
+    return same and bubble.author is Author.AI
