@@ -1,0 +1,177 @@
+"""The courier: posts messages to WhatsApp's Cloud API, each one once.
+
+What a failure proves decides what may happen next. Before the request is written nothing
+was sent (``NotSent``); an error in WhatsApp's own form says that it was refused
+(``Refused``); everything else may have been sent (``Unknown``) and is not tried again.
+
+Source: WhatsApp Cloud API, "Messages" (``POST /<phone number id>/messages``).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, assert_never
+
+import httpx
+
+from agents.ports import (
+    Accepted,
+    Letter,
+    NotSent,
+    Observe,
+    Posted,
+    Receipt,
+    Refused,
+    Tokens,
+    Unknown,
+    unobserved,
+)
+from schemas.errors import Unavailable
+
+CONNECTIONS: Final = 256
+"""Requests at once: 1,000 messages a second, the highest tier of a number, at 250 ms each."""
+KEEPALIVE_S: Final = 4.0
+"""Idle time after which we close a connection: before the other side does (uvicorn: 5 s), since
+a request written while it closes has an unknown result."""
+TITLE_CHARS: Final = 80
+
+_NOT_WRITTEN: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_PROXY_ERRORS: Final = (502, 504)
+"""Spoken by something between us and WhatsApp, which may have passed the request on."""
+
+
+def open_client(base_url: str, timeout_s: float) -> httpx.AsyncClient:
+    """Return the HTTP client of the courier; the caller closes it."""
+    return httpx.AsyncClient(
+        base_url=base_url.rstrip("/") + "/",
+        timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
+        limits=httpx.Limits(
+            max_connections=CONNECTIONS,
+            max_keepalive_connections=CONNECTIONS,
+            keepalive_expiry=KEEPALIVE_S,
+        ),
+    )
+
+
+class WhatsAppCourier:
+    """Posts letters over HTTP; never retries, never raises for an answer."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, tokens: Tokens, *, observe: Observe = unobserved
+    ) -> None:
+        self._client = client
+        self._tokens = tokens
+        self._observe = observe
+
+    async def post(self, letter: Letter, /) -> Receipt:
+        """Post one message, once."""
+        began = time.perf_counter()
+        receipt = await self._post(letter)
+        self._observe(
+            Posted(
+                outcome=_outcome(receipt),
+                code=receipt.code if isinstance(receipt, Refused) else 0,
+                seconds=time.perf_counter() - began,
+            )
+        )
+        return receipt
+
+    async def _post(self, letter: Letter) -> Receipt:
+        try:
+            token = await self._tokens.token(letter.phone_number_id)
+        except Unavailable:
+            return NotSent(reason="token_unavailable")
+        if token is None:
+            return NotSent(reason="no_token")
+        try:
+            answer = await self._client.post(
+                f"{letter.phone_number_id}/messages",
+                json=body(letter),
+                headers={"Authorization": f"Bearer {token}"},
+            )
+        except _NOT_WRITTEN:
+            return NotSent(reason="unreachable")
+        except httpx.TimeoutException:
+            return Unknown(reason="timeout")
+        except httpx.HTTPError:
+            return Unknown(reason="cut")
+        return receipt_of(answer)
+
+
+def body(letter: Letter) -> dict[str, Any]:
+    """Return the request's body.
+
+    A business-scoped user id goes into ``recipient``: in ``to`` it would be taken for a number.
+    """
+    to = {"to": letter.wa_id} if letter.wa_id else {"recipient": letter.user_id}
+    quoted = {"context": {"message_id": letter.reply_to_wamid}} if letter.reply_to_wamid else {}
+    return {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        **to,
+        "type": "text",
+        "text": {"preview_url": False, "body": letter.text},
+        **quoted,
+        "biz_opaque_callback_data": letter.callback_data,
+    }
+
+
+def receipt_of(answer: httpx.Response) -> Receipt:
+    """Return what an answer means.
+
+    An error without WhatsApp's error object is a refusal by its status (503: WhatsApp is not
+    well, try again), except from a proxy, and a success that cannot be read is not known.
+    """
+    found = _json_object(answer)
+    if answer.is_success:
+        return _accepted(found)
+    error = found.get("error")
+    if isinstance(error, dict):
+        return Refused(
+            code=_code(error.get("code")),
+            status=answer.status_code,
+            title=str(error.get("type") or "")[:TITLE_CHARS],
+        )
+    if answer.status_code in _PROXY_ERRORS:
+        return Unknown(reason="bad_answer")
+    return Refused(code=0, status=answer.status_code)
+
+
+def _accepted(found: dict[str, Any]) -> Receipt:
+    try:
+        wamid = found["messages"][0]["id"]
+    except (KeyError, IndexError, TypeError):
+        wamid = None
+    if not isinstance(wamid, str) or not wamid:
+        return Unknown(reason="bad_answer")
+    try:
+        wa_id = found["contacts"][0]["wa_id"]
+    except (KeyError, IndexError, TypeError):
+        wa_id = None
+    return Accepted(wamid=wamid, wa_id=wa_id if isinstance(wa_id, str) else None)
+
+
+def _json_object(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _code(code: object) -> int:
+    return code if isinstance(code, int) and not isinstance(code, bool) else 0
+
+
+def _outcome(receipt: Receipt) -> str:
+    match receipt:
+        case Accepted():
+            return "accepted"
+        case Refused():
+            return "refused"
+        case Unknown():
+            return "unknown"
+        case NotSent():
+            return "not_sent"
+        case _:
+            assert_never(receipt)
