@@ -1,0 +1,255 @@
+"""The language model behind any API that speaks OpenAI's chat completions."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx2
+import msgspec
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient
+
+from agents.adapters.breaker import Breaker
+from agents.ports import (
+    Clock,
+    Completion,
+    ModelCalled,
+    Observe,
+    Prompt,
+    ToolUse,
+    unobserved,
+)
+from schemas.errors import Rejected, Unavailable
+
+MAX_CONNECTIONS: Final = 10_000
+"""As many conversations may wait for the model at once, each on a connection."""
+MAX_ANSWER_BYTES: Final = 1_048_576
+"""An answer of 600 tokens is 4 KiB; a provider that sends far more is broken."""
+CONNECT_S: Final = 5.0
+
+SAID_LATER: Final = frozenset({408, 409, 425, 429})
+REASONS: Final = {401: "unauthorized", 403: "unauthorized", 404: "not_found", 413: "too_large"}
+"""Codes of refusals by HTTP status; every other status below 500 is ``bad_request``."""
+
+
+class _Function(msgspec.Struct):
+    name: str = ""
+    arguments: str = ""
+
+
+class _Call(msgspec.Struct):
+    function: _Function
+    id: str = ""
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_Choice]
+    model: str = ""
+    usage: _Usage | None = None
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+
+
+def client(
+    base_url: str,
+    api_key: str,
+    *,
+    timeout_s: float = 60.0,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> AsyncOpenAI:
+    """Return a client of an OpenAI-compatible API; it never tries again by itself.
+
+    Args:
+        base_url: Base URL, with version.
+        api_key: Its key; local servers take any.
+        timeout_s: Time limit of one read or write.
+        transport: Instead of the network.
+    """
+    limits = httpx2.Limits(
+        max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS
+    )
+    timeout = httpx2.Timeout(timeout_s, connect=CONNECT_S)
+    http = (
+        DefaultAsyncHttpxClient(limits=limits, timeout=timeout)
+        if transport is None
+        else DefaultAsyncHttpxClient(transport=transport, timeout=timeout)
+    )
+    return AsyncOpenAI(
+        base_url=base_url,
+        api_key=api_key or "none",
+        max_retries=0,
+        timeout=timeout,
+        http_client=http,
+    )
+
+
+class OpenAIModel:
+    """A chat model of an OpenAI-compatible provider.
+
+    Args:
+        api: The client; see ``client``.
+        model: Name of the model.
+        clock: Tells when a request was sent and answered.
+        breaker: Guards the provider.
+        observe: Told of every call.
+    """
+
+    def __init__(
+        self,
+        api: AsyncOpenAI,
+        model: str,
+        *,
+        clock: Clock,
+        breaker: Breaker | None = None,
+        observe: Observe = unobserved,
+    ) -> None:
+        self._api = api
+        self._model = model
+        self._clock = clock
+        self._breaker = breaker or Breaker("model", clock, observe=observe)
+        self._observe = observe
+
+    async def complete(self, prompt: Prompt, /, *, agent: str) -> Completion:
+        """Return the model's answer.
+
+        Raises:
+            Unavailable: The provider is down, slow, cut the answer off, sent what is no
+                answer, or asks us to wait.
+            Rejected: It refuses this request for good, or its answer is far too large.
+        """
+        requested_at_ms = self._clock.now_ms()
+        outcome, tokens = "cancelled", 0
+        try:
+            with self._breaker.guard(), _translated():
+                async with asyncio.timeout(prompt.timeout_s):
+                    body = await self._body(prompt)
+                answer = _read(body)
+            completion = _completion(answer, body, prompt, (requested_at_ms, self._clock.now_ms()))
+            outcome = "ok"
+            tokens = completion.prompt_tokens + completion.completion_tokens
+        except Unavailable:
+            outcome = "unavailable"
+            raise
+        except Rejected as exc:
+            outcome = exc.reason
+            raise
+        finally:
+            self._observe(
+                ModelCalled(
+                    model=self._model,
+                    agent=agent,
+                    outcome=outcome,
+                    seconds=(self._clock.now_ms() - requested_at_ms) / 1000,
+                    tokens=tokens,
+                )
+            )
+        return completion
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    async def _body(self, prompt: Prompt) -> bytes:
+        """Return the body of the answer; read piece by piece, so that its size is bounded."""
+        asked: dict[str, Any] = {
+            "model": self._model,
+            "messages": list(prompt.messages),
+            "max_tokens": prompt.max_tokens,
+            "temperature": 0,
+        }
+        if prompt.tools:
+            asked["tools"] = list(prompt.tools)
+        read = bytearray()
+        async with self._api.chat.completions.with_streaming_response.create(**asked) as answer:
+            async for piece in answer.iter_bytes():
+                read += piece
+                if len(read) > MAX_ANSWER_BYTES:
+                    raise Rejected("answer_too_large")
+        return bytes(read)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what the client raises into our errors; their texts may hold what we sent."""
+    try:
+        yield
+    except APIStatusError as exc:
+        raise _refusal(exc) from None
+    except (APIConnectionError, httpx2.HTTPError, httpx2.StreamError, TimeoutError, OSError):
+        raise Unavailable("model") from None
+
+
+def _refusal(exc: APIStatusError) -> Unavailable | Rejected:
+    status = exc.status_code
+    if exc.code == "insufficient_quota":
+        return Rejected("quota_exhausted")
+    if exc.code == "content_filter":
+        return Rejected("content_filter")
+    if status in SAID_LATER or status >= 500:  # noqa: PLR2004 - HTTP's server errors
+        return Unavailable("model", _retry_after_s(exc.response.headers.get("retry-after")))
+    return Rejected(REASONS.get(status, "bad_request"))
+
+
+def _retry_after_s(header: str | None) -> float | None:
+    """Return the seconds of a ``Retry-After``; its other form, a date, is not used by models."""
+    try:
+        seconds = float(header or "")
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _read(body: bytes) -> _Answer:
+    try:
+        answer = _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        # What a proxy in between says in place of the model; the next try may reach it.
+        raise Unavailable("model") from None
+    if not answer.choices:
+        raise Unavailable("model")
+    return answer
+
+
+def _completion(
+    answer: _Answer, body: bytes, prompt: Prompt, times_ms: tuple[int, int]
+) -> Completion:
+    """Return the answer; a provider that counts no tokens is charged one for four bytes."""
+    choice = answer.choices[0]
+    message = choice.message
+    usage = answer.usage or _Usage()
+    sent = sum(len(str(said.get("content") or "")) for said in prompt.messages)
+    return Completion(
+        text=message.content or "",
+        tools=tuple(
+            ToolUse(
+                model_call_id=call.id, tool=call.function.name, arguments=call.function.arguments
+            )
+            for call in message.tool_calls or ()
+        ),
+        model=answer.model,
+        prompt_tokens=max(usage.prompt_tokens, 0) or sent // 4,
+        completion_tokens=max(usage.completion_tokens, 0) or len(body) // 4,
+        finish_reason="refusal" if message.refusal else choice.finish_reason or "",
+        requested_at_ms=times_ms[0],
+        answered_at_ms=times_ms[1],
+    )
