@@ -1,0 +1,21 @@
+"""A migrated database and a pool for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from sinks.database import open_pool
+from sinks.migrations import migrate
+
+
+@pytest.fixture
+async def pool(postgres_dsn: str) -> AsyncIterator[asyncpg.Pool]:
+    pool = await open_pool(postgres_dsn, max_size=20)
+    try:
+        await migrate(pool)
+        yield pool
+    finally:
+        await pool.close()
