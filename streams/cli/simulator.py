@@ -10,8 +10,9 @@ import typer
 def simulator(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8100,
     webhook_url: Annotated[
-        str, typer.Option(help="Base URL of our webhook; empty posts no statuses.")
-    ] = "",
+        str | None,
+        typer.Option(help="Base URL of our webhook; the local one if not given, '' is none."),
+    ] = None,
     app_id: Annotated[str, typer.Option(help="Meta app in the webhook's path.")] = "simulator",
     seed: Annotated[
         int | None, typer.Option(help="Ids of messages follow from it; a new one if not given.")
@@ -32,7 +33,9 @@ def simulator(
     options = Options(
         host=current.http_host,
         port=port,
-        webhook_url=webhook_url,
+        webhook_url=f"http://{current.http_host}:{current.webhook_port}"
+        if webhook_url is None
+        else webhook_url,
         app_id=app_id,
         secret=current.simulator_app_secret.get_secret_value().encode(),
         seed=secrets.randbits(32) if seed is None else seed,

@@ -1,0 +1,162 @@
+"""Reading topics whole, outside any group: for people, checks and replay; commits nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Final, Protocol
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from schemas.errors import Misconfigured, Rejected, Unavailable
+from schemas.events import Event, Position
+from sinks.ports import Recorded
+from streams.partitioner import partition_of
+
+log = structlog.get_logger(__name__)
+
+POLL_MS: Final = 200
+Offsets = Mapping[TopicPartition, int]
+"""Offset of the next record, by partition."""
+
+
+class Reader(Protocol):
+    """Turns bytes into events, learning a new schema when needed (``schemas.codec.Codec``)."""
+
+    async def read(self, raw: bytes | None, /) -> Event:
+        """Return the event."""
+
+
+class Reading:
+    """Reads topics from where one likes.
+
+    Attributes:
+        unreadable: Records that the codec refused, with the reason; they are logged and left out.
+    """
+
+    def __init__(
+        self, bootstrap: str, codec: Reader, *, client_id: str = "whaticket.reading"
+    ) -> None:
+        self.bootstrap = bootstrap
+        self.codec = codec
+        self.client_id = client_id
+        self.unreadable: list[tuple[Position, str]] = []
+
+    async def ends(self, topics: Iterable[str], *, key: str | None = None) -> dict[Any, int]:
+        """Return the ends of the topics, or of a key's partition of each.
+
+        Raises:
+            Unavailable: No broker answers.
+            Misconfigured: A topic does not exist.
+        """
+        async with self._consumer() as consumer:
+            places = await _places(consumer, topics, key)
+            return dict(await consumer.end_offsets(places))
+
+    async def read(
+        self, topics: Iterable[str], *, key: str | None = None, since: Offsets | None = None
+    ) -> list[Recorded]:
+        """Return the records of the topics up to their present ends.
+
+        Args:
+            topics: Names of topics.
+            key: Only the records of this key, from its partitions.
+            since: Where to begin; a partition that is not named is read from its beginning.
+
+        Raises:
+            Unavailable: No broker answers.
+            Misconfigured: A topic does not exist.
+        """
+        found: list[Recorded] = []
+        async with self._consumer() as consumer:
+            places = await _places(consumer, topics, key)
+            consumer.assign(places)
+            ends = await consumer.end_offsets(places)
+            await _seek(consumer, places, since or {})
+            while await _behind(consumer, ends):
+                async for recorded in self._batch(consumer, key):
+                    if recorded.position.offset < ends[_place(recorded.position)]:
+                        found.append(recorded)  # noqa: PERF401 - awaits between
+        return found
+
+    async def follow(self, topics: Iterable[str], since: Offsets) -> AsyncIterator[Recorded]:
+        """Yield the records of the topics as they come, without an end.
+
+        Raises:
+            Unavailable: No broker answers.
+            Misconfigured: A topic does not exist.
+        """
+        async with self._consumer() as consumer:
+            places = await _places(consumer, topics, None)
+            consumer.assign(places)
+            await _seek(consumer, places, since)
+            while True:
+                async for recorded in self._batch(consumer, None):
+                    yield recorded
+
+    @contextlib.asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[Any]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            client_id=self.client_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        try:
+            await consumer.start()
+            yield consumer
+        except KafkaError as exc:
+            raise Unavailable("kafka") from exc
+        finally:
+            await consumer.stop()
+
+    async def _batch(self, consumer: Any, key: str | None) -> AsyncIterator[Recorded]:
+        """Yield what one poll brings, in the order of time; inside a partition by offset."""
+        batches = await consumer.getmany(timeout_ms=POLL_MS)
+        wanted = None if key is None else key.encode()
+        for record in heapq.merge(*batches.values(), key=lambda record: record.timestamp):
+            if wanted is not None and record.key != wanted:
+                continue
+            position = Position(
+                topic=record.topic, partition=record.partition, offset=record.offset
+            )
+            try:
+                yield Recorded(event=await self.codec.read(record.value), position=position)
+            except Rejected as exc:
+                self.unreadable.append((position, exc.reason))
+                log.warning("reading.unreadable", topic=record.topic, reason=exc.reason)
+
+
+async def _places(consumer: Any, topics: Iterable[str], key: str | None) -> list[TopicPartition]:
+    """Return the partitions to read; only a key's own when there is one."""
+    known = await consumer.topics()
+    places = []
+    for topic in topics:
+        count = len(consumer.partitions_for_topic(topic) or ()) if topic in known else 0
+        if not count:
+            raise Misconfigured(f"topic {topic} is missing: run `whaticket topics apply`")
+        numbers = range(count) if key is None else (partition_of(murmur2(key.encode()), count),)
+        places += [TopicPartition(topic, number) for number in numbers]
+    return places
+
+
+async def _seek(consumer: Any, places: list[TopicPartition], since: Offsets) -> None:
+    beginnings = await consumer.beginning_offsets(places)
+    for place in places:
+        consumer.seek(place, max(since.get(place, 0), beginnings[place]))
+
+
+async def _behind(consumer: Any, ends: Offsets) -> bool:
+    """Say whether a partition has records before its end that were not fetched."""
+    for place, end in ends.items():
+        if await consumer.position(place) < end:
+            return True
+    return False
+
+
+def _place(position: Position) -> TopicPartition:
+    return TopicPartition(position.topic, position.partition)
