@@ -1,0 +1,279 @@
+"""Sinks: batches of records from the log to a store, in a consumer group of their own.
+
+Offsets are committed after the store has the batch; a batch written again changes nothing.
+A sink has no table, so it is a plain consumer: it shares nothing with the stages' app, and a
+store that is down holds back only its own group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from agents.ports import Clock
+from schemas.errors import PipelineError, Rejected, Unavailable
+from schemas.events import Event, Position
+from schemas.topics import Topic
+from sinks.ports import Recorded, Sink
+from streams.clock import WallClock
+from streams.dlq import Original, Verdict, dead_letter
+from streams.health import Dependencies
+from streams.logs import place
+from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, LAG, SINK_RECORDS, SINK_SECONDS
+from streams.publish import Publisher
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+BATCH: Final = 500
+POLL_MS: Final = 200
+TRIES: Final = 3
+FUSE: Final = 25
+WAIT_S: Final = 0.5
+LONGEST_WAIT_S: Final = 30.0
+DAY_MS: Final = 86_400_000
+"""A store may be down for long; the heartbeat alone says that we are alive."""
+
+
+class Reader(Protocol):
+    """Turns bytes into events (``schemas.codec.Codec``)."""
+
+    async def read(self, raw: bytes | None, /) -> Event:
+        """Return the event, learning its schema if it is new."""
+
+
+class Lost(Exception):
+    """The partitions of the running batch were taken away: their new owner writes it."""
+
+
+class SinkRunner:
+    """Feeds one sink.
+
+    Attributes:
+        name: The group's last word, for logs and metrics.
+        dependencies: Which stores batches wait for; the worker shares its own.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        topics: Sequence[Topic],
+        group: str,
+        *,
+        settings: Settings,
+        codec: Reader,
+        publisher: Publisher,
+    ) -> None:
+        self.sink = sink
+        self.topics = [topic.name for topic in topics]
+        self.group = group
+        self.name = group.rsplit(".", 1)[-1]
+        self.codec = codec
+        self.publisher = publisher
+        self.clock: Clock = WallClock()
+        self.dependencies = Dependencies()
+        self.consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            client_id=f"{group}.{settings.instance}",
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=int(settings.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(settings.session_timeout_s * 1000 / 6),
+            max_poll_interval_ms=DAY_MS,
+        )
+        self.assignments = 0
+        self.given_up = 0
+        self.stopping = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Join the group and begin.
+
+        Raises:
+            Unavailable: No broker answers.
+        """
+        self.consumer.subscribe(self.topics, listener=_Listener(self))
+        try:
+            await self.consumer.start()
+        except KafkaConnectionError as exc:
+            raise Unavailable("kafka") from exc
+        self.task = asyncio.create_task(self._run(), name=f"sink.{self.name}")
+
+    async def stop(self) -> None:
+        """Finish the running batch unless its store is down, then leave the group."""
+        self.stopping.set()
+        if self.task is not None:
+            with contextlib.suppress(PipelineError, asyncio.CancelledError):
+                await self.task
+        await self.consumer.stop()
+
+    async def _run(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                fetched = await self.consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
+                if fetched:
+                    await self.write(fetched)
+            except Lost:
+                log.info("sink.batch_lost", sink=self.name)
+            except KafkaError as exc:
+                log.warning("sink.kafka", sink=self.name, error=type(exc).__name__)
+                await self._pause(WAIT_S)
+
+    async def write(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """Write what was fetched, then commit it."""
+        assignment = self.assignments
+        records = in_order(fetched)
+        batch = [
+            (record, event) for record in records if (event := await self._read(record, assignment))
+        ]
+        if batch:
+            await self._write(batch, assignment)
+        if assignment != self.assignments:
+            raise Lost
+        await self.consumer.commit({tp: rows[-1].offset + 1 for tp, rows in fetched.items()})
+        for tp, rows in fetched.items():
+            EVENTS_CONSUMED.labels(tp.topic, self.group).inc(len(rows))
+            if (end := self.consumer.highwater(tp)) is not None:
+                LAG.labels(tp.topic, tp.partition).set(max(end - rows[-1].offset - 1, 0))
+
+    async def _read(self, record: Any, assignment: int) -> Event | None:
+        """Decode one record; a bad one is dead-lettered."""
+        try:
+            return await self._patiently(lambda: self.codec.read(record.value), assignment)
+        except Rejected as exc:
+            await self._bury(record, exc.reason, exc.detail, assignment)
+            return None
+
+    async def _write(self, batch: list[tuple[Any, Event]], assignment: int) -> None:
+        """Write a batch; a bad record is found by halving, so that its neighbours pass in order."""
+        rows = [
+            Recorded(
+                event=event,
+                position=Position(
+                    topic=record.topic, partition=record.partition, offset=record.offset
+                ),
+            )
+            for record, event in batch
+        ]
+        began = time.monotonic()
+        try:
+            await self._patiently(lambda: self.sink.write(rows), assignment)
+        except Rejected as exc:
+            if len(batch) == 1:
+                await self._bury(batch[0][0], exc.reason, exc.detail, assignment)
+                self._count_for_fuse(exc)
+                return
+            middle = len(batch) // 2
+            await self._write(batch[:middle], assignment)
+            await self._write(batch[middle:], assignment)
+            return
+        self.given_up = 0
+        SINK_RECORDS.labels(self.name).inc(len(batch))
+        SINK_SECONDS.labels(self.name).observe(time.monotonic() - began)
+
+    async def _bury(self, record: Any, reason: str, detail: str, assignment: int) -> None:
+        letter = dead_letter(
+            Original(
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                timestamp_ms=record.timestamp,
+                key=record.key,
+                value=record.value,
+                headers=tuple(record.headers),
+            ),
+            Verdict(
+                reason=reason,
+                detail=detail,
+                group=self.group,
+                first_failed_at_ms=self.clock.now_ms(),
+            ),
+        )
+
+        async def post() -> None:
+            await (await self.publisher.post(letter))
+
+        await self._patiently(post, assignment)
+        log.warning("sink.buried", sink=self.name, topic=record.topic, reason=reason)
+        DEAD_LETTERS.labels(record.topic, reason).inc()
+
+    def _count_for_fuse(self, exc: Rejected) -> None:
+        self.given_up += 1
+        if self.given_up >= FUSE:
+            raise PipelineError(
+                f"{self.name}: {FUSE} records in a row could not be written, the last one as"
+                f" `{exc.reason}`; the sink stops before it gives up everything"
+            )
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]], assignment: int) -> T:
+        """Call until it works: a store that is down is waited for, a bug is tried a few times.
+
+        Raises:
+            Rejected: It can never work.
+            Lost: The partitions have another owner, or this runner stops.
+        """
+        waits, stumbles = 0, 0
+        try:
+            while True:
+                try:
+                    return await call()
+                except Rejected:
+                    raise
+                except Unavailable as exc:
+                    self.dependencies.up(self)
+                    self.dependencies.down(exc.service, self)
+                    longest = min(WAIT_S * 2.0**waits, LONGEST_WAIT_S)
+                    waits = min(waits + 1, 16)
+                    log.warning("sink.waiting", sink=self.name, service=exc.service)
+                    seconds = random.uniform(longest / 2, longest)  # noqa: S311 - no secret
+                except Exception as exc:
+                    stumbles += 1
+                    log.warning("sink.failed", sink=self.name, error=place(exc))
+                    if stumbles >= TRIES:
+                        raise Rejected("bug", place(exc)) from exc
+                    seconds = WAIT_S
+                await self._pause(seconds)
+                if self.stopping.is_set() or assignment != self.assignments:
+                    raise Lost
+        finally:
+            self.dependencies.up(self)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka publishes no types
+    """Tells the runner that its partitions changed."""
+
+    def __init__(self, runner: SinkRunner) -> None:
+        self.runner = runner
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        if revoked:
+            self.runner.assignments += 1
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        log.info("sink.assigned", sink=self.runner.name, partitions=len(assigned))
+
+
+def in_order(fetched: Mapping[TopicPartition, Sequence[Any]]) -> list[Any]:
+    """Return the records of all partitions by time, without reordering any partition."""
+    timed: list[tuple[int, Any]] = []
+    for rows in fetched.values():
+        newest = 0
+        for record in rows:
+            newest = max(newest, record.timestamp)
+            timed.append((newest, record))
+    return [record for _, record in sorted(timed, key=lambda pair: pair[0])]
