@@ -8,49 +8,23 @@ with the same subscribers, so this happens while a release adds a topic.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable
 
 import structlog
-from aiokafka.partitioner import DefaultPartitioner, murmur2
+from aiokafka.partitioner import murmur2
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from schemas.errors import Misconfigured, Unavailable
+from streams.partitioner import partition_of
 
 log = structlog.get_logger(__name__)
-
-MURMUR2: Final[Mapping[bytes, int]] = {
-    b"21": -973932308,
-    b"foobar": -790332482,
-    b"a-little-bit-long-string": -985981536,
-    b"a-little-bit-longer-string": -1486304829,
-    b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
-    b"abc": 479470107,
-}
-"""Source: Apache Kafka, ``UtilsTest.testMurmur2``."""
 
 
 def home(key: bytes, partitions: int) -> int:
     """Return the partition that a key belongs to."""
-    return int(murmur2(key) & 0x7FFFFFFF) % partitions
-
-
-def check_partitioner() -> None:
-    """Prove that this process partitions as Kafka's Java clients do.
-
-    Raises:
-        Misconfigured: It does not, so conversations would have two owners.
-    """
-    wrong = [
-        key for key, known in MURMUR2.items() if murmur2(key) & 0xFFFFFFFF != known % (1 << 32)
-    ]
-    numbers = list(range(12))
-    partitioner = DefaultPartitioner()
-    wrong += [key for key in MURMUR2 if partitioner(key, numbers, numbers) != home(key, 12)]
-    if wrong:
-        raise Misconfigured("the Kafka client partitions otherwise than Kafka: check its version")
+    return partition_of(murmur2(key), partitions)
 
 
 async def check_partitions(bootstrap: str, topics: Iterable[str]) -> int:

@@ -11,13 +11,14 @@ import structlog
 from agents.ports import Clock
 from schemas.errors import Misconfigured
 from schemas.topics import Topic
-from streams.colocate import check_partitioner, check_partitions, topic_ids
+from streams.colocate import check_partitions, topic_ids
 from streams.deciding import Codec, Decider
 from streams.faustapp import SafeApp
 from streams.health import Dependencies
 from streams.lanes import Lanes
 from streams.loop import Loop
 from streams.metrics import LAG
+from streams.partitioner import check_partitioner
 from streams.publish import Publisher
 from streams.pulse import Pulse
 from streams.recovery import SafeTables
@@ -69,6 +70,7 @@ class Engine:
         publisher: Publisher,
         *,
         clock: Clock,
+        group: str | None = None,
     ) -> None:
         _check_inputs(stages)
         self.settings = settings
@@ -76,13 +78,13 @@ class Engine:
         self.codec = codec
         self.clock = clock
         self.dependencies = Dependencies()
-        self.app = _app(settings, group_of([stage.name for stage in stages]))
+        self.app = _app(settings, group or group_of([stage.name for stage in stages]))
         self.app.engine = self
         self.pulse = Pulse(self._prove, settings.session_timeout_s * HARMLESS)
         self.running = {stage.name: self._run(stage) for stage in stages}
 
-    async def start(self) -> None:
-        """Check the topics, then join the group.
+    async def check(self) -> None:
+        """Check this process and the topics.
 
         Raises:
             Misconfigured: Topics are missing, or have different partition counts.
@@ -93,6 +95,9 @@ class Engine:
         bootstrap = self.settings.kafka_bootstrap
         self.app.partitions = await check_partitions(bootstrap, names)
         self.app.topic_ids = await topic_ids(bootstrap, names)
+
+    async def start(self) -> None:
+        """Join the group; returns once the first tables are recovered."""
         self.pulse.start()
         await self.app.start()
         for part in self.running.values():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
@@ -87,6 +88,8 @@ class Publisher:
         Raises:
             Unavailable: No broker answers.
         """
+        if self.producer is not None:
+            return
         producer = AIOKafkaProducer(
             bootstrap_servers=self.bootstrap,
             client_id=self.client_id,
@@ -114,7 +117,7 @@ class Publisher:
 
         Returns:
             A future of (partition, offset), done once the broker has the record.
-            It fails with aiokafka's errors; see ``settled``.
+            It fails with Unavailable or Rejected.
 
         Raises:
             Unavailable: The broker cannot be reached.
@@ -135,20 +138,27 @@ class Publisher:
             raise Rejected("record_too_large", record.topic) from exc
         except KafkaError as exc:
             raise Unavailable("kafka") from exc
-        return asyncio.ensure_future(_settled(raw, record))
+        sent: Sent = asyncio.get_running_loop().create_future()
+        raw.add_done_callback(partial(_settle, sent, record))
+        return sent
 
 
-async def _settled(raw: asyncio.Future[Any], record: Record) -> tuple[int, int]:
-    """Wait for the broker; its errors become ours."""
-    try:
-        done = await raw
-    except MessageSizeTooLargeError as exc:
-        raise Rejected("record_too_large", record.topic) from exc
-    except KafkaError as exc:
+def _settle(sent: Sent, record: Record, raw: asyncio.Future[Any]) -> None:
+    """Hand on what the broker said; its errors become ours."""
+    if sent.done():  # whoever waited was cancelled
+        return
+    if raw.cancelled():
+        sent.cancel()
+        return
+    exc = raw.exception()
+    if exc is None:
+        EVENTS_PUBLISHED.labels(record.topic, event_type(record)).inc()
+        sent.set_result((raw.result().partition, raw.result().offset))
+    elif isinstance(exc, MessageSizeTooLargeError):
+        sent.set_exception(Rejected("record_too_large", record.topic))
+    else:
         log.warning("publish.failed", topic=record.topic, error=type(exc).__name__)
-        raise Unavailable("kafka") from exc
-    EVENTS_PUBLISHED.labels(record.topic, event_type(record)).inc()
-    return done.partition, done.offset
+        sent.set_exception(Unavailable("kafka"))
 
 
 def event_type(record: Record) -> str:

@@ -50,6 +50,8 @@ class TenantSettings:
             Unavailable: No broker answers.
             Misconfigured: The topic does not exist.
         """
+        if self.consumer is not None:
+            return
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap,
             client_id=self.client_id,

@@ -1,0 +1,194 @@
+"""A worker process: stages on one Faust app, sinks beside it, health, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+import structlog
+
+from agents.ports import Clock
+from schemas.errors import PipelineError, Unavailable
+from streams.deciding import Codec
+from streams.engine import Engine
+from streams.health import Health, HealthServer
+from streams.logs import place
+from streams.publish import Publisher
+from streams.settings import Settings
+from streams.sinking import SinkRunner
+from streams.stage import Stage
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+RETRY_S: Final = 1.0
+MEASURE_S: Final = 2.0
+GRACE_S: Final = 20.0
+"""How much longer than its drain an orderly stop may take before the process gives up on it."""
+
+
+class Tenants(Protocol):
+    """Settings of all tenants (``streams.tenants.TenantSettings``)."""
+
+    async def start(self) -> None:
+        """Return when all of them were read."""
+
+    async def stop(self) -> None:
+        """Read no more."""
+
+
+class Parts(Protocol):
+    """What a worker is made of; ``streams.app`` builds it."""
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """Stages to run."""
+
+    @property
+    def sinks(self) -> Sequence[SinkRunner]:
+        """Sinks to run."""
+
+    @property
+    def codec(self) -> Codec:
+        """Events to bytes and back."""
+
+    @property
+    def publisher(self) -> Publisher:
+        """What everything is published through; the worker starts and stops it."""
+
+    @property
+    def tenants(self) -> Tenants:
+        """Settings of all tenants; the worker starts and stops them."""
+
+    async def close(self) -> None:
+        """Close what the parts opened."""
+
+
+Build = Callable[[], Awaitable[Parts]]
+
+
+class Stopped(Exception):
+    """The operator asked the process to stop."""
+
+
+class Worker:
+    """One worker process.
+
+    Attributes:
+        health: What it says about itself.
+        starting: What it does before it serves, or None.
+    """
+
+    def __init__(
+        self, settings: Settings, build: Build, *, clock: Clock, group: str | None = None
+    ) -> None:
+        self.settings = settings
+        self.build = build
+        self.clock = clock
+        self.group = group
+        self.health = Health()
+        self.starting: str | None = "starting"
+        self.health.checks["worker"] = lambda: self.starting
+        self.stop = asyncio.Event()
+        self.open = contextlib.AsyncExitStack()
+
+    async def run(self) -> int:
+        """Run until a signal, or until something breaks; return the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.stop.set)
+        code = 0
+        try:
+            await self._until_stopped(self._serve())
+        except Stopped:
+            log.info("worker.stopping")
+        except PipelineError as exc:  # our own messages hold nothing personal
+            log.error("worker.crashed", error=str(exc))  # noqa: TRY400 - the message is the point
+            code = 1
+        except Exception as exc:  # noqa: BLE001 - the last line of a dying process must be clear
+            log.error("worker.crashed", error=place(exc))  # noqa: TRY400 - I7: no foreign text
+            code = 1
+        self.starting = "stopping"
+        try:
+            await asyncio.wait_for(self.open.aclose(), self.settings.drain_s + GRACE_S)
+        except Exception as exc:  # noqa: BLE001 - see above
+            log.error("worker.unclean", error=place(exc))  # noqa: TRY400 - see above
+            code = 1
+        log.info("worker.stopped", code=code)
+        return code
+
+    async def _until_stopped(self, work: Any) -> None:
+        running = asyncio.ensure_future(work)
+        asked = asyncio.ensure_future(self.stop.wait())
+        await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if running.done():
+            running.result()
+            return
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        raise Stopped
+
+    async def _serve(self) -> None:
+        settings = self.settings
+        server = HealthServer(self.health, settings.http_host, settings.worker_port)
+        await server.start()
+        self.open.push_async_callback(server.stop)
+        parts = await self._patiently("building", self.build)
+        self.open.push_async_callback(parts.close)
+        self.open.push_async_callback(parts.publisher.stop)
+        await self._patiently("publisher", parts.publisher.start)
+        self.open.push_async_callback(parts.tenants.stop)
+        await self._patiently("reading tenant settings", parts.tenants.start)
+        watched = [await self._start_sink(sink) for sink in parts.sinks]
+        if parts.stages:
+            watched.append(await self._start_stages(parts))
+        self.starting = None
+        log.info("worker.started", stages=[stage.name for stage in parts.stages])
+        done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        raise PipelineError("a part of the worker ended by itself")
+
+    async def _start_sink(self, sink: SinkRunner) -> asyncio.Task[None]:
+        self.health.checks[sink.name] = sink.dependencies.why
+        self.open.push_async_callback(sink.stop)
+        await self._patiently(f"sink {sink.name}", sink.start)
+        if sink.task is None:
+            raise PipelineError(f"sink {sink.name} did not start")
+        return sink.task
+
+    async def _start_stages(self, parts: Parts) -> asyncio.Task[None]:
+        engine = Engine(self.settings, parts.stages, parts.codec, parts.publisher, clock=self.clock)
+        self.health.checks["stages"] = engine.why_not_ready
+        self.health.checks["dependencies"] = engine.dependencies.why
+        await self._patiently("topics", engine.check)
+        self.open.push_async_callback(engine.stop)
+        await engine.start()
+        return asyncio.create_task(_watch(engine), name="engine")
+
+    async def _patiently(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until everything that it needs is there."""
+        while True:
+            try:
+                self.starting = what
+                return await call()
+            except Unavailable as exc:
+                self.starting = f"{what}: waiting for {exc.service}"
+                log.warning("worker.waiting", step=what, service=exc.service)
+                await asyncio.sleep(RETRY_S)
+
+
+async def _watch(engine: Engine) -> None:
+    """Measure the engine until it ends; raise what ended it."""
+    ended = asyncio.ensure_future(engine.app.wait_until_stopped())
+    try:
+        while not ended.done():
+            engine.measure()
+            await asyncio.wait({ended}, timeout=MEASURE_S)
+    finally:
+        ended.cancel()
+    if engine.app.crash_reason is not None:
+        raise engine.app.crash_reason
