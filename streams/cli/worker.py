@@ -1,10 +1,91 @@
-"""Commands: worker."""
+"""Commands: worker, groups."""
 
 from __future__ import annotations
 
+import sys
+from typing import Annotated
+
 import typer
+
+from schemas.errors import Misconfigured
+from schemas.topics import STATEFUL_STAGES
 
 
 def register(app: typer.Typer) -> None:
     """Register the commands of this module."""
-    _ = app
+    app.command()(worker)
+    groups = typer.Typer(help="Consumer groups: lag, and moving between layouts.")
+    groups.command("list")(list_groups)
+    groups.command("move")(move)
+    app.add_typer(groups, name="groups")
+
+
+def worker(
+    stages: Annotated[
+        list[str] | None,
+        typer.Argument(help="One stage or sinks; none is all stages and sinks in one process."),
+    ] = None,
+) -> None:
+    """Run stages and sinks until SIGTERM or SIGINT."""
+    import uvloop
+
+    from streams.app import build_worker
+    from streams.clock import WallClock
+    from streams.logs import configure
+    from streams.settings import settings
+    from streams.worker import Worker
+
+    names = stages or []
+    _refuse_some(names)
+    current = settings()
+    configure(current.log_level, service="worker", instance=current.instance)
+
+    async def run() -> int:
+        return await Worker(current, lambda: build_worker(current, names), clock=WallClock()).run()
+
+    sys.exit(uvloop.run(run()))
+
+
+def _refuse_some(names: list[str]) -> None:
+    """Workers of one group must read the same topics, so it is all stages or one."""
+    chosen = [name for name in names if name in STATEFUL_STAGES]
+    if len(chosen) > 1 and set(chosen) != set(STATEFUL_STAGES):
+        raise Misconfigured(
+            f"a worker runs one stage or all of them ({', '.join(STATEFUL_STAGES)}):"
+            f" some of them would need a consumer group of their own"
+        )
+
+
+def list_groups() -> None:
+    """Show how far each consumer group is behind."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from streams.groups import Groups
+    from streams.settings import settings
+
+    table = Table("group", "topic", "committed", "lag")
+    for lag in Groups(settings().kafka_bootstrap).lags():
+        table.add_row(lag.group, lag.topic, str(lag.committed), str(lag.lag))
+    Console().print(table)
+
+
+def move(
+    to: Annotated[str, typer.Option(help="split or all-in-one.")],
+    execute: Annotated[bool, typer.Option("--execute", help="Do it; else only show it.")] = False,
+) -> None:
+    """Copy committed offsets to the groups of the other layout; every worker must be stopped."""
+    from streams.groups import Groups, Layout
+    from streams.settings import settings
+
+    if to not in tuple(Layout):
+        raise Misconfigured(f"--to is one of: {', '.join(Layout)}")
+    groups = Groups(settings().kafka_bootstrap)
+    moves = groups.plan(Layout(to))
+    for one in moves:
+        typer.echo(f"{one.source} -> {one.target}: {one.topic}-{one.partition} at {one.offset}")
+    if not execute:
+        typer.echo(f"{len(moves)} offsets would be copied; add --execute to copy them")
+        return
+    groups.execute(moves)
+    typer.echo(f"{len(moves)} offsets copied")
