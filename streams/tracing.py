@@ -1,0 +1,53 @@
+"""Finding the records of a story on the topics."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.errors import PipelineError
+from schemas.events import MessageReceived, OutboundUpdated
+from schemas.topics import MESSAGE_RECEIVED, OUTBOUND_UPDATED
+from streams.reading import Reading
+from streams.registry import open_codec
+from streams.settings import Settings
+from streams.trace import CONVERSATION_TOPICS, Story, story
+
+SEARCHED: Final = (MESSAGE_RECEIVED.name, OUTBOUND_UPDATED.name)
+"""Topics that name WhatsApp's ids; they are searched from their beginning."""
+
+
+class NotOnTheLog(PipelineError):
+    """Nothing of it is on the topics: never received, or older than their retention."""
+
+
+async def traced(current: Settings, *, wamid: str = "", conversation_id: str = "") -> Story:
+    """Return the story of a message or of a conversation.
+
+    Args:
+        current: Where Kafka and the registry are.
+        wamid: A message; one of ours tells the whole conversation.
+        conversation_id: A conversation, when no message is given.
+
+    Raises:
+        NotOnTheLog: There is nothing to tell.
+        Unavailable: Kafka or the registry does not answer.
+    """
+    reading = Reading(current.kafka_bootstrap, await open_codec(current))
+    message = None
+    if wamid:
+        conversation_id, message = await _find(reading, wamid)
+    records = await reading.read(CONVERSATION_TOPICS, key=conversation_id)
+    if not records:
+        raise NotOnTheLog(f"nothing is on the topics of {conversation_id}")
+    return story(records, conversation_id, message)
+
+
+async def _find(reading: Reading, wamid: str) -> tuple[str, str | None]:
+    """Return the conversation of a message, and the message when a customer sent it."""
+    for record in await reading.read(SEARCHED):
+        event = record.event
+        if isinstance(event, MessageReceived) and event.wamid == wamid:
+            return event.conversation_id, wamid
+        if isinstance(event, OutboundUpdated) and event.wamid == wamid:
+            return event.conversation_id, None
+    raise NotOnTheLog(f"no message {wamid} is on the topics")
