@@ -21,6 +21,7 @@ MODULES: Final = (
     "people",
     "trace",
     "load",
+    "model",
     "simulator",
 )
 """Modules of this package; each has ``register(app)``. The order is that of the help."""
