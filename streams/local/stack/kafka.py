@@ -76,17 +76,22 @@ class Cluster:
         }
 
 
+def warmth(java: Path, bundle: Bundle, fetcher: Fetcher) -> Warmth:
+    """Return the start-up cache of the broker."""
+    return Warmth.of(fetcher.folder.parent, "kafka", java, bundle.digest)
+
+
 def parts(
     cluster: Cluster, *, java: Path, env: Mapping[str, str], bundle: Bundle, fetcher: Fetcher
 ) -> list[Part]:
     """Return one part per broker."""
-    warmth = Warmth.of(fetcher.folder.parent, "kafka", java, bundle.digest)
+    warm = warmth(java, bundle, fetcher).use
     jars = [str(fetcher.folder / artifact.path) for artifact in bundle.artifacts]
     common = (*COMMON, f"-Dlog4j2.configurationFile={LOG4J}", "-cp", ":".join(jars))
     made: list[Part] = []
     for index, (port, _) in enumerate(cluster.ports):
         config = cluster.home / "run" / f"{cluster.name(index)}.properties"
-        tool = (str(java), *HEAP, *warmth.use, *common, "kafka.tools.StorageTool", "format")
+        tool = (str(java), *HEAP, *warm, *common, "kafka.tools.StorageTool", "format")
         storage = Storage(cluster, index, config, tool, env)
 
         async def prepare(told: Told, storage: Storage = storage) -> None:
@@ -96,7 +101,7 @@ def parts(
         made.append(
             Part(
                 name=cluster.name(index),
-                argv=(str(java), *HEAP, *warmth.use, *common, "kafka.Kafka", str(config)),
+                argv=(str(java), *HEAP, *warm, *common, "kafka.Kafka", str(config)),
                 env=env,
                 address=f"{HOST}:{port}",
                 probe=Probe("kafka", str(port), count=len(cluster.ports)),

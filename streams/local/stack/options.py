@@ -18,6 +18,7 @@ class StackOptions:
         brokers: Kafka brokers; with 3 or more, topics have three replicas of which two must agree.
         own: Whether our own processes run as well, not only Kafka, registry, Postgres and Redis.
         layout: One worker process for all stages, or one for each.
+        workers: How many of each worker process.
         model: Which offline model answers; empty is the scripted one.
         restart: Whether our own processes are started again after a crash.
         warm: Whether caches that make later starts quicker are made, once, in the background.
@@ -28,6 +29,7 @@ class StackOptions:
     brokers: int = 1
     own: bool = True
     layout: Layout = "all-in-one"
+    workers: int = 1
     model: str = ""
     restart: bool = False
     warm: bool = True

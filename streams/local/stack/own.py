@@ -17,16 +17,24 @@ READY_S: Final = 120.0
 
 
 def workers(options: StackOptions) -> dict[str, tuple[str, ...]]:
-    """Return the worker processes of a layout: part name to arguments of ``worker``."""
+    """Return the worker processes of a layout: part name to arguments of ``worker``.
+
+    The first is ``worker`` (or ``worker-ai`` and so on), further ones end in ``-2`` and up.
+    """
+    kinds: dict[str, tuple[str, ...]] = {"worker": ()}
     if options.layout == "split":
-        return {f"worker-{stage}": (stage,) for stage in STAGES}
-    return {"worker": ()}
+        kinds = {f"worker-{stage}": (stage,) for stage in STAGES}
+    return {
+        name if number == 1 else f"{name}-{number}": stages
+        for number in range(1, options.workers + 1)
+        for name, stages in kinds.items()
+    }
 
 
-def names(options: StackOptions, *, offline_model: bool) -> list[str]:
+def names(options: StackOptions) -> list[str]:
     """Return the parts that listen on a port."""
-    found = ["simulator", *(("model",) if offline_model else ()), "webhook", "api"]
-    return [name for name in (*found, *workers(options)) if name not in options.without]
+    found = ("simulator", "model", "webhook", "api", *workers(options))
+    return [name for name in found if name not in options.without]
 
 
 def parts(options: StackOptions, ports: Mapping[str, int], env: Mapping[str, str]) -> list[Part]:
@@ -71,6 +79,8 @@ def _services(
     for name, argv in commands.items():
         if port := ports.get(name):
             its = {**env, f"{argv[0].upper()}_PORT": str(port)}
+            if argv[0] == "worker":
+                its["INSTANCE"] = name
             found.append(_service(name, argv, port, "/health/ready", ("seed", "model"), its))
     return found
 

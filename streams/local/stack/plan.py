@@ -8,45 +8,28 @@ from pathlib import Path
 from typing import Final
 
 from streams.local.stack import envfile, kafka, own, postgres, redis, registry
-from streams.local.stack.artifacts import read_lock
-from streams.local.stack.fetch import Fetcher
-from streams.local.stack.java import find_java
 from streams.local.stack.options import StackOptions
 from streams.local.stack.part import Part
 from streams.local.stack.ports import HOST, choose
+from streams.local.stack.programs import Programs
+from streams.local.stack.warm import Training
 from streams.settings import Settings
 
 PARTITIONS: Final = "12"
-USUAL: Final = {"WEBHOOK_PORT": 8000, "API_PORT": 8001}
+USUAL: Final = {"WEBHOOK_PORT": "8000", "API_PORT": "8001"}
 REPLACED_BY: Final = {
-    "kafka": "KAFKA_BOOTSTRAP",
-    "registry": "SCHEMA_REGISTRY_URL",
-    "postgres": "POSTGRES_DSN",
-    "redis": "REDIS_URL",
+    "kafka": ("KAFKA_BOOTSTRAP",),
+    "registry": ("SCHEMA_REGISTRY_URL",),
+    "postgres": ("POSTGRES_DSN",),
+    "redis": ("REDIS_URL",),
+    "simulator": ("WHATSAPP_API_URL",),
+    "model": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
 }
-MODEL: Final = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
+"""Parts that do not start when one of these variables is set: the address wins."""
+
 PLAIN: Final = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "USER", "LOGNAME")
 """All that other people's programs get of the user's environment: settings of theirs that
 happen to be set (KAFKA_OPTS, PGDATA, QUARKUS_…) must not change the stack."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a start will do.
-
-    Attributes:
-        parts: Everything to start.
-        ports: Port of each name, such as ``webhook`` or ``kafka``.
-        written: What `stack.env` holds.
-        env: Whole environment of our own processes.
-        replaced: Parts that the user's environment replaces, by the variable that does.
-    """
-
-    parts: list[Part]
-    ports: dict[str, int]
-    written: dict[str, str]
-    env: dict[str, str]
-    replaced: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,102 +46,145 @@ class Surroundings:
     cache: Path
     settings: Settings
 
+    @property
+    def plain(self) -> dict[str, str]:
+        """Environment of other people's programs."""
+        return {name: self.environment[name] for name in PLAIN if name in self.environment}
 
-def replaced(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the parts that the user's environment replaces: name to variable."""
-    found = {name: variable for name, variable in REPLACED_BY.items() if environment.get(variable)}
-    if variable := next(filter(environment.get, MODEL), None):
-        found["model"] = variable
-    return found
+    @property
+    def replaced(self) -> dict[str, str]:
+        """Parts that the user's environment replaces: name to the variable that does."""
+        found: dict[str, str] = {}
+        for name, variables in REPLACED_BY.items():
+            if variable := next(filter(self.environment.get, variables), None):
+                found[name] = variable
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a start will do.
+
+    Attributes:
+        parts: Everything to start.
+        trainings: What may be recorded to make later starts quicker.
+        ports: Port of each name, such as ``webhook`` or ``kafka-1``.
+        written: What `stack.env` holds.
+        env: Whole environment of our own processes.
+        replaced: Parts that the user's environment replaces, by the variable that does.
+    """
+
+    parts: list[Part]
+    trainings: list[Training]
+    ports: dict[str, int]
+    written: dict[str, str]
+    env: dict[str, str]
+    replaced: dict[str, str]
 
 
 def make_plan(options: StackOptions, around: Surroundings) -> Plan:
-    """Decide everything that a start needs; writes nothing.
+    """Decide everything that a start needs; starts and writes nothing.
 
     Raises:
         Misconfigured: A package of the embedded stack is missing, or `stack.env` is damaged.
         NoFreePort: No port is free.
     """
     before = envfile.read(options.home / envfile.NAME)
-    gone = replaced(around.environment)
-    ports = _ports(options, gone, before)
-    secrets = envfile.make_secrets() | envfile.make_local_secrets()
-    kept = {name: before.get(name, value) for name, value in secrets.items()}
+    replaced = around.replaced
+    ports = _ports(options, replaced, {**USUAL, **before, **around.environment})
+    fresh = envfile.make_secrets() | envfile.make_local_secrets()
+    secrets = {name: before.get(name, value) for name, value in fresh.items()}
     server = postgres.Server(
-        home=options.home, port=ports.get("postgres", 0), password=kept["POSTGRES_PASSWORD"]
+        home=options.home, port=ports.get("postgres", 0), password=secrets["POSTGRES_PASSWORD"]
     )
-    cluster = kafka.Cluster(home=options.home, ports=_brokers(options, ports))
-    parts = [] if {"kafka", "registry"} <= gone.keys() else _java(cluster, server, ports, around)
-    plain = {name: around.environment[name] for name in PLAIN if name in around.environment}
-    parts.append(postgres.part(server, env=plain))
-    parts.append(redis.part(options.home, ports.get("redis", 0), env=plain))
-    addresses = {
-        "KAFKA_BOOTSTRAP": cluster.bootstrap,
-        "SCHEMA_REGISTRY_URL": _registry(ports).url,
+    listening = {_variable(name): str(port) for name, port in ports.items()}
+    written = secrets | _addresses(options, ports, server, replaced) | listening
+    env = written | dict(around.environment) | listening
+    env |= {"WHATICKET_HOME": str(options.home), "PYTHONUNBUFFERED": "1"}
+    parts, trainings = _infrastructure(options, ports, server, around)
+    mine = own.parts(options, ports, env) if options.own else []
+    return Plan(
+        parts=[*parts, *mine],
+        trainings=trainings,
+        ports=ports,
+        written=written,
+        env=env,
+        replaced=replaced,
+    )
+
+
+def _infrastructure(
+    options: StackOptions, ports: Mapping[str, int], server: postgres.Server, around: Surroundings
+) -> tuple[list[Part], list[Training]]:
+    parts: list[Part] = []
+    if "postgres" in ports:
+        parts.append(postgres.part(server, env=around.plain))
+    if "redis" in ports:
+        parts.append(redis.part(options.home, ports["redis"], env=around.plain))
+    java = {"kafka-1": "kafka", "registry": "registry"}
+    running = {name for port, name in java.items() if port in ports}
+    if not running:
+        return parts, []
+    programs = Programs.of(around.settings, around.cache, around.plain)
+    if "kafka" in running:
+        parts += programs.broker_parts(_cluster(options, ports))
+    if "registry" in running:
+        address = registry.Address(port=ports["registry"], management=ports["registry-management"])
+        parts.append(programs.registry_part(options.home, address, server))
+    if "postgres" not in ports:
+        running.discard("registry")
+    return parts, programs.trainings(options.home, server, running) if options.warm else []
+
+
+def _addresses(
+    options: StackOptions,
+    ports: Mapping[str, int],
+    server: postgres.Server,
+    replaced: Mapping[str, str],
+) -> dict[str, str]:
+    """Return addresses of what the stack itself runs; those of the user are not written down."""
+
+    def at(name: str) -> str:
+        return f"{HOST}:{ports.get(name, 0)}"
+
+    found = {
+        "KAFKA_BOOTSTRAP": _cluster(options, ports).bootstrap,
+        "SCHEMA_REGISTRY_URL": f"http://{at('registry')}{registry.API}",
         "POSTGRES_DSN": server.dsn("whaticket"),
-        "REDIS_URL": f"redis://{HOST}:{ports.get('redis', 0)}/0",
+        "REDIS_URL": f"redis://{at('redis')}/0",
         "TOPIC_PARTITIONS": PARTITIONS,
         "TOPIC_REPLICATION": str(min(3, options.brokers)),
-        "WHATSAPP_API_URL": f"http://{HOST}:{ports.get('simulator', 0)}/v25.0",
-        "OPENAI_BASE_URL": f"http://{HOST}:{ports.get('model', 0)}/v1",
+        "WHATSAPP_API_URL": f"http://{at('simulator')}/v25.0",
+        "OPENAI_BASE_URL": f"http://{at('model')}/v1",
         "OPENAI_API_KEY": "offline",
     }
-    dropped = set(gone.values()) | (set(MODEL) if "model" in gone else set())
-    written = {**kept, **addresses, **{_variable(name): str(port) for name, port in ports.items()}}
-    written = {name: value for name, value in written.items() if name not in dropped}
-    env = {**written, **around.environment, "WHATICKET_HOME": str(options.home)}
-    infrastructure = [part for part in parts if part.name.partition("-")[0] not in gone]
-    mine = own.parts(options, ports, env) if options.own else []
-    return Plan([*infrastructure, *mine], ports, written, env, gone)
-
-
-def _java(
-    cluster: kafka.Cluster, server: postgres.Server, ports: Mapping[str, int], around: Surroundings
-) -> list[Part]:
-    lock = read_lock()
-    java = find_java(around.settings.java_home)
-    fetcher = Fetcher(around.settings.maven_mirror, around.cache / "maven")
-    bundle = lock["registry"]
-    program = registry.Program(
-        folder=around.cache / f"registry-{bundle.digest}",
-        arguments=cluster.home / "run" / "registry.args",
-        bundle=bundle,
-        fetcher=fetcher,
-    )
-    plain = {name: around.environment[name] for name in PLAIN if name in around.environment}
-    brokers = kafka.parts(cluster, java=java, env=plain, bundle=lock["kafka"], fetcher=fetcher)
-    return [*brokers, registry.part(_registry(ports), server, program, java=java, env=plain)]
+    foreign = {variable for name in replaced for variable in REPLACED_BY[name]}
+    return {name: value for name, value in found.items() if name not in foreign}
 
 
 def _ports(
-    options: StackOptions, gone: Mapping[str, str], before: Mapping[str, str]
+    options: StackOptions, replaced: Mapping[str, str], wanted: Mapping[str, str]
 ) -> dict[str, int]:
     names: list[str] = []
-    if "kafka" not in gone:
-        for number in range(1, options.brokers + 1):
-            names += [f"kafka-{number}", f"kafka-{number}-controller"]
-    if "registry" not in gone:
-        names += ["registry", "registry-management"]
-    names += [name for name in ("postgres", "redis") if name not in gone]
-    if options.own:
-        names += own.names(options, offline_model="model" not in gone)
-    wanted = {
-        name: int(before.get(_variable(name), USUAL.get(_variable(name), 0))) for name in names
-    }
-    return choose(names, wanted)
+    for number in range(1, options.brokers + 1):
+        names += [f"kafka-{number}", f"kafka-{number}-controller"]
+    names += ["registry", "registry-management", "postgres", "redis"]
+    names += own.names(options) if options.own else []
+    kept = [name for name in names if name.partition("-")[0] not in replaced]
+    return choose(kept, {name: _number(wanted.get(_variable(name), "")) for name in kept})
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 def _variable(name: str) -> str:
     return name.upper().replace("-", "_") + "_PORT"
 
 
-def _brokers(options: StackOptions, ports: Mapping[str, int]) -> tuple[tuple[int, int], ...]:
-    numbers = range(1, options.brokers + 1)
-    return tuple(
-        (ports.get(f"kafka-{n}", 0), ports.get(f"kafka-{n}-controller", 0)) for n in numbers
-    )
-
-
-def _registry(ports: Mapping[str, int]) -> registry.Address:
-    port, management = ports.get("registry", 0), ports.get("registry-management", 0)
-    return registry.Address(port=port, management=management)
+def _cluster(options: StackOptions, ports: Mapping[str, int]) -> kafka.Cluster:
+    pairs = [
+        (ports.get(f"kafka-{number}", 0), ports.get(f"kafka-{number}-controller", 0))
+        for number in range(1, options.brokers + 1)
+    ]
+    return kafka.Cluster(home=options.home, ports=tuple(pairs))

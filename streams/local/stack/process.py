@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,7 +38,7 @@ class Identity:
 
     def alive(self) -> bool:
         """Whether this very process still runs."""
-        return _started(self.pid) == self.started
+        return bool(self.started) and _started(self.pid) == self.started
 
 
 def _started(pid: int) -> str:
@@ -78,9 +79,8 @@ class Process:
 
     async def wait(self) -> int:
         """Return its exit status when it has ended."""
-        while (status := self.ended) is None:
-            await asyncio.sleep(POLL_S)
-        return status
+        await until(lambda: self.ended is not None)
+        return self._popen.returncode
 
     def signal(self, number: int) -> None:
         """Send it a signal; nothing happens when it has ended."""
@@ -96,9 +96,39 @@ class Process:
         await self.kill()
 
     async def kill(self) -> None:
-        """Kill it and everything that it started."""
+        """Kill it and everything that it started, and wait until all of it has ended."""
+        # PostgreSQL's processes leave the group: each makes a session of its own.
+        family = descendants(self.pid)
         kill_group(self.pid)
         await self.wait()
+        for identity in family:
+            if identity.alive():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(identity.pid, signal.SIGKILL)
+        await until(lambda: not any(identity.alive() for identity in family))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds."""
+    # Other processes and file locks tell nobody when they change.
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(POLL_S)
+
+
+def descendants(pid: int) -> list[Identity]:
+    """Return the processes that a process started, and those that they started."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            parents.setdefault(parent, []).append(int(stat.parent.name))
+    found: list[Identity] = []
+    waiting = [pid]
+    while waiting:
+        children = parents.get(waiting.pop(), [])
+        waiting += children
+        found += [identity for child in children if (identity := Identity.of(child))]
+    return found
 
 
 def kill_group(pid: int) -> None:

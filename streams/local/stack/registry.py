@@ -77,6 +77,10 @@ class Program:
         self.arguments.parent.mkdir(parents=True, exist_ok=True)
         self.arguments.write_text(f"-cp {self._class_path()}\n")
 
+    def warmth(self, java: Path) -> Warmth:
+        """Return its start-up cache."""
+        return Warmth.of(self.fetcher.folder.parent, "registry", java, self.bundle.digest)
+
     def _unpack(self, archive: Path) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(mkdtemp(dir=self.folder.parent, prefix=".part-"))
@@ -128,13 +132,11 @@ def part(
     address: Address, server: Server, program: Program, *, java: Path, env: Mapping[str, str]
 ) -> Part:
     """Return the registry."""
-    cache = program.fetcher.folder.parent
-    warmth = Warmth.of(cache, "registry", java, program.bundle.digest)
     logging = "-Djava.util.logging.manager=org.jboss.logmanager.LogManager"
     return Part(
         name="registry",
         argv=(
-            *(str(java), *HEAP, *warmth.use, *COMMON),
+            *(str(java), *HEAP, *program.warmth(java).use, *COMMON),
             *(logging, f"@{program.arguments}", MAIN),
         ),
         env={**env, **environment(address, server)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from streams.local.stack.options import StackOptions
 from streams.local.stack.plan import Plan, Surroundings, make_plan
 from streams.local.stack.process import Crashed
 from streams.local.stack.supervisor import Supervisor, Tell
+from streams.local.stack.warm import train
 from streams.settings import cache_home, environment, load
 
 LOCK: Final = Path("run") / "up.lock"
@@ -143,21 +144,33 @@ async def running(options: StackOptions, tell: Tell = _quiet) -> AsyncIterator[S
         )
         try:
             await supervisor.start_all()
-            yield Stack(home, plan, supervisor)
+            async with _training(plan, home, ledger, tell):
+                yield Stack(home, plan, supervisor)
         finally:
-            await _to_the_end(supervisor)
+            await _to_the_end(supervisor.stop_all())
 
 
-async def _to_the_end(supervisor: Supervisor) -> None:
-    """Stop everything, even when this task is cancelled meanwhile."""
-    stopping = asyncio.ensure_future(supervisor.stop_all())
+@asynccontextmanager
+async def _training(plan: Plan, home: Path, ledger: Ledger, tell: Tell) -> AsyncIterator[None]:
+    """Record, in the background, what makes later starts quicker."""
+    task = asyncio.create_task(train(plan.trainings, home / "run" / "training", ledger, tell))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _to_the_end(work: Coroutine[None, None, None]) -> None:
+    """Finish the work, even when this task is cancelled meanwhile."""
+    stopping = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not stopping.done():
         try:
             await asyncio.shield(stopping)
         except asyncio.CancelledError as exc:
             cancelled = exc
-    with contextlib.suppress(asyncio.CancelledError):
-        stopping.result()
+    stopping.result()
     if cancelled:
         raise cancelled
