@@ -171,7 +171,7 @@ class MemoryLog:
 
 class MemorySecrets:
     def __init__(self) -> None:
-        self.apps = {APP: (SECRET, OLD_SECRET)}
+        self.apps: dict[str, tuple[str, ...]] = {APP: (SECRET, OLD_SECRET)}
         self.down = False
 
     async def app_secrets(self, app_id: str, /) -> tuple[str, ...]:
