@@ -222,6 +222,8 @@ async def _asked(
     except Unavailable:
         return turnsteps.gave_up(state, moment, ResponseOutcome.FAILED, "model_unavailable")
     except Rejected as refusal:
+        if refusal.reason == "content_filter":
+            return turnsteps.gave_up(state, moment, ResponseOutcome.HANDOFF, "refused")
         reason = f"model:{refusal.reason}"
         return turnsteps.gave_up(state, moment, ResponseOutcome.FAILED, reason)
     return turnsteps.answered(state, completion, moment, writes=writes)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.core.aitext import MAX_BUBBLE_CHARS, MAX_BUBBLES, bubbles, clean, links
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Olá!", ("Olá!",)),
+        ("um\n\ndois", ("um\n\ndois",)),  # one bubble is cheaper than two
+        ("", ()),
+        (" \n ", ()),
+        ("**Negrito** e # não", ("*Negrito* e # não",)),
+        ("# Título\ntexto", ("Título\ntexto",)),
+        ("a\x00b\u202ec", ("abc",)),
+        ("veja http://evil.test/x agora", ("veja agora",)),
+        ("veja evil.com/x agora", ("veja agora",)),
+        ("veja www.evil.test", ("veja",)),
+        ("[clique](javascript:alert)", ("clique javascript:alert",)),
+        ("[clique](https://evil.com/?q=1)", ("clique",)),
+        ("Pronto.Obrigado", ("Pronto.Obrigado",)),  # no link: a missing space
+        ("contato@loja.com.br", ("contato@loja.com.br",)),
+        ("arquivo nota.pdf, R$ 1.299,90", ("arquivo nota.pdf, R$ 1.299,90",)),
+    ],
+)
+def test_what_is_sent_of_what_the_model_wrote(text: str, said: tuple[str, ...]) -> None:
+    assert bubbles(text) == said
+
+
+def test_a_link_of_a_passage_may_be_sent_whatever_stands_after_it() -> None:
+    allowed = links(["Site: https://Loja.com.br/ajuda."])
+
+    assert bubbles("Veja https://loja.com.br/ajuda!", allowed=allowed) == (
+        "Veja https://loja.com.br/ajuda!",
+    )
+
+
+def test_a_link_that_only_begins_like_an_allowed_one_is_removed() -> None:
+    allowed = links(["https://loja.com.br"])
+
+    assert bubbles("https://loja.com.br.evil.test https://loja.com.br?to=x", allowed=allowed) == ()
+
+
+def test_an_answer_too_long_for_one_bubble_is_split_at_blank_lines() -> None:
+    long, short = "a" * 4_000, "b" * 200
+
+    assert bubbles(f"{long}\n\n{short}\n\n{short}") == (long, f"{short}\n\n{short}")
+
+
+@given(st.text(max_size=200).map(lambda text: text * 100))
+def test_bubbles_are_few_and_fit(text: str) -> None:
+    said = bubbles(text)
+
+    assert len(said) <= MAX_BUBBLES
+    assert all(0 < len(bubble) <= MAX_BUBBLE_CHARS for bubble in said)
+
+
+@given(st.text(st.characters(codec=None), max_size=50), st.integers(0, 60))
+def test_clean_text_can_be_stored_and_is_stable(text: str, limit: int) -> None:
+    once = clean(text, limit)
+
+    assert len(once) <= limit
+    assert "\x00" not in once
+    assert clean(once.encode().decode(), limit) == once
