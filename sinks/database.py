@@ -33,6 +33,9 @@ WAITING: Final = (
 )
 """Errors after which the same statement may work."""
 
+LOST: Final = ("closed", "closing", "released back to the pool")
+"""What asyncpg says of a connection that ended while it was in use."""
+
 REFUSING: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -90,7 +93,7 @@ def reachable() -> Iterator[None]:
         ) from exc
     except asyncpg.InterfaceError as exc:
         # asyncpg has one class for a lost connection and for a wrong argument
-        if "closed" not in str(exc) and "closing" not in str(exc):
+        if not any(words in str(exc) for words in LOST):
             raise
         raise Unavailable("postgres") from exc
 

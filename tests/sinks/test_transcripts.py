@@ -132,6 +132,18 @@ async def test_a_later_report_never_makes_a_read_bubble_unread(pool: asyncpg.Poo
     assert await pool.fetchval("SELECT state FROM messages WHERE tenant_id = 'acks'") == "read"
 
 
+async def test_an_older_step_never_undoes_a_newer_one(pool: asyncpg.Pool) -> None:
+    story = Story(tenant_id="late")
+    older, newer = story.step(Phase.THINKING, 0), story.step(Phase.CLOSED, 1)
+    sink = Transcripts(pool)
+    await sink.write([newer, older])
+    await sink.write([older])
+
+    assert await pool.fetchval("SELECT phase FROM conversations WHERE tenant_id = 'late'") == (
+        "closed"
+    )
+
+
 async def test_a_state_that_began_again_is_taken_after_two_hours(pool: asyncpg.Pool) -> None:
     old, new = Story(tenant_id="reset", seq=40), Story(tenant_id="reset")
     sink = Transcripts(pool)

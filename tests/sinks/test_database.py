@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from schemas.errors import Misconfigured, Unavailable
+from sinks.claims import PostgresClaims
+from sinks.database import open_pool, queries, reachable
+from sinks.migrations import Migration, migrate, migrations
+
+pytestmark = pytest.mark.integration
+
+
+async def test_a_claim_is_taken_once_by_fifty_who_want_it(pool: asyncpg.Pool) -> None:
+    claims = PostgresClaims(pool)
+
+    won = await asyncio.gather(*(claims.claim("bubble", "b1", 1) for _ in range(50)))
+
+    assert sorted(won, reverse=True) == [True] + [False] * 49
+
+
+async def test_another_kind_or_attempt_is_another_claim(pool: asyncpg.Pool) -> None:
+    claims = PostgresClaims(pool)
+
+    wanted = [("bubble", "x", 1), ("tool", "x", 1), ("bubble", "x", 2), ("bubble", "x", 1)]
+    won = [await claims.claim(*each) for each in wanted]
+
+    assert won == [True, True, True, False]
+
+
+async def test_a_result_is_found_beside_its_claim(pool: asyncpg.Pool) -> None:
+    claims = PostgresClaims(pool)
+    await claims.claim("tool", "c1", 1)
+    before = await claims.result("tool", "c1", 1)
+
+    await claims.settle("tool", "c1", 1, '{"ok":true}')
+
+    assert (before, await claims.result("tool", "c1", 1)) == (None, '{"ok":true}')
+
+
+async def test_postgres_that_is_down_is_unavailable() -> None:
+    pool = await open_pool("postgresql://nobody@127.0.0.1:1/nothing")
+
+    with pytest.raises(Unavailable):
+        await PostgresClaims(pool).claim("bubble", "b", 1)
+    await pool.close()
+
+
+async def test_a_session_that_the_server_ends_is_unavailable(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as victim:
+        number = await victim.fetchval("SELECT pg_backend_pid()")
+        await pool.execute("SELECT pg_terminate_backend($1)", number)
+
+        with pytest.raises(Unavailable), reachable():
+            await victim.fetchval("SELECT 1")
+
+
+async def test_a_closed_pool_is_unavailable_but_a_wrong_argument_is_a_bug(
+    postgres_dsn: str,
+) -> None:
+    pool = await open_pool(postgres_dsn)
+    with pytest.raises(asyncpg.DataError), reachable():
+        await pool.fetchval("SELECT $1::int", "no number")
+    await pool.close()
+
+    with pytest.raises(Unavailable), reachable():
+        await pool.fetchval("SELECT 1")
+
+
+async def test_a_database_without_tables_says_what_to_run(stack_database: str) -> None:
+    pool = await open_pool(stack_database)
+
+    with pytest.raises(Misconfigured, match="whaticket migrate"):
+        await PostgresClaims(pool).claim("bubble", "b", 1)
+    await pool.close()
+
+
+@pytest.fixture
+async def stack_database(postgres_dsn: str) -> str:
+    """URL of a database that nobody migrated."""
+    server = await asyncpg.connect(postgres_dsn)
+    name = f"never_migrated_{uuid4().hex}"
+    await server.execute(f"CREATE DATABASE {name}")
+    await server.close()
+    return postgres_dsn.rsplit("/", 1)[0] + f"/{name}"
+
+
+async def test_processes_that_migrate_together_apply_each_file_once(stack_database: str) -> None:
+    pools = [await open_pool(stack_database) for _ in range(4)]
+
+    applied = await asyncio.gather(*(migrate(pool) for pool in pools))
+
+    assert sorted(itertools.chain(*applied)) == [each.name for each in migrations()]
+    assert await migrate(pools[0]) == ()
+    for pool in pools:
+        await pool.close()
+
+
+async def test_a_migration_that_changed_after_it_was_applied_is_refused(pool: asyncpg.Pool) -> None:
+    first = Migration(number=9001, name="9001_first.sql", sql="CREATE TABLE first (a int);")
+    changed = Migration(number=9001, name="9001_first.sql", sql="CREATE TABLE first (b int);")
+    await migrate(pool, (first,))
+
+    with pytest.raises(Misconfigured, match=r"9001_first\.sql changed"):
+        await migrate(pool, (changed,))
+
+
+async def test_a_migration_that_fails_leaves_nothing(pool: asyncpg.Pool) -> None:
+    broken = Migration(number=9002, name="9002_b.sql", sql="CREATE TABLE half (a int); SELECT 1/0;")
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(pool, (broken,))
+
+    assert await pool.fetchval("SELECT to_regclass('half')") is None
+
+
+def test_statements_are_found_by_their_names() -> None:
+    assert set(queries("claims")) == {"claim", "settle", "result"}
