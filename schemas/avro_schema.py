@@ -66,6 +66,36 @@ def _plain_field(field: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "type": plain(field["type"])}
 
 
+def spelled(schema: Schema, namespace: str = "") -> Schema:
+    """Return a schema with every name in full: two spellings of one schema become equal.
+
+    A registry may write names shorter than we do, where the namespace around them is the same.
+    """
+    if isinstance(schema, list):
+        return [spelled(branch, namespace) for branch in schema]
+    if isinstance(schema, str):
+        return _full(schema, namespace)
+    namespace = schema.get("namespace", namespace)
+    out = {name: value for name, value in schema.items() if name != "namespace"}
+    if "name" in out:
+        out["name"] = _full(out["name"], namespace)
+        namespace = out["name"].rpartition(".")[0]
+    for part in ("type", "items", "values"):
+        if part in out and out[part] not in ("record", "enum", "array", "map", "fixed"):
+            out[part] = spelled(out[part], namespace)
+    if "fields" in out:
+        out["fields"] = [
+            {**field, "type": spelled(field["type"], namespace)} for field in out["fields"]
+        ]
+    return out
+
+
+def _full(name: str, namespace: str) -> str:
+    if "." in name or not namespace or name in (*PRIMITIVES.values(), "null", "int", "float"):
+        return name
+    return f"{namespace}.{name}"
+
+
 def summary(described: type) -> str:
     """Return the first paragraph of a class's docstring as one line."""
     text = inspect.cleandoc(described.__doc__ or "").split("\n\n")[0]

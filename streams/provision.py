@@ -6,12 +6,13 @@ order and state would be lost. Rule 2: nothing is deleted.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from schemas.avro_schema import schema_of
+from schemas.avro_schema import schema_of, spelled
 from schemas.errors import Misconfigured
 from schemas.topics import DAY_MS, STATEFUL_STAGES, TOPICS, Topic, changelog
 from streams.cluster import Cluster, Existing, Wanted
@@ -157,22 +158,24 @@ async def schema_differences(registry: Registry) -> list[Difference]:
     Raises:
         Unavailable: The registry cannot be asked.
     """
-    differences: list[Difference] = []
-    for topic in TOPICS:
-        newest = await registry.newest(topic.subject)
-        name = topic.record.__name__
-        if newest is None:
-            differences.append(Difference(Kind.MISSING, "schema", topic.subject, wanted=name))
-        elif newest.schema != schema_of(topic.record):
-            found = f"version {newest.version}"
-            differences.append(Difference(Kind.DIFFERENT, "schema", topic.subject, found, name))
-        level = await registry.compatibility(topic.subject)
-        if level != COMPATIBILITY:
-            kind = Kind.MISSING if level is None else Kind.DIFFERENT
-            differences.append(
-                Difference(kind, "compatibility", topic.subject, level or "", COMPATIBILITY)
-            )
-    return differences
+    found = await asyncio.gather(*(_of_subject(registry, topic) for topic in TOPICS))
+    return [change for changes in found for change in changes]
+
+
+async def _of_subject(registry: Registry, topic: Topic) -> list[Difference]:
+    changes: list[Difference] = []
+    newest = await registry.newest(topic.subject)
+    record = topic.record.__name__
+    if newest is None:
+        changes.append(Difference(Kind.MISSING, "schema", topic.subject, wanted=record))
+    elif newest.schema != spelled(schema_of(topic.record)):
+        version = f"version {newest.version}"
+        changes.append(Difference(Kind.DIFFERENT, "schema", topic.subject, version, record))
+    level = await registry.compatibility(topic.subject)
+    if level != COMPATIBILITY:
+        kind = Kind.MISSING if level is None else Kind.DIFFERENT
+        changes.append(Difference(kind, "compatibility", topic.subject, level or "", COMPATIBILITY))
+    return changes
 
 
 def refuse_partitions(differences: list[Difference]) -> None:

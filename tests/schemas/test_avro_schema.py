@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 
 import pytest
 
-from schemas.avro_schema import attribute_docs, plain, schema_of
+from schemas.avro_schema import attribute_docs, plain, schema_of, spelled
 from schemas.events import BubbleState, Event, Phase
 
 
@@ -129,6 +129,47 @@ def test_the_plain_schema_has_neither_docs_nor_logical_types() -> None:
     assert schema["fields"][1] == {"name": "at", "type": "long"}
     assert "'doc'" not in str(schema)
     assert "logicalType" not in str(schema)
+
+
+@pytest.mark.parametrize(
+    "shorter",
+    [
+        # as Java prints it: no namespace where the one around is the same
+        {
+            "type": "record",
+            "name": "Line",
+            "namespace": "shop",
+            "fields": [
+                {"name": "size", "type": {"type": "enum", "name": "Size", "symbols": ["s"]}},
+                {"name": "other", "type": ["null", "Size"], "default": None},
+                {"name": "rest", "type": {"type": "array", "items": "Size"}},
+                {"name": "map", "type": {"type": "map", "values": "int"}},
+            ],
+        },
+        # the namespace as part of the name
+        {
+            "type": "record",
+            "name": "shop.Line",
+            "fields": [
+                {"name": "size", "type": {"type": "enum", "name": "shop.Size", "symbols": ["s"]}},
+                {"name": "other", "type": ["null", "Size"], "default": None},
+                {"name": "rest", "type": {"type": "array", "items": "shop.Size"}},
+                {"name": "map", "type": {"type": "map", "values": "int"}},
+            ],
+        },
+    ],
+)
+def test_two_spellings_of_one_schema_are_equal(shorter: dict[str, Any]) -> None:
+    assert spelled(shorter) == {
+        "type": "record",
+        "name": "shop.Line",
+        "fields": [
+            {"name": "size", "type": {"type": "enum", "name": "shop.Size", "symbols": ["s"]}},
+            {"name": "other", "type": ["null", "shop.Size"], "default": None},
+            {"name": "rest", "type": {"type": "array", "items": "shop.Size"}},
+            {"name": "map", "type": {"type": "map", "values": "int"}},
+        ],
+    }
 
 
 def test_a_type_that_avro_has_no_type_for_is_refused_by_field() -> None:
