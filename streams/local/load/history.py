@@ -1,0 +1,136 @@
+"""What happened, indexed: what was sent, what the log says, what the simulator accepted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from schemas.events import (
+    ConversationChanged,
+    HandoffRequested,
+    MessageReceived,
+    OutboundKind,
+    OutboundRequested,
+    OutboundSettled,
+    Outcome,
+    OutcomeKind,
+    TurnKind,
+)
+from sinks.ports import Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that our webhook answered with 200.
+
+    Attributes:
+        customer: Who sent it.
+        sequence: Place among this customer's messages, as they were sent.
+        wamid: WhatsApp's id of it.
+        expects: How it may end.
+    """
+
+    customer: str
+    sequence: int
+    wamid: str
+    expects: frozenset[OutcomeKind]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A bubble that the simulator accepted.
+
+    Attributes:
+        number: Place in the simulator's order.
+        to: Who it went to.
+        bubble_id: Our id of it.
+        wamid: WhatsApp's id of it.
+    """
+
+    number: int
+    to: str
+    bubble_id: str
+    wamid: str
+
+
+@dataclass(slots=True)
+class History:
+    """Everything that is known of the messages of one load.
+
+    Attributes:
+        sent: Messages, once each, in the order of sending.
+        received: Records of each message, by wamid.
+        outcomes: Outcomes of each message, by wamid.
+        steps: Dispatch's steps, by conversation, in the order of the log.
+        turns: Turns, by id.
+        requested: Bubbles that dispatch asked for, by id, in the order of the log.
+        settled: How each bubble ended, by id.
+        accepted: What the simulator accepted, in its order.
+    """
+
+    sent: list[Sent]
+    accepted: list[Accepted]
+    received: dict[str, list[Recorded]] = field(default_factory=dict)
+    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
+    steps: dict[str, list[ConversationChanged]] = field(default_factory=dict)
+    turns: dict[str, HandoffRequested] = field(default_factory=dict)
+    requested: dict[str, OutboundRequested] = field(default_factory=dict)
+    settled: dict[str, list[OutboundSettled]] = field(default_factory=dict)
+
+    def conversation(self, wamid: str) -> str:
+        """Return the conversation of a message; empty when it is not on the log."""
+        records = self.received.get(wamid)
+        return records[0].event.conversation_id if records else ""
+
+
+def history(
+    sent: Iterable[Sent], records: Iterable[Recorded], accepted: Iterable[Accepted]
+) -> History:
+    """Index what happened; records of other conversations are left out.
+
+    A message that was sent again counts once, at its first place; so does an event that was
+    published again, as a worker does after a crash: its id tells that it is the same.
+    """
+    once = {message.wamid: message for message in sent}
+    first = sorted(once.values(), key=lambda message: (message.customer, message.sequence))
+    ordered = sorted(
+        records, key=lambda r: (r.position.topic, r.position.partition, r.position.offset)
+    )
+    ours = {
+        record.event.conversation_id
+        for record in ordered
+        if isinstance(record.event, MessageReceived) and record.event.wamid in once
+    }
+    customers = {message.customer for message in first}
+    known = History(first, [each for each in accepted if each.to in customers])
+    seen: set[str] = set()
+    for record in ordered:
+        if record.event.conversation_id in ours and record.event.event_id not in seen:
+            seen.add(record.event.event_id)
+            _add(known, record)
+    return known
+
+
+def _add(known: History, record: Recorded) -> None:
+    event = record.event
+    match event:
+        case MessageReceived():
+            known.received.setdefault(event.wamid, []).append(record)
+        case ConversationChanged():
+            known.steps.setdefault(event.conversation_id, []).append(event)
+            for outcome in event.outcomes:
+                known.outcomes.setdefault(outcome.wamid, []).append(outcome)
+        case HandoffRequested(kind=TurnKind.START):
+            known.turns[event.turn_id] = event
+        case OutboundRequested(kind=OutboundKind.MESSAGE):
+            known.requested[event.bubble_id] = event
+        case OutboundSettled(kind=OutboundKind.MESSAGE):
+            known.settled.setdefault(event.bubble_id, []).append(event)
+        case _:
+            pass
+
+
+def unfinished(known: History, wamids: Sequence[str]) -> int:
+    """Return how many messages lack an outcome, plus bubbles that are not settled."""
+    open_messages = sum(wamid not in known.outcomes for wamid in wamids)
+    return open_messages + len(known.requested.keys() - known.settled.keys())
