@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from agents.adapters.breaker import Breaker
+from agents.adapters.embedder import OpenAIEmbedder
+from agents.adapters.llm import MAX_ANSWER_BYTES, OpenAIModel, client
+from agents.ports import CircuitChanged, ModelCalled, Observation, Prompt, ToolUse
+from schemas.errors import Rejected, Unavailable
+from tests.agents.ai.samples import NOW, HandClock
+
+PROMPT = Prompt(
+    messages=({"role": "user", "content": "segredo do cliente"},),
+    tools=({"type": "function", "function": {"name": "look", "parameters": {}}},),
+    max_tokens=50,
+    timeout_s=5.0,
+)
+Handler = Callable[[httpx2.Request], Any]
+
+
+def body(message: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "model": "gpt-x",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16},
+    } | changes
+
+
+class Provider:
+    """The real client over a function."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.seen: list[Observation] = []
+        self.requests: list[dict[str, Any]] = []
+        self.clock = HandClock()
+
+        async def handle(request: httpx2.Request) -> httpx2.Response:
+            self.requests.append(json.loads(request.content))
+            answer = handler(request)
+            response = await answer if asyncio.iscoroutine(answer) else answer
+            assert isinstance(response, httpx2.Response)
+            return response
+
+        self.api = client("http://model/v1", "key", transport=httpx2.MockTransport(handle))
+        self.breaker = Breaker(
+            "model", self.clock, failures=2, open_s=5.0, observe=self.seen.append
+        )
+        self.model = OpenAIModel(
+            self.api, "gpt-x", clock=self.clock, breaker=self.breaker, observe=self.seen.append
+        )
+
+
+async def test_words_and_tokens_of_an_answer() -> None:
+    provider = Provider(lambda _: httpx2.Response(200, json=body({"content": "Oi!"})))
+
+    completion = await provider.model.complete(PROMPT, agent="triage")
+
+    assert (completion.text, completion.tools) == ("Oi!", ())
+    assert (completion.prompt_tokens, completion.completion_tokens) == (11, 5)
+    assert (completion.model, completion.finish_reason) == ("gpt-x", "stop")
+    assert (completion.requested_at_ms, completion.answered_at_ms) == (NOW, NOW)
+    (sent,) = provider.requests
+    assert sent["model"] == "gpt-x"
+    assert sent["max_tokens"] == 50
+    assert sent["tools"][0]["function"]["name"] == "look"
+    assert provider.seen == [
+        ModelCalled(model="gpt-x", agent="triage", outcome="ok", seconds=0.0, tokens=16)
+    ]
+    await provider.model.close()
+
+
+async def test_tools_of_an_answer_keep_their_order_and_their_words() -> None:
+    calls = [
+        {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{nonsense"}},
+        {"id": "b", "type": "function", "function": {"name": "write", "arguments": "{}"}},
+    ]
+    answer = body({"content": None, "tool_calls": calls})
+    provider = Provider(lambda _: httpx2.Response(200, json=answer))
+
+    completion = await provider.model.complete(PROMPT, agent="triage")
+
+    assert completion.tools == (
+        ToolUse(model_call_id="a", tool="look", arguments="{nonsense"),
+        ToolUse(model_call_id="b", tool="write", arguments="{}"),
+    )
+
+
+async def test_a_refusal_is_told_apart_from_an_empty_answer() -> None:
+    answer = body({"content": None, "refusal": "no"})
+    provider = Provider(lambda _: httpx2.Response(200, json=answer))
+
+    assert (await provider.model.complete(PROMPT, agent="a")).finish_reason == "refusal"
+
+
+async def test_a_provider_that_counts_no_tokens_is_charged_by_length() -> None:
+    answer = body({"content": "Oi!"}, usage=None)
+    provider = Provider(lambda _: httpx2.Response(200, json=answer))
+
+    completion = await provider.model.complete(PROMPT, agent="a")
+
+    assert completion.prompt_tokens == len("segredo do cliente") // 4
+    assert completion.completion_tokens > 0
+
+
+def failing(error: Exception) -> Handler:
+    def handler(_: httpx2.Request) -> httpx2.Response:
+        raise error
+
+    return handler
+
+
+async def half(_: httpx2.Request) -> httpx2.Response:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b'{"choices": [{"mess'
+        raise httpx2.ReadError("cut")
+
+    return httpx2.Response(200, content=stream())
+
+
+def status(http: int, headers: dict[str, str] | None = None, **error: Any) -> Handler:
+    content = {"error": {"message": "segredo do cliente", **error}}
+    return lambda _: httpx2.Response(http, headers=headers, json=content)
+
+
+@pytest.mark.parametrize(
+    ("handler", "retry_after_s"),
+    [
+        (status(429, {"retry-after": "7"}), 7.0),
+        (status(429, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}), None),
+        (status(429, {"retry-after": "nan"}), None),
+        (status(408), None),
+        (status(500), None),
+        (status(503, {"retry-after": "1.5"}), 1.5),
+        (failing(httpx2.ConnectError("refused")), None),
+        (failing(httpx2.ReadTimeout("slow")), None),
+        (failing(httpx2.RemoteProtocolError("cut")), None),
+        (half, None),
+        (lambda _: httpx2.Response(200, content=b"<html>"), None),
+        (lambda _: httpx2.Response(200, json={"choices": []}), None),
+        (lambda _: httpx2.Response(200, json={"choices": "x"}), None),
+        (lambda _: httpx2.Response(200, content=b"[" * 100_000), None),
+    ],
+)
+async def test_what_may_work_later_is_unavailable(
+    handler: Handler, retry_after_s: float | None
+) -> None:
+    provider = Provider(handler)
+
+    with pytest.raises(Unavailable) as caught:
+        await provider.model.complete(PROMPT, agent="triage")
+
+    assert (caught.value.service, caught.value.retry_after_s) == ("model", retry_after_s)
+    assert "segredo" not in repr(caught.value)
+    assert len(provider.requests) == 1  # the client never tries again by itself
+    assert isinstance(provider.seen[-1], ModelCalled)
+    assert provider.seen[-1].outcome == "unavailable"
+
+
+@pytest.mark.parametrize(
+    ("handler", "reason"),
+    [
+        (status(400), "bad_request"),
+        (status(400, code="content_filter"), "content_filter"),
+        (status(401), "unauthorized"),
+        (status(403), "unauthorized"),
+        (status(404), "not_found"),
+        (status(422), "bad_request"),
+        (status(429, code="insufficient_quota"), "quota_exhausted"),
+        (lambda _: httpx2.Response(200, content=b"x" * (MAX_ANSWER_BYTES + 1)), "answer_too_large"),
+    ],
+)
+async def test_what_never_works_is_rejected(handler: Handler, reason: str) -> None:
+    provider = Provider(handler)
+
+    with pytest.raises(Rejected) as caught:
+        await provider.model.complete(PROMPT, agent="triage")
+
+    assert caught.value.reason == reason
+    assert "segredo" not in str(caught.value)
+
+
+async def test_an_answer_that_takes_too_long_is_unavailable() -> None:
+    async def never(_: httpx2.Request) -> httpx2.Response:
+        await asyncio.Event().wait()
+        return httpx2.Response(200)
+
+    provider = Provider(never)
+    hasty = Prompt(messages=PROMPT.messages, timeout_s=0.01)
+
+    with pytest.raises(Unavailable):
+        await provider.model.complete(hasty, agent="triage")
+
+
+async def test_a_cancelled_call_is_seen_as_cancelled() -> None:
+    reached = asyncio.Event()
+
+    async def never(_: httpx2.Request) -> httpx2.Response:
+        reached.set()
+        await asyncio.Event().wait()
+        return httpx2.Response(200)
+
+    provider = Provider(never)
+    calling = asyncio.create_task(provider.model.complete(PROMPT, agent="triage"))
+    await reached.wait()
+    calling.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert provider.seen == [
+        ModelCalled(model="gpt-x", agent="triage", outcome="cancelled", seconds=0.0, tokens=0)
+    ]
+
+
+async def test_the_circuit_opens_after_failures_in_a_row_and_closes_after_an_answer() -> None:
+    answers = [500, 500, 200]
+    good = body({"content": "Oi!"})
+    provider = Provider(lambda _: httpx2.Response(answers[len(provider.requests) - 1], json=good))
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await provider.model.complete(PROMPT, agent="a")
+
+    with pytest.raises(Unavailable) as caught:
+        await provider.model.complete(PROMPT, agent="a")
+    assert caught.value.retry_after_s == 5.0
+    assert len(provider.requests) == 2  # an open circuit asks nobody
+
+    provider.clock.at_ms += 5_000
+    assert (await provider.model.complete(PROMPT, agent="a")).text == "Oi!"
+    changes = [seen.state for seen in provider.seen if isinstance(seen, CircuitChanged)]
+    assert changes == [2, 1, 0]
+
+
+def test_a_half_open_circuit_lets_one_call_through_and_opens_again_when_it_fails() -> None:
+    clock = HandClock()
+    breaker = Breaker("model", clock, failures=1, open_s=1.0)
+    with pytest.raises(Unavailable), breaker.guard():
+        raise Unavailable("model")
+    clock.at_ms += 1_000
+
+    def probe() -> None:
+        with breaker.guard():
+            with pytest.raises(Unavailable) as second, breaker.guard():
+                pytest.fail("a second call got through")
+            assert second.value.retry_after_s == 0.1
+            raise Unavailable("model")
+
+    with pytest.raises(Unavailable):
+        probe()
+
+    assert breaker.state == 2
+
+
+def test_a_provider_that_asks_us_to_wait_is_not_down() -> None:
+    breaker = Breaker("model", HandClock(), failures=1)
+
+    with pytest.raises(Unavailable), breaker.guard():
+        raise Unavailable("model", 3.0)
+
+    assert breaker.state == 0
+
+
+async def test_embeddings_are_unit_vectors_in_the_order_of_the_texts() -> None:
+    rows = [
+        {"object": "embedding", "index": 1, "embedding": [0.0, 2.0, *[0.0] * 510]},
+        {"object": "embedding", "index": 0, "embedding": [3.0, 4.0, *[0.0] * 510]},
+    ]
+    usage = {"prompt_tokens": 1, "total_tokens": 1}
+    answer = {"object": "list", "model": "m", "data": rows, "usage": usage}
+    provider = Provider(lambda _: httpx2.Response(200, json=answer))
+    embedder = OpenAIEmbedder(provider.api, "m")
+
+    first, second = await embedder.embed(["a", "b"])
+
+    assert (first[:2], second[:2]) == ([0.6, 0.8], [0.0, 1.0])
+    assert provider.requests[0]["dimensions"] == 512
+    assert await embedder.embed([]) == []
+
+
+@pytest.mark.parametrize(
+    ("handler", "error"),
+    [
+        (status(429), Unavailable),
+        (status(500), Unavailable),
+        (failing(httpx2.ConnectError("no")), Unavailable),
+        (status(400), Rejected),
+        (
+            lambda _: httpx2.Response(
+                200,
+                json={
+                    "object": "list",
+                    "model": "m",
+                    "data": [{"object": "embedding", "index": 0, "embedding": [1.0]}],
+                    "usage": {"prompt_tokens": 1, "total_tokens": 1},
+                },
+            ),
+            Rejected,
+        ),
+    ],
+)
+async def test_how_embedding_fails(handler: Handler, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        await OpenAIEmbedder(Provider(handler).api, "m").embed(["a"])
