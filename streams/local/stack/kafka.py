@@ -72,7 +72,9 @@ class Cluster:
             "share.coordinator.state.topic.min.isr": in_sync,
             "group.initial.rebalance.delay.ms": "0",
             "group.min.session.timeout.ms": "6000",
-            "controlled.shutdown.enable": str(len(self.ports) > 1).lower(),
+            # A broker that was killed is refused until its old session ends.
+            "broker.session.timeout.ms": "3000" if len(self.ports) == 1 else "6000",
+            "broker.heartbeat.interval.ms": "500",
         }
 
 

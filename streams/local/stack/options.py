@@ -15,7 +15,8 @@ class StackOptions:
 
     Attributes:
         home: Folder of its data, logs and `stack.env`; two stacks never share one.
-        brokers: Kafka brokers; with 3 or more, topics have three replicas of which two must agree.
+        brokers: Kafka brokers; with 3 or more, topics have three replicas of which two must
+            agree. 0 is as many as the folder's data was made with, at first 1.
         own: Whether our own processes run as well, not only Kafka, registry, Postgres and Redis.
         layout: One worker process for all stages, or one for each.
         workers: How many of each worker process.
@@ -26,7 +27,7 @@ class StackOptions:
     """
 
     home: Path
-    brokers: int = 1
+    brokers: int = 0
     own: bool = True
     layout: Layout = "all-in-one"
     workers: int = 1

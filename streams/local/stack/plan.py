@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from schemas.errors import Misconfigured
 from streams.local.stack import envfile, kafka, own, postgres, redis, registry
 from streams.local.stack.options import StackOptions
 from streams.local.stack.part import Part
@@ -16,6 +17,7 @@ from streams.local.stack.warm import Training
 from streams.settings import Settings
 
 PARTITIONS: Final = "12"
+BROKERS: Final = "KAFKA_BROKERS"
 USUAL: Final = {"WEBHOOK_PORT": "8000", "API_PORT": "8001"}
 REPLACED_BY: Final = {
     "kafka": ("KAFKA_BOOTSTRAP",),
@@ -90,6 +92,7 @@ def make_plan(options: StackOptions, around: Surroundings) -> Plan:
         NoFreePort: No port is free.
     """
     before = envfile.read(options.home / envfile.NAME)
+    options = replace(options, brokers=_broker_count(options, before))
     replaced = around.replaced
     ports = _ports(options, replaced, {**USUAL, **before, **around.environment})
     fresh = envfile.make_secrets() | envfile.make_local_secrets()
@@ -152,6 +155,7 @@ def _addresses(
         "SCHEMA_REGISTRY_URL": f"http://{at('registry')}{registry.API}",
         "POSTGRES_DSN": server.dsn("whaticket"),
         "REDIS_URL": f"redis://{at('redis')}/0",
+        BROKERS: str(options.brokers),
         "TOPIC_PARTITIONS": PARTITIONS,
         "TOPIC_REPLICATION": str(min(3, options.brokers)),
         "WHATSAPP_API_URL": f"http://{at('simulator')}/v25.0",
@@ -172,6 +176,16 @@ def _ports(
     names += own.names(options) if options.own else []
     kept = [name for name in names if name.partition("-")[0] not in replaced]
     return choose(kept, {name: _number(wanted.get(_variable(name), "")) for name in kept})
+
+
+def _broker_count(options: StackOptions, before: Mapping[str, str]) -> int:
+    made_with = _number(before.get(BROKERS, ""))
+    if made_with and options.brokers not in {0, made_with}:
+        raise Misconfigured(
+            f"the data in {options.home} is that of {made_with} broker(s), not of"
+            f" {options.brokers}: leave out --brokers, or use another WHATICKET_HOME"
+        )
+    return made_with or options.brokers or 1
 
 
 def _number(text: str) -> int:

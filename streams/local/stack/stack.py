@@ -13,6 +13,7 @@ from typing import Final
 from streams.local.stack import envfile
 from streams.local.stack.hold import Ledger, clean, hold
 from streams.local.stack.options import StackOptions
+from streams.local.stack.part import Part
 from streams.local.stack.plan import Plan, Surroundings, make_plan
 from streams.local.stack.process import Crashed
 from streams.local.stack.supervisor import Supervisor, Tell
@@ -65,6 +66,12 @@ class Stack:
     def names(self) -> list[str]:
         """Parts that keep running, in the order of their start."""
         return self._supervisor.names
+
+    @property
+    def parts(self) -> list[Part]:
+        """Descriptions of these parts."""
+        described = {part.name: part for part in self.plan.parts}
+        return [described[name] for name in self.names]
 
     def port(self, name: str) -> int:
         """Return the port of a part, such as ``webhook``.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -165,18 +163,3 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the error that the others followed from: the first that is no cancellation."""
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-async def wait_for_signal() -> signal.Signals:
-    """Return the signal that asks this process to stop, when it comes."""
-    loop = asyncio.get_running_loop()
-    asked: asyncio.Future[signal.Signals] = loop.create_future()
-
-    def ask(number: signal.Signals) -> None:
-        if not asked.done():
-            asked.set_result(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with contextlib.suppress(ValueError):
-            loop.add_signal_handler(number, ask, number)
-    return await asked
