@@ -23,8 +23,8 @@ def split(text: str, limit: int = BUBBLE_CHARS) -> tuple[str, ...]:
     parts = []
     rest = text.strip()
     while len(rest) > limit:
-        cut = max(rest.rfind("\n", 1, limit + 1), rest.rfind(" ", limit // 2, limit + 1))
-        cut = cut if cut > 0 else limit
+        places = (rest.rfind(end, limit // 2, limit + 1) for end in ("\n", " "))
+        cut = next((place for place in places if place > 0), limit)
         parts.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()
     return tuple(part for part in (*parts, rest) if part)
