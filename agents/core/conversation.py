@@ -7,9 +7,9 @@ Rule 3: ``gathering`` has the timer ``burst``; a running or cancelled turn has t
 ``turn``; whatever waits for an outcome has a timer, so nothing waits for ever.
 Rule 4: everything in the state is bounded, whatever the customer sends.
 
-A turn that was cancelled stays in the state until the AI stage has answered the cancel:
-only then is it known whether something happened outside, and only then may the next turn
-start. So two turns of one conversation never act at the same time.
+A turn that a newer message cancelled stays in the state until the AI stage has answered the
+cancel: only then is it known whether something happened outside, and only then may the next
+turn start, so the same question is never acted on twice at the same time.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Rule 1: every event is one step: ``seq`` grows by one and exactly one ConversationChanged,
 the last record of the step, says what was decided and names the event.
 Rule 2: every inbound message gets exactly one outcome; a repetition gets none.
-Rule 3: at most one turn runs; a newer one starts after the older one has ended.
+Rule 3: at most one turn runs; one that a newer message cancelled ends before the next starts.
 Rule 4: after a takeover nothing of the AI is asked for until a release.
 
 Nothing here knows a clock, randomness or the world: deciding again gives the same bytes.
