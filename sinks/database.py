@@ -30,6 +30,7 @@ WAITING: Final = (
     asyncpg.TransactionRollbackError,  # deadlock, serialization: the same batch works later
     asyncpg.ReadOnlySQLTransactionError,  # a failover in progress
     asyncpg.PostgresSystemError,  # I/O error of the server
+    asyncpg.InternalClientError,  # what a command meets while its connection is being lost
 )
 """Errors after which the same statement may work."""
 
