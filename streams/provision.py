@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from schemas.avro_schema import schema_of, spelled
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, Unavailable
 from schemas.topics import DAY_MS, STATEFUL_STAGES, TOPICS, Topic, changelog
 from streams.cluster import Cluster, Existing, Wanted
 from streams.publish import MAX_RECORD_BYTES
@@ -24,6 +24,9 @@ COMPATIBILITY: Final = "FULL_TRANSITIVE"
 
 DLQ_RETENTION_MS: Final = 30 * DAY_MS
 """A dead letter is kept as long as the longest-lived input: time for a person to look at it."""
+
+CONFIRM_S: Final = 30.0
+"""Longest time from a change to its being seen on every broker."""
 
 HOUR_MS: Final = 3_600_000
 
@@ -219,9 +222,22 @@ async def apply(settings: Settings, *, execute: bool) -> list[Difference]:
     """
     changes = await differences(settings)
     refuse_partitions(changes)
-    if execute:
+    if execute and any(change.fixable for change in changes):
         await _put_right(settings, changes)
+        await _confirmed(settings)
     return changes
+
+
+async def _confirmed(settings: Settings) -> None:
+    """Wait until the brokers show what the controller has taken."""
+    try:
+        async with asyncio.timeout(CONFIRM_S):
+            while True:
+                if not any(change.fixable for change in await differences(settings)):
+                    return
+                await asyncio.sleep(0.1)
+    except TimeoutError as exc:
+        raise Unavailable("kafka") from exc
 
 
 async def _put_right(settings: Settings, changes: list[Difference]) -> None:
