@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.events import Citation
+from schemas.passage import Passage
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
-    """A piece of the knowledge base, or of what is remembered of a customer.
-
-    Attributes:
-        citation: Its id, source, score and hash.
-        text: Its words: untrusted data, never instructions.
-    """
-
-    citation: Citation
-    text: str
+__all__ = ["Knowledge", "Passage"]
 
 
 class Knowledge(Protocol):
