@@ -1,0 +1,99 @@
+"""Documents to passages: pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.ids import derived
+
+PASSAGE_CHARS: Final = 1_000
+"""About 250 tokens: five passages fit a prompt beside its history."""
+
+HEADING: Final = re.compile(r"^#{1,6}\s+(.*)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A piece of a document.
+
+    Attributes:
+        source: Name of the document.
+        ordinal: Its place in the document, from 1.
+        body: Its words, after the headings that it stands under.
+    """
+
+    source: str
+    ordinal: int
+    body: str
+
+    @property
+    def sha256(self) -> str:
+        """Hash of its words, hex."""
+        return hashlib.sha256(self.body.encode()).hexdigest()
+
+    def passage_id(self, tenant_id: str) -> str:
+        """Id of the passage; the same words of a tenant have the same id."""
+        return derived("passage", tenant_id, self.sha256)
+
+
+def chunks(source: str, text: str) -> tuple[Chunk, ...]:
+    """Return a Markdown or plain text in pieces of whole paragraphs, each under its headings.
+
+    Args:
+        source: Name of the document.
+        text: Its words; a paragraph that is too long is cut at a space.
+    """
+    found = []
+    for trail, paragraphs in _sections(text.replace("\x00", "")):
+        title = " / ".join(trail)
+        found += [
+            f"{title}\n{piece}" if title else piece for piece in _packed(paragraphs, PASSAGE_CHARS)
+        ]
+    return tuple(
+        Chunk(source=source, ordinal=ordinal, body=body) for ordinal, body in enumerate(found, 1)
+    )
+
+
+def _sections(text: str) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Yield the headings above each run of paragraphs, and the run."""
+    trail: list[str] = []
+    paragraphs: list[str] = []
+    for block in re.split(r"\n\s*\n|(?m:(?=^#{1,6}\s))", text):
+        heading, _, rest = block.strip().partition("\n")
+        match = HEADING.match(heading)
+        if match is None:
+            paragraphs.append(block.strip())
+            continue
+        yield tuple(trail), paragraphs
+        depth = len(heading) - len(heading.lstrip("#"))
+        trail = [*trail[: depth - 1], match[1].strip()]
+        paragraphs = [rest.strip()]
+    yield tuple(trail), paragraphs
+
+
+def _packed(paragraphs: list[str], most: int) -> Iterator[str]:
+    """Yield the paragraphs, as many together as fit."""
+    open_piece = ""
+    for paragraph in paragraphs:
+        for part in _cut(paragraph, most):
+            if open_piece and len(open_piece) + len(part) + 2 > most:
+                yield open_piece
+                open_piece = part
+            else:
+                open_piece = f"{open_piece}\n\n{part}" if open_piece else part
+    if open_piece:
+        yield open_piece
+
+
+def _cut(paragraph: str, most: int) -> Iterator[str]:
+    while len(paragraph) > most:
+        space = paragraph.rfind(" ", 0, most)
+        end = space if space > 0 else most
+        yield paragraph[:end]
+        paragraph = paragraph[end:].lstrip()
+    if paragraph:
+        yield paragraph

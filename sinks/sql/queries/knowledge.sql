@@ -1,0 +1,43 @@
+-- name: keep_looking
+SET LOCAL hnsw.iterative_scan = 'strict_order';
+
+-- name: search
+SELECT passage_id, source, body, sha256, 1 - (embedding <=> $2::text::vector) AS score
+FROM passages
+WHERE tenant_id = $1
+ORDER BY embedding <=> $2::text::vector, passage_id
+LIMIT $3;
+
+-- name: recall
+SELECT passage_id, body
+FROM (
+    SELECT 0 AS place, at_ms, event_id AS passage_id, name || ': ' || value AS body
+    FROM facts
+    WHERE tenant_id = $1 AND customer_id = $2
+    UNION ALL
+    SELECT 1, at_ms, event_id, question || E'\n' || answer
+    FROM memories
+    WHERE tenant_id = $1 AND customer_id = $2
+) AS known
+ORDER BY place, at_ms DESC, passage_id, body
+LIMIT $3;
+
+-- name: known
+SELECT sha256 FROM passages WHERE tenant_id = $1 AND sha256 = ANY($2::text[]);
+
+-- name: remove_gone
+DELETE FROM passages WHERE tenant_id = $1 AND source = $2 AND sha256 <> ALL($3::text[]);
+
+-- name: add
+INSERT INTO passages (tenant_id, passage_id, source, ordinal, body, sha256, embedding)
+SELECT $1, r.passage_id, r.source, r.ordinal, r.body, r.sha256, r.embedding::vector
+FROM jsonb_to_recordset($2) AS r (
+    passage_id text, source text, ordinal integer, body text, sha256 text, embedding text
+)
+ORDER BY r.sha256
+ON CONFLICT DO NOTHING
+RETURNING 1;
+
+-- name: documents
+SELECT source, count(*) AS passages FROM passages WHERE tenant_id = $1
+GROUP BY source ORDER BY source;

@@ -1,0 +1,35 @@
+"""Vectors of 512 dimensions, and who makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from schemas.errors import Misconfigured
+
+DIMENSIONS: Final = 512
+
+
+class Embed(Protocol):
+    """Turns texts into vectors; ``agents.ports.Embedder`` by shape."""
+
+    async def embed(self, texts: Sequence[str], /) -> list[list[float]]:
+        """Return one unit vector for each text."""
+
+
+async def embedded(embedder: Embed, texts: Sequence[str]) -> list[str]:
+    """Return the vectors of some texts as pgvector reads them.
+
+    Raises:
+        Misconfigured: The model's vectors have another number of dimensions.
+        Unavailable: The model is down.
+    """
+    if not texts:
+        return []
+    vectors = await embedder.embed(texts)
+    for vector in vectors:
+        if len(vector) != DIMENSIONS:
+            raise Misconfigured(
+                f"the embedding model gives {len(vector)} dimensions, not {DIMENSIONS}"
+            )
+    return ["[" + ",".join(map(repr, vector)) + "]" for vector in vectors]
