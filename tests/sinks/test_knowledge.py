@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import re
+from collections.abc import Sequence
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.ports import Knowledge, Passage
+from schemas.errors import Misconfigured, Rejected
+from schemas.events import Event, Fact, MemoryUpdateRequested, Position
+from schemas.ids import derived, trace
+from sinks.knowledge import PostgresKnowledge
+from sinks.memory import Memories
+from sinks.passages import PASSAGE_CHARS, chunks
+from sinks.ports import Recorded
+from tests.sinks.stories import Story
+
+GUIDE = """# Trocas
+
+Trocamos em até 30 dias com a nota fiscal.
+
+## Frete
+
+O frete da troca é grátis na primeira vez.
+
+# Horário
+
+Atendemos de segunda a sexta das 9h às 18h.
+"""
+
+
+class WordEmbedder:
+    """Texts that share words are near; counts what it was asked."""
+
+    def __init__(self, dimensions: int = 512) -> None:
+        self.dimensions = dimensions
+        self.asked = 0
+
+    async def embed(self, texts: Sequence[str], /) -> list[list[float]]:
+        self.asked += len(texts)
+        return [self.vector(text) for text in texts]
+
+    def vector(self, text: str) -> list[float]:
+        vector = [1e-6] * self.dimensions
+        for word in re.findall(r"\w+", text.lower()):
+            vector[hashlib.sha256(word.encode()).digest()[0] * 2] += 1.0
+        length = math.sqrt(sum(x * x for x in vector))
+        return [x / length for x in vector]
+
+
+def remembered(tenant_id: str, name: str, at: int, *facts: Fact) -> Recorded:
+    event: Event = MemoryUpdateRequested(
+        event="memory.update.requested",
+        event_id=derived(tenant_id, name),
+        trace_id=trace(tenant_id, name),
+        tenant_id=tenant_id,
+        conversation_id="conv_1",
+        customer_id="cust_1",
+        idempotency_key=name,
+        occurred_at=at,
+        turn_id=name,
+        question=f"pergunta {name}",
+        answer=f"resposta {name}",
+        facts=facts,
+    )
+    return Recorded(
+        event=event, position=Position(topic="memory.update.requested", partition=0, offset=at)
+    )
+
+
+@pytest.mark.integration
+async def test_the_nearest_passage_comes_first_with_its_hash(pool: asyncpg.Pool) -> None:
+    knowledge = PostgresKnowledge(pool, WordEmbedder())
+    added = await knowledge.add_passages("near", "guia.md", GUIDE)
+
+    port: Knowledge = knowledge
+    found: tuple[Passage, ...] = await port.search("near", "qual o frete da troca?", limit=2)
+
+    assert added == 3
+    best = found[0]
+    assert best.text.splitlines()[0] == "Trocas / Frete"
+    assert best.citation.sha256 == hashlib.sha256(best.text.encode()).hexdigest()
+    assert 1.0 >= best.citation.score > found[1].citation.score >= 0.0
+
+
+@pytest.mark.integration
+async def test_a_document_that_is_added_again_is_embedded_once(pool: asyncpg.Pool) -> None:
+    embedder = WordEmbedder()
+    knowledge = PostgresKnowledge(pool, embedder)
+    await knowledge.add_passages("again", "guia.md", GUIDE)
+
+    assert await knowledge.add_passages("again", "guia.md", GUIDE) == 0
+    assert (embedder.asked, await knowledge.documents("again")) == (3, [("guia.md", 3)])
+
+
+@pytest.mark.integration
+async def test_what_a_document_no_longer_says_is_removed(pool: asyncpg.Pool) -> None:
+    knowledge = PostgresKnowledge(pool, WordEmbedder())
+    await knowledge.add_passages("newer", "guia.md", GUIDE)
+
+    added = await knowledge.add_passages("newer", "guia.md", GUIDE.replace("30 dias", "15 dias"))
+
+    texts = [passage.text for passage in await knowledge.search("newer", "dias", limit=9)]
+    assert (added, len(texts)) == (1, 3)
+    assert not any("30 dias" in text for text in texts)
+
+
+@pytest.mark.integration
+async def test_a_small_tenant_finds_its_own_beside_a_large_one(pool: asyncpg.Pool) -> None:
+    knowledge = PostgresKnowledge(pool, WordEmbedder())
+    for number in range(300):
+        await knowledge.add_passages("large", f"{number}.md", f"preço do produto {number}")
+    await knowledge.add_passages("small", "a.md", "preço do nosso único produto")
+    await pool.execute("SET enable_seqscan = off")
+
+    found = await knowledge.search("small", "preço do produto 7", limit=3)
+
+    assert [passage.text for passage in found] == ["preço do nosso único produto"]
+
+
+@pytest.mark.integration
+async def test_a_model_with_other_dimensions_is_refused(pool: asyncpg.Pool) -> None:
+    knowledge = PostgresKnowledge(pool, WordEmbedder(dimensions=600))
+
+    with pytest.raises(Misconfigured, match="600 dimensions"):
+        await knowledge.add_passages("wide", "a.md", "palavras")
+
+
+@pytest.mark.integration
+async def test_the_newest_value_of_a_fact_is_recalled_in_any_order(pool: asyncpg.Pool) -> None:
+    knowledge = PostgresKnowledge(pool, WordEmbedder())
+    for seed in range(10):
+        tenant_id = f"facts{seed}"
+        log = [
+            remembered(tenant_id, "t1", 1, Fact(name="size", value="37")),
+            remembered(tenant_id, "t2", 2, Fact(name="size", value="38")),
+            remembered(tenant_id, "t3", 3, Fact(name="city", value="Recife")),
+        ] * 2
+        random.Random(seed).shuffle(log)  # noqa: S311 - a seed that a failure names
+        for recorded in log:
+            await Memories(pool, WordEmbedder()).write([recorded])
+
+        recalled = await knowledge.recall(tenant_id, "cust_1", limit=4)
+
+        assert [passage.text for passage in recalled] == [
+            "city: Recife",
+            "size: 38",
+            "pergunta t3\nresposta t3",
+            "pergunta t2\nresposta t2",
+        ]
+        assert {passage.citation.source for passage in recalled} == {"memory"}
+
+
+@pytest.mark.integration
+async def test_a_memory_is_embedded_once_however_often_it_comes(pool: asyncpg.Pool) -> None:
+    embedder = WordEmbedder()
+    sink = Memories(pool, embedder)
+    batch = [remembered("once", name, 1) for name in ("t1", "t2", "t1")]
+    await sink.write(batch)
+    await sink.write(batch)
+
+    count = await pool.fetchval("SELECT count(*) FROM memories WHERE tenant_id = 'once'")
+    assert (embedder.asked, count) == (2, 2)
+
+
+@pytest.mark.integration
+async def test_nothing_of_another_tenant_is_found_or_recalled(pool: asyncpg.Pool) -> None:
+    knowledge = PostgresKnowledge(pool, WordEmbedder())
+    await knowledge.add_passages("theirs", "a.md", "segredo da casa")
+    await Memories(pool, WordEmbedder()).write([remembered("theirs", "t", 1)])
+
+    assert await knowledge.search("ours", "segredo da casa", limit=5) == ()
+    assert await knowledge.recall("ours", "cust_1", limit=5) == ()
+
+
+@pytest.mark.integration
+async def test_another_record_is_nothing_to_remember(pool: asyncpg.Pool) -> None:
+    with pytest.raises(Rejected, match="wrong_record"):
+        await Memories(pool, WordEmbedder()).write([Story().said("m", "oi", 0)])
+
+
+def test_a_passage_stands_under_its_headings() -> None:
+    assert [chunk.body for chunk in chunks("g", GUIDE)] == [
+        "Trocas\nTrocamos em até 30 dias com a nota fiscal.",
+        "Trocas / Frete\nO frete da troca é grátis na primeira vez.",
+        "Horário\nAtendemos de segunda a sexta das 9h às 18h.",
+    ]
+
+
+@given(st.text(alphabet="ab #\n", max_size=4000))
+def test_every_word_of_a_document_is_in_a_passage(text: str) -> None:
+    found = chunks("g", text)
+
+    spoken = re.sub(r"(?m)^#{1,6}\s.*$", "", text)
+    assert set(re.findall(r"[ab]+", spoken)) <= {
+        word for chunk in found for word in re.findall(r"[ab]+", chunk.body)
+    } | {word for word in re.findall(r"[ab]+", spoken) if len(word) > PASSAGE_CHARS}
+    assert [chunk.ordinal for chunk in found] == list(range(1, len(found) + 1))
