@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Final
 
 import asyncpg
-from cryptography.fernet import Fernet, InvalidToken
 
-from schemas.errors import Misconfigured, Rejected, Unavailable
+from schemas.errors import Rejected, Unavailable
 from sinks.database import queries, reachable
+from sinks.vault import Vault
 
 SECRET_BYTES: Final = 32
 FRESH_S: Final = 10.0
@@ -56,7 +56,7 @@ class Producers:
 
     Args:
         pool: The database.
-        secrets_key: Fernet key that encrypts the secrets at rest.
+        secrets_key: Fernet keys that seal the secrets at rest.
 
     Raises:
         Misconfigured: The key is no Fernet key.
@@ -64,10 +64,7 @@ class Producers:
 
     def __init__(self, pool: asyncpg.Pool, secrets_key: str) -> None:
         self._pool = pool
-        try:
-            self._fernet = Fernet(secrets_key)
-        except ValueError:
-            raise Misconfigured("SECRETS_KEY is no Fernet key: run `whaticket keys`") from None
+        self._vault = Vault(secrets_key)
         self._known: dict[str, tuple[float, Producer]] = {}
 
     async def get(self, producer: str) -> Producer | None:
@@ -142,13 +139,10 @@ class Producers:
         ]
 
     def _encrypted(self, known: tuple[str, ...]) -> bytes:
-        return self._fernet.encrypt(json.dumps(known).encode())
+        return self._vault.seal(json.dumps(known))
 
     def _decrypted(self, stored: bytes) -> tuple[str, ...]:
-        try:
-            return tuple(json.loads(self._fernet.decrypt(stored)))
-        except InvalidToken:
-            raise Misconfigured("a producer's secrets were encrypted with another key") from None
+        return tuple(json.loads(self._vault.unseal(stored)))
 
 
 def _new_secret() -> str:
