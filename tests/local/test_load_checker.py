@@ -155,7 +155,7 @@ class World:
             )
         )  # fmt: skip
         number = len(self.accepted) + 1
-        self.accepted.append(Accepted(number, customer, bubble_id, f"wamid.out-{number}"))
+        self.accepted.append(Accepted(number, f"conv_{customer}", bubble_id, f"wamid.out-{number}"))
 
     def broken(self) -> set[str]:
         return {v.rule for v in check(history(self.sent, self.records, self.accepted))}
@@ -270,7 +270,7 @@ PLANTED: dict[str, tuple[Callable[[World], object], str]] = {
         "answered_once",
     ),
     "a bubble is sent that nobody asked for": (
-        lambda w: w.accepted.append(Accepted(99, "5500001", "bubble-ghost", "wamid.x")),
+        lambda w: w.accepted.append(Accepted(99, "conv_5500001", "bubble-ghost", "wamid.x")),
         "asked_for",
     ),
     "a bubble is sent after the gate dropped it": (

@@ -42,13 +42,13 @@ class Accepted:
 
     Attributes:
         number: Place in the simulator's order.
-        to: Who it went to.
+        conversation_id: The conversation that its callback data names.
         bubble_id: Our id of it.
         wamid: WhatsApp's id of it.
     """
 
     number: int
-    to: str
+    conversation_id: str
     bubble_id: str
     wamid: str
 
@@ -101,8 +101,7 @@ def history(
         for record in ordered
         if isinstance(record.event, MessageReceived) and record.event.wamid in once
     }
-    customers = {message.customer for message in first}
-    known = History(first, [each for each in accepted if each.to in customers])
+    known = History(first, [each for each in accepted if each.conversation_id in ours])
     seen: set[str] = set()
     for record in ordered:
         if record.event.conversation_id in ours and record.event.event_id not in seen:

@@ -112,6 +112,7 @@ class Simulator:
         """Return what was counted."""
         return {
             "accepted": self.book.total,
+            "last": self.sent,
             "refused": self.refused,
             "receipts": self.receipts,
             "duplicates": sum(self.book.duplicates().values()),

@@ -16,7 +16,7 @@ from streams.local.simulator.refusals import UNAUTHORIZED, Refusal, invalid, mis
 
 BEARER: Final = re.compile(r"Bearer [^\s]{1,1024}")
 PHONE: Final = re.compile(r"\+?[\d\s()-]{5,24}")
-USER_ID: Final = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
+USER_ID: Final = re.compile(r"(?=.*[A-Za-z])[\w.-]{3,160}", re.ASCII)
 WAMID_PREFIX: Final = "wamid."
 CALLBACK_MAX: Final = 512
 TEXT_MAX: Final = 4096

@@ -1,0 +1,104 @@
+"""The outside world of a running stack, as load and demo see it: WhatsApp's side of the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from schemas.errors import Unavailable
+from streams.local.simulator.book import CALLBACK_PARTS
+from streams.local.simulator.envelopes import SIGNATURE_HEADER, sign
+from streams.local.stack import StackOptions, running
+from streams.local.stack.hold import holder
+from streams.local.stack.stack import LOCK
+from streams.local.stack.supervisor import Tell
+from streams.settings import Settings, load, require_secrets
+
+OK: Final = 200
+TIMEOUT_S: Final = 15.0
+TRIES: Final = 8
+FIRST_DELAY_S: Final = 0.1
+APP: Final = "simulator"
+
+
+class Outside:
+    """Posts webhooks as Meta does, and asks the simulator what it accepted.
+
+    Args:
+        current: Where everything is.
+        client: Where requests go out; the caller closes it.
+    """
+
+    def __init__(self, current: Settings, client: httpx.AsyncClient) -> None:
+        require_secrets(current, "simulator_app_secret")
+        self.client = client
+        self.secret = current.simulator_app_secret.get_secret_value().encode()
+        self.webhook = f"http://{current.http_host}:{current.webhook_port}/webhooks/whatsapp/{APP}"
+        self.api = f"http://{current.http_host}:{current.api_port}"
+        self.simulator = "{0.scheme}://{0.netloc}".format(urlsplit(current.whatsapp_api_url))
+        self.repeated = 0
+
+    async def post(self, body: bytes) -> None:
+        """Post one signed body until it is answered with 200, as Meta does.
+
+        Raises:
+            Unavailable: It was refused every time.
+        """
+        headers = {SIGNATURE_HEADER: sign(self.secret, body), "Content-Type": "application/json"}
+        for attempt in range(TRIES):
+            with contextlib.suppress(httpx.HTTPError):
+                answer = await self.client.post(self.webhook, content=body, headers=headers)
+                if answer.status_code == OK:
+                    return
+            self.repeated += 1
+            await asyncio.sleep(FIRST_DELAY_S * 2**attempt)
+        raise Unavailable("webhook")
+
+    async def book(self, after: int = 0) -> dict[str, Any]:
+        """Return what the simulator accepted after a number, and its figures.
+
+        Raises:
+            Unavailable: It does not answer.
+        """
+        url = f"{self.simulator}/_simulator/messages"
+        try:
+            answer = await self.client.get(url, params={"after": str(after)})
+            answer.raise_for_status()
+        except httpx.HTTPError as exc:
+            raise Unavailable("whatsapp") from exc
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+def conversation_of(callback_data: str) -> str:
+    """Return the conversation that our callback data names; empty when it is none of ours."""
+    parts = callback_data.split("|")
+    return parts[2] if len(parts) == CALLBACK_PARTS else ""
+
+
+@contextlib.asynccontextmanager
+async def standing(home: Path, tell: Tell) -> AsyncIterator[Settings]:
+    """Lend a running stack: the one of the folder, or one that lives as long as the block.
+
+    Raises:
+        PipelineError: It could not be started.
+    """
+    if holder(home / LOCK):
+        yield load()
+        return
+    async with running(StackOptions(home=home), tell):
+        yield load()
+
+
+@contextlib.asynccontextmanager
+async def outside(current: Settings, connections: int) -> AsyncIterator[Outside]:
+    """Open the outside of a running stack with kept-alive connections."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as client:
+        yield Outside(current, client)
