@@ -1,0 +1,243 @@
+"""The composition root: the only module that knows every other.
+
+Nothing is opened on import. Both layouts are built here from the same stages: all of them in
+one worker, or one for each worker (docs/adr/0002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import asyncpg
+
+from agents.adapters.breaker import Breaker
+from agents.adapters.embedder import OpenAIEmbedder, SentenceEmbedder
+from agents.adapters.llm import OpenAIModel, client
+from agents.adapters.whatsapp import WhatsAppCourier, open_client
+from agents.ai import ai
+from agents.core.conversation import Conversation
+from agents.core.gate import Gate
+from agents.core.toolcalls import ToolCalls
+from agents.core.turn import Turn
+from agents.dispatch import dispatch
+from agents.outbound import outbound
+from agents.ports import Embedder
+from agents.toolbox import Toolbox, shipped
+from agents.tools import tools
+from schemas.codec import Codec
+from schemas.errors import Misconfigured
+from schemas.topics import STATEFUL_STAGES, TOPICS, Topic
+from sinks.catalogue import Catalogue
+from sinks.channels import Channels
+from sinks.claims import PostgresClaims
+from sinks.database import open_pool
+from sinks.knowledge import PostgresKnowledge
+from sinks.memory import Memories
+from sinks.ports import Sink
+from sinks.transcripts import Transcripts
+from streams.clock import WallClock
+from streams.metrics import observe
+from streams.publish import Publisher
+from streams.registry import open_codec
+from streams.settings import Settings, require_secrets
+from streams.sinking import SinkRunner
+from streams.stage import Stage
+from streams.tenants import TenantSettings
+
+SINKS: Final = ("memory", "transcripts")
+NAMES: Final = (*STATEFUL_STAGES, *SINKS)
+"""What a worker may run, as ``whaticket worker NAME``."""
+
+SLOW: Final = 0.0
+"""Share of the drain for queued events where one may take seconds: none of them begins."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What one worker runs (``streams.worker.Parts``).
+
+    Attributes:
+        stages: Stateful stages on its Faust app.
+        sinks: Sinks in groups of their own.
+        codec: Events to bytes and back.
+        publisher: What everything is published through.
+        tenants: Settings of all tenants.
+        opened: Closes what the parts opened, newest first.
+    """
+
+    codec: Codec
+    publisher: Publisher
+    tenants: TenantSettings
+    stages: Sequence[Stage] = ()
+    sinks: Sequence[SinkRunner] = ()
+    opened: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def close(self) -> None:
+        """Close what the parts opened."""
+        await self.opened.aclose()
+
+
+async def build_worker(settings: Settings, names: Sequence[str]) -> Parts:
+    """Build the stages and sinks of these names; no name is all of them.
+
+    Raises:
+        Misconfigured: A name or a setting is wrong, or a schema is missing.
+        Unavailable: The registry does not answer.
+    """
+    chosen = tuple(names) or NAMES
+    if unknown := set(chosen) - set(NAMES):
+        raise Misconfigured(
+            f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}"
+        )
+    require_secrets(settings, "secrets_key")
+    codec = await open_codec(settings)
+    client_id = f"whaticket.{'-'.join(names) or 'pipeline'}.{settings.instance}"
+    parts = Parts(
+        codec=codec,
+        publisher=Publisher(
+            settings.kafka_bootstrap, client_id=client_id, linger_ms=settings.linger_ms
+        ),
+        tenants=TenantSettings(settings.kafka_bootstrap, codec, client_id=client_id),
+    )
+    pool = await open_pool(settings.postgres_dsn.get_secret_value(), name=client_id)
+    parts.opened.push_async_callback(pool.close)
+    workshop = _Workshop(settings, parts, pool)
+    stages = workshop.stages()
+    sinks = workshop.sinks()
+    parts.stages = [stages[name] for name in STATEFUL_STAGES if name in chosen]
+    parts.sinks = [sinks[name] for name in SINKS if name in chosen]
+    return parts
+
+
+class _Workshop:
+    """Makes each part from the settings, once."""
+
+    def __init__(self, settings: Settings, parts: Parts, pool: asyncpg.Pool) -> None:
+        self.settings = settings
+        self.parts = parts
+        self.pool = pool
+        self.clock = WallClock()
+        self.provider = client(
+            settings.openai_base_url,
+            settings.openai_api_key.get_secret_value(),
+            timeout_s=settings.model_timeout_s,
+        )
+        parts.opened.push_async_callback(self.provider.close)
+        self.embedder = self._embedder()
+        self.toolbox: Toolbox = shipped(Catalogue(pool))
+
+    def _embedder(self) -> Embedder:
+        if self.settings.embedder == "openai":
+            return OpenAIEmbedder(self.provider, self.settings.openai_embedding_model)
+        return SentenceEmbedder()
+
+    def stages(self) -> Mapping[str, Stage]:
+        """Return every stateful stage by its name."""
+        return {
+            stage.name: stage
+            for stage in (self._dispatch(), self._ai(), self._tools(), self._outbound())
+        }
+
+    def _dispatch(self) -> Stage:
+        return Stage(
+            name="dispatch",
+            inputs=read_by("dispatch"),
+            state=Conversation,
+            agent=partial(dispatch, tenants=self.parts.tenants),
+            timer_topic=_timer("dispatch"),
+            max_inflight=self.settings.max_inflight,
+        )
+
+    def _ai(self) -> Stage:
+        model = OpenAIModel(
+            self.provider,
+            self.settings.openai_model,
+            clock=self.clock,
+            breaker=Breaker("model", self.clock, observe=observe),
+            observe=observe,
+        )
+        return Stage(
+            name="ai",
+            inputs=read_by("ai"),
+            state=Turn,
+            agent=partial(
+                ai,
+                model=model,
+                knowledge=PostgresKnowledge(self.pool, self.embedder),
+                tenants=self.parts.tenants,
+                toolbox=self.toolbox,
+                clock=self.clock,
+                timeout_s=self.settings.model_timeout_s,
+            ),
+            max_inflight=self.settings.max_inflight,
+            queued_share=SLOW,
+        )
+
+    def _tools(self) -> Stage:
+        return Stage(
+            name="tools",
+            inputs=read_by("tools"),
+            state=ToolCalls,
+            agent=partial(
+                tools,
+                toolbox=self.toolbox,
+                claims=PostgresClaims(self.pool),
+                clock=self.clock,
+                observe=observe,
+            ),
+            max_inflight=self.settings.max_inflight,
+            queued_share=SLOW,
+        )
+
+    def _outbound(self) -> Stage:
+        http = open_client(self.settings.whatsapp_api_url, self.settings.whatsapp_timeout_s)
+        self.parts.opened.push_async_callback(http.aclose)
+        channels = Channels(self.pool, self.settings.secrets_key.get_secret_value())
+        return Stage(
+            name="outbound",
+            inputs=read_by("outbound"),
+            state=Gate,
+            agent=partial(
+                outbound,
+                claims=PostgresClaims(self.pool),
+                courier=WhatsAppCourier(http, channels, observe=observe),
+                clock=self.clock,
+            ),
+            timer_topic=_timer("outbound"),
+            max_inflight=self.settings.max_inflight,
+        )
+
+    def sinks(self) -> Mapping[str, SinkRunner]:
+        """Return every sink by its name."""
+        each: dict[str, Sink] = {
+            "memory": Memories(self.pool, self.embedder),
+            "transcripts": Transcripts(self.pool),
+        }
+        return {
+            name: SinkRunner(
+                sink,
+                read_by(name),
+                f"whaticket.{name}",
+                settings=self.settings,
+                codec=self.parts.codec,
+                publisher=self.parts.publisher,
+            )
+            for name, sink in each.items()
+        }
+
+
+def read_by(reader: str) -> tuple[Topic, ...]:
+    """Return the topics of conversations that a stage or sink reads."""
+    return tuple(topic for topic in TOPICS if reader in topic.readers and not topic.single)
+
+
+def _timer(stage: str) -> Topic:
+    """Return the topic that a stage's due timers are published on: it writes and reads it."""
+    (topic,) = (
+        topic for topic in TOPICS if topic.name.endswith(".timer.fired") and stage in topic.writers
+    )
+    return topic
