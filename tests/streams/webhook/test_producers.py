@@ -216,15 +216,16 @@ async def test_a_pushed_id_never_meets_one_of_whatsapp() -> None:
 def test_a_late_delivery_has_the_ids_of_the_first() -> None:
     (part,) = parse(json.dumps(envelope(change(messages=[text("wamid.1")]))).encode())
     assert isinstance(part, Message)
-    ids = {
-        "tenant_id": TENANT,
-        "phone_number_id": NUMBER,
-        "conversation_id": "c",
-        "customer_id": "k",
-    }
+    at = Belonging(
+        tenant_id=TENANT,
+        phone_number_id=NUMBER,
+        conversation_id="c",
+        customer_id="k",
+        now_ms=NOW_MS,
+    )
 
-    first = message_received(part, Belonging(**ids, now_ms=NOW_MS), by_reference=False)
-    week_later = message_received(part, Belonging(**ids, now_ms=NOW_MS + 7), by_reference=False)
+    first = message_received(part, at, by_reference=False)
+    week_later = message_received(part, replace(at, now_ms=NOW_MS + 7), by_reference=False)
 
     assert week_later.event_id == first.event_id
     assert week_later.trace_id == first.trace_id
