@@ -15,6 +15,7 @@ import httpx
 
 from schemas.errors import PipelineError
 from streams.local.stack.artifacts import Artifact, Bundle
+from streams.local.stack.together import together
 
 MEGABYTE: Final = 1_000_000
 TRIES: Final = 4
@@ -53,9 +54,10 @@ class Fetcher:
             return files
         async with _alone(self.folder), httpx.AsyncClient(timeout=_TIMEOUT) as client:
             progress = _Progress(bundle.size, told)
-            async with asyncio.TaskGroup() as tasks:
-                for artifact, file in zip(bundle.artifacts, files, strict=True):
-                    tasks.create_task(self._ensure(client, artifact, file, progress))
+            await together(
+                self._ensure(client, artifact, file, progress)
+                for artifact, file in zip(bundle.artifacts, files, strict=True)
+            )
         return files
 
     async def _ensure(

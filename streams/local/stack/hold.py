@@ -17,7 +17,7 @@ from typing import Final
 from schemas.errors import PipelineError
 from streams.local.stack.part import Part
 from streams.local.stack.probe import Probe
-from streams.local.stack.process import Identity, Process, kill_group, until
+from streams.local.stack.process import Identity, Process, kill_family, until
 
 DOWN_S: Final = 60.0
 LEFTOVER_S: Final = 8.0
@@ -143,8 +143,8 @@ async def clean(entries: list[Entry]) -> list[str]:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LEFTOVER_S):
             await until(lambda: not any(entry.identity.alive() for entry in left))
-    for entry in left:
-        if entry.identity.alive():
-            kill_group(entry.identity.pid)
-    await until(lambda: not any(entry.identity.alive() for entry in left))
+    stubborn = [entry.identity for entry in left if entry.identity.alive()]
+    for identity in list(stubborn):
+        stubborn += kill_family(identity.pid)
+    await until(lambda: not any(identity.alive() for identity in stubborn))
     return [entry.name for entry in left]

@@ -97,14 +97,8 @@ class Process:
 
     async def kill(self) -> None:
         """Kill it and everything that it started, and wait until all of it has ended."""
-        # PostgreSQL's processes leave the group: each makes a session of its own.
-        family = descendants(self.pid)
-        kill_group(self.pid)
+        family = kill_family(self.pid)
         await self.wait()
-        for identity in family:
-            if identity.alive():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(identity.pid, signal.SIGKILL)
         await until(lambda: not any(identity.alive() for identity in family))
 
 
@@ -131,10 +125,17 @@ def descendants(pid: int) -> list[Identity]:
     return found
 
 
-def kill_group(pid: int) -> None:
-    """Kill what is left of the process group that a part led."""
+def kill_family(pid: int) -> list[Identity]:
+    """Kill what a part started, and the part; return them, so that one can wait for their end."""
+    family = descendants(pid)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+    # PostgreSQL's processes leave the group: each makes a session of its own.
+    for identity in family:
+        if identity.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(identity.pid, signal.SIGKILL)
+    return family
 
 
 def _spawn(part: Part, log: Path) -> subprocess.Popen[bytes]:

@@ -10,6 +10,7 @@ from typing import Final
 from streams.local.stack.hold import Ledger
 from streams.local.stack.part import Part, start_order
 from streams.local.stack.process import Crashed, Process, crash_report
+from streams.local.stack.together import together
 
 Tell = Callable[[str, str], None]
 """Takes a part's name and one short line about it."""
@@ -52,12 +53,9 @@ class Supervisor:
             PipelineError: A part could not be prepared, ended or is not ready in time.
         """
         self._ready = {name: asyncio.Event() for name in self._parts}
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for name in self._parts:
-                    tasks.create_task(self._bring_up(name))
-        except BaseExceptionGroup as group:
-            raise _first(group) from None
+        await together(self._bring_up(name) for name in self._parts)
+        if self.crashed.done():
+            raise self.crashed.result()
 
     async def start(self, name: str) -> None:
         """Start one part (again) and wait until it is ready.
@@ -157,9 +155,3 @@ class Supervisor:
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that the others followed from: the first that is no cancellation."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import Misconfigured
+from streams.local.stack import StackOptions, envfile
+from streams.local.stack.kafka import Cluster
+from streams.local.stack.plan import Plan, Surroundings, make_plan
+from streams.settings import Settings
+
+
+def plan(home: Path, options: StackOptions | None = None, **environment: str) -> Plan:
+    around = Surroundings(environment=environment, cache=home / "cache", settings=Settings())
+    return make_plan(options or StackOptions(home=home), around)
+
+
+def names(made: Plan) -> set[str]:
+    return {part.name for part in made.parts}
+
+
+def test_everything_is_planned_and_every_address_is_local(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    infrastructure = {"kafka", "registry", "postgres", "redis"}
+    steps = {"topics", "migrate", "seed"}
+    assert names(made) == infrastructure | steps | {
+        "simulator",
+        "model",
+        "webhook",
+        "api",
+        "worker",
+    }
+    assert made.written["KAFKA_BOOTSTRAP"] == f"127.0.0.1:{made.ports['kafka-1']}"
+    assert made.written["WHATSAPP_API_URL"] == f"http://127.0.0.1:{made.ports['simulator']}/v25.0"
+    assert made.written["OPENAI_BASE_URL"] == f"http://127.0.0.1:{made.ports['model']}/v1"
+
+
+def test_secrets_and_ports_are_kept_between_starts(tmp_path: Path) -> None:
+    first = plan(tmp_path)
+    envfile.write(tmp_path / envfile.NAME, first.written)
+    second = plan(tmp_path)
+    assert second.written == first.written
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "gone"),
+    [
+        ("KAFKA_BOOTSTRAP", "kafka.example:9092", "kafka"),
+        ("SCHEMA_REGISTRY_URL", "http://registry.example", "registry"),
+        ("POSTGRES_DSN", "postgresql://postgres.example/x", "postgres"),
+        ("REDIS_URL", "redis://redis.example", "redis"),
+        ("WHATSAPP_API_URL", "https://graph.example/v25.0", "simulator"),
+        ("OPENAI_BASE_URL", "https://model.example/v1", "model"),
+        ("OPENAI_API_KEY", "sk-not-a-key", "model"),
+    ],
+)
+def test_an_address_in_the_environment_replaces_the_part(
+    tmp_path: Path, variable: str, value: str, gone: str
+) -> None:
+    made = plan(tmp_path, **{variable: value})
+    assert gone not in names(made)
+    assert made.env[variable] == value
+    assert variable not in made.written
+    assert made.replaced == {gone: variable}
+
+
+def test_a_key_of_a_real_model_never_meets_the_offline_address(tmp_path: Path) -> None:
+    assert "OPENAI_BASE_URL" not in plan(tmp_path, OPENAI_API_KEY="sk-not-a-key").env
+
+
+def test_secrets_are_in_no_command_line_and_no_address(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    secrets = [made.written[name] for name in made.written if name in _SECRETS]
+    shown = " ".join(" ".join((*part.argv, part.address)) for part in made.parts)
+    assert len(secrets) == len(_SECRETS)
+    assert not [secret for secret in secrets if secret in shown]
+
+
+_SECRETS = ("HASH_KEY", "SECRETS_KEY", "API_TOKEN", "SIMULATOR_APP_SECRET", "POSTGRES_PASSWORD")
+
+
+def test_other_programs_do_not_see_the_users_environment(tmp_path: Path) -> None:
+    made = plan(tmp_path, KAFKA_OPTS="-Dx", PGDATA="/elsewhere", PATH="/bin")
+    (kafka,) = [part for part in made.parts if part.name == "kafka"]
+    assert kafka.env == {"PATH": "/bin"}
+
+
+def test_the_split_layout_has_a_worker_for_each_stage(tmp_path: Path) -> None:
+    made = plan(tmp_path, StackOptions(home=tmp_path, layout="split"))
+    workers = {part.name: part for part in made.parts if part.name.startswith("worker")}
+    assert {name: part.argv[-1] for name, part in workers.items()} == {
+        f"worker-{stage}": stage
+        for stage in ("dispatch", "ai", "tools", "outbound", "memory", "transcripts")
+    }
+    assert len({part.env["WORKER_PORT"] for part in workers.values()}) == len(workers)
+
+
+def test_several_workers_have_names_and_ports_of_their_own(tmp_path: Path) -> None:
+    made = plan(tmp_path, StackOptions(home=tmp_path, workers=3))
+    workers = [part for part in made.parts if part.name.startswith("worker")]
+    assert [part.name for part in workers] == ["worker", "worker-2", "worker-3"]
+    assert [part.env["INSTANCE"] for part in workers] == ["worker", "worker-2", "worker-3"]
+    assert len({part.env["WORKER_PORT"] for part in workers}) == 3
+
+
+def test_nothing_of_ours_runs_when_only_the_infrastructure_is_wanted(tmp_path: Path) -> None:
+    made = plan(tmp_path, StackOptions(home=tmp_path, own=False))
+    assert names(made) == {"kafka", "registry", "postgres", "redis"}
+
+
+def test_a_wish_for_another_number_of_brokers_than_the_data_has_is_refused(tmp_path: Path) -> None:
+    envfile.write(tmp_path / envfile.NAME, plan(tmp_path).written)
+    with pytest.raises(Misconfigured, match=r"1 broker\(s\), not of 3"):
+        plan(tmp_path, StackOptions(home=tmp_path, brokers=3))
+
+
+def test_three_brokers_are_kept_at_the_next_start(tmp_path: Path) -> None:
+    first = plan(tmp_path, StackOptions(home=tmp_path, brokers=3))
+    envfile.write(tmp_path / envfile.NAME, first.written)
+    assert {"kafka-1", "kafka-2", "kafka-3"} <= names(plan(tmp_path))
+    assert first.written["TOPIC_REPLICATION"] == "3"
+
+
+@pytest.mark.parametrize(("brokers", "replicas", "in_sync"), [(1, "1", "1"), (3, "3", "2")])
+def test_replicas_fit_the_brokers(
+    tmp_path: Path, brokers: int, replicas: str, in_sync: str
+) -> None:
+    ports = tuple((20000 + number, 21000 + number) for number in range(brokers))
+    properties = Cluster(home=tmp_path, ports=ports).properties(0)
+    assert properties["offsets.topic.replication.factor"] == replicas
+    assert properties["default.replication.factor"] == replicas
+    assert properties["min.insync.replicas"] == in_sync
+    assert properties["auto.create.topics.enable"] == "false"
+    assert "127.0.0.1" in properties["listeners"]
+
+
+def test_a_jdk_that_is_not_there_is_named(tmp_path: Path) -> None:
+    settings = Settings(whaticket_java_home=str(tmp_path / "jdk"))
+    around = Surroundings(environment={}, cache=tmp_path, settings=settings)
+    with pytest.raises(Misconfigured, match="WHATICKET_JAVA_HOME"):
+        make_plan(StackOptions(home=tmp_path), around)

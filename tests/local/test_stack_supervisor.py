@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import Misconfigured
+from streams.local.stack.hold import Ledger
+from streams.local.stack.part import Part, start_order
+from streams.local.stack.ports import choose
+from streams.local.stack.probe import Probe
+from streams.local.stack.process import Crashed, Identity, crash_report, until
+from streams.local.stack.supervisor import Supervisor
+
+SERVE = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+    def log_message(self, *_): pass
+print("listening", flush=True)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def serving(name: str, *needs: str, own: bool = False) -> Part:
+    (port,) = choose([name], {}).values()
+    return Part(
+        name=name,
+        argv=(sys.executable, "-c", SERVE, str(port)),
+        env={},
+        probe=Probe("http", f"http://127.0.0.1:{port}/"),
+        needs=needs,
+        own=own,
+    )
+
+
+def step(name: str, code: str, *needs: str) -> Part:
+    return Part(name=name, argv=(sys.executable, "-c", code), env={}, needs=needs)
+
+
+@asynccontextmanager
+async def supervised(
+    folder: Path, *parts: Part, restart: bool = False
+) -> AsyncIterator[tuple[Supervisor, list[tuple[str, str]]]]:
+    told: list[tuple[str, str]] = []
+    supervisor = Supervisor(
+        parts,
+        logs=folder / "logs",
+        ledger=Ledger(folder / "processes.json"),
+        tell=lambda name, line: told.append((name, line)),
+        restart=restart,
+    )
+    try:
+        yield supervisor, told
+    finally:
+        await supervisor.stop_all()
+
+
+async def test_a_part_starts_when_what_it_needs_is_ready_and_stops_before_it(
+    tmp_path: Path,
+) -> None:
+    parts = (serving("api", "tables"), serving("store"), step("tables", "", "store", "elsewhere"))
+    async with supervised(tmp_path, *parts) as (supervisor, told):
+        await supervisor.start_all()
+    assert [line for line in told if line[1] not in {"starting", "running"}] == [
+        ("store", "ready"),
+        ("tables", "done"),
+        ("api", "ready"),
+        ("api", "stopping"),
+        ("store", "stopping"),
+    ]
+
+
+async def test_no_process_is_left_after_a_stop(tmp_path: Path) -> None:
+    async with supervised(tmp_path, serving("a"), serving("b")) as (supervisor, _):
+        await supervisor.start_all()
+        entries = Ledger(tmp_path / "processes.json").read()
+        assert [entry.identity.alive() for entry in entries] == [True, True]
+    assert [entry.identity.alive() for entry in entries] == [False, False]
+    assert Ledger(tmp_path / "processes.json").read() == []
+
+
+async def test_a_killed_part_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
+    async with supervised(tmp_path, serving("store")) as (supervisor, _):
+        await supervisor.start_all()
+        os.kill(supervisor.pid("store"), signal.SIGKILL)
+        report = str(await asyncio.wait_for(supervisor.crashed, 20))
+    assert report.startswith("store was killed by SIGKILL; last lines of ")
+    assert report.endswith("| listening")
+
+
+async def test_a_part_killed_on_purpose_is_not_reported_and_starts_again(tmp_path: Path) -> None:
+    async with supervised(tmp_path, serving("store")) as (supervisor, _):
+        await supervisor.start_all()
+        first = supervisor.pid("store")
+        await supervisor.kill("store")
+        await supervisor.start("store")
+        assert supervisor.pid("store") != first
+        assert not supervisor.crashed.done()
+
+
+async def test_our_own_part_is_started_again_when_that_is_wanted(tmp_path: Path) -> None:
+    async with supervised(tmp_path, serving("worker", own=True), restart=True) as (
+        supervisor,
+        told,
+    ):
+        await supervisor.start_all()
+        first = supervisor.pid("worker")
+        os.kill(first, signal.SIGKILL)
+        await asyncio.wait_for(until(lambda: supervisor.pid("worker") != first), 20)
+        assert told[-1][1].endswith("worker starts again")
+        assert not supervisor.crashed.done()
+
+
+async def test_a_step_that_fails_stops_the_start_and_says_what_it_said(tmp_path: Path) -> None:
+    parts = (serving("store"), step("tables", "raise SystemExit('no such table')", "store"))
+    async with supervised(tmp_path, *parts) as (supervisor, _):
+        with pytest.raises(Crashed, match="tables ended with exit status 1") as refused:
+            await supervisor.start_all()
+        entries = Ledger(tmp_path / "processes.json").read()
+    assert "no such table" in str(refused.value)
+    assert not any(entry.identity.alive() for entry in entries)
+
+
+async def test_a_part_that_cannot_be_started_is_reported(tmp_path: Path) -> None:
+    part = Part(name="store", argv=("/no/such/program",), env={})
+    async with supervised(tmp_path, part) as (supervisor, _):
+        with pytest.raises(Crashed, match="cannot start /no/such/program"):
+            await supervisor.start_all()
+
+
+async def test_a_part_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True)"
+    loop = f"{code}\nwhile True: time.sleep(1)"
+    deaf = Part(name="deaf", argv=(sys.executable, "-c", loop), env={}, stop_s=0.2)
+    async with supervised(tmp_path, deaf) as (supervisor, _):
+        starting = asyncio.create_task(supervisor.start("deaf"))
+        log = tmp_path / "logs" / "deaf.log"
+        await asyncio.wait_for(until(lambda: log.exists() and "deaf" in log.read_text()), 20)
+        identity = Identity.of(supervisor.pid("deaf"))
+        starting.cancel()
+        await asyncio.wait([starting])
+    assert identity
+    assert not identity.alive()
+
+
+def test_parts_start_in_waves() -> None:
+    parts = [
+        step("api", "", "seed"),
+        step("seed", "", "topics", "store"),
+        step("topics", "", "kafka"),
+        step("kafka", ""),
+        step("store", ""),
+    ]
+    assert start_order(parts) == [["kafka", "store"], ["topics"], ["seed"], ["api"]]
+
+
+def test_parts_that_wait_for_each_other_are_refused() -> None:
+    with pytest.raises(Misconfigured, match="a, b"):
+        start_order([step("a", "", "b"), step("b", "", "a")])
+
+
+def test_two_parts_of_one_name_are_refused() -> None:
+    with pytest.raises(Misconfigured, match="same name"):
+        start_order([step("a", ""), step("a", "")])
+
+
+def test_a_crash_report_shows_only_the_last_lines(tmp_path: Path) -> None:
+    log = tmp_path / "kafka.log"
+    log.write_text("".join(f"line {number}\n" for number in range(100)))
+    lines = crash_report("kafka", 3, log).splitlines()
+    assert lines[0] == f"kafka ended with exit status 3; last lines of {log}:"
+    assert lines[1:] == [f"  | line {number}" for number in range(88, 100)]
+
+
+def test_a_crash_without_a_log_is_reported(tmp_path: Path) -> None:
+    assert crash_report("kafka", -9, tmp_path / "none.log").endswith("none.log: none")
