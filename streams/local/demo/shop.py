@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -18,19 +16,6 @@ TENANT: Final = "demo"
 APP: Final = "simulator"
 NUMBER: Final = "100000000000001"
 """The demo's business number; invented."""
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """One document of the knowledge base.
-
-    Attributes:
-        source: Name of the document.
-        passages: Its passages, in order.
-    """
-
-    source: str
-    passages: tuple[str, ...]
 
 
 @cache
@@ -69,14 +54,7 @@ def orders(today: dt.date) -> list[Order]:
     ]
 
 
-def knowledge() -> list[Text]:
-    """Return the documents, each cut at its headings: a heading and its text are one passage."""
-    folder = _folder().joinpath("knowledge")
-    found = sorted(folder.iterdir(), key=lambda path: str(path.name))
-    return [Text(path.name, _passages(path.read_text("utf-8"))) for path in found]
-
-
-def _passages(text: str) -> tuple[str, ...]:
-    blocks = [block.strip() for block in re.split(r"\n\s*\n", text) if block.strip()]
-    headings, bodies = blocks[::2], blocks[1::2]
-    return tuple(f"{head}: {body}" for head, body in zip(headings, bodies, strict=True))
+def knowledge() -> list[tuple[str, str]]:
+    """Return the documents of the knowledge base: name and text."""
+    found = sorted(_folder().joinpath("knowledge").iterdir(), key=lambda path: str(path.name))
+    return [(str(path.name), path.read_text("utf-8")) for path in found]

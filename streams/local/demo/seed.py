@@ -1,0 +1,142 @@
+"""Puts the demo's shop into a stack: tenant, Meta app, numbers, knowledge, products, orders."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+
+from agents.adapters.embedder import OpenAIEmbedder, SentenceEmbedder
+from agents.adapters.llm import client
+from agents.ports import Embedder
+from sinks.catalogue import Catalogue
+from sinks.channels import Channels
+from sinks.database import open_pool
+from sinks.knowledge import PostgresKnowledge
+from sinks.tenants import FIELDS, Tenants
+from sinks.vault import Vault
+from streams.local.demo import shop
+from streams.local.demo.payloads import phone_number_ids
+from streams.publish import Publisher, record_of
+from streams.registry import open_codec
+from streams.settings import Settings, require_secrets
+
+TOKEN: Final = "simulator"  # noqa: S105 - the simulator takes any token
+VERIFY_TOKEN: Final = "simulator"  # noqa: S105 - nobody verifies the simulator's webhook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeded:
+    """What a seeding did.
+
+    Attributes:
+        version: Version of the tenant's settings.
+        channels: Business numbers of the tenant.
+        passages: Passages that were new.
+    """
+
+    version: int
+    channels: int
+    passages: int
+
+
+async def seed(current: Settings, today: dt.date) -> Seeded:
+    """Make the demo's tenant whole; what is there already stays.
+
+    Args:
+        current: Where Postgres, Kafka and the registry are.
+        today: Day from which the orders are due.
+
+    Raises:
+        Misconfigured: A secret, a table, a topic or a schema is missing.
+        Unavailable: Postgres, Kafka or the registry does not answer.
+    """
+    require_secrets(current, "secrets_key", "simulator_app_secret")
+    secret = current.simulator_app_secret.get_secret_value()
+    pool = await open_pool(current.postgres_dsn.get_secret_value(), name="whaticket.seed")
+    try:
+        key = current.secrets_key.get_secret_value()
+        tenants = Tenants(pool, Vault(key))
+        await _tenant(tenants)
+        await _app(tenants, Channels(pool, key), secret)
+        await _channels(tenants, {shop.NUMBER, *phone_number_ids()})
+        await publish(tenants, current)
+        passages = await _knowledge(pool, current)
+        catalogue = Catalogue(pool)
+        await catalogue.put_products(shop.TENANT, shop.products())
+        await catalogue.put_orders(shop.TENANT, shop.orders(today))
+        settings = await tenants.get(shop.TENANT)
+    finally:
+        await pool.close()
+    return Seeded(
+        version=settings.version if settings else 0,
+        channels=len(settings.channels) if settings else 0,
+        passages=passages,
+    )
+
+
+async def _tenant(tenants: Tenants) -> None:
+    wanted = shop.settings()
+    known = await tenants.get(shop.TENANT)
+    if known is None:
+        await tenants.add(shop.TENANT, wanted)
+    elif any(getattr(known, name) != wanted[name] for name in FIELDS if name in wanted):
+        await tenants.change(shop.TENANT, wanted)
+
+
+async def _app(tenants: Tenants, channels: Channels, secret: str) -> None:
+    if shop.APP not in await tenants.apps():
+        await tenants.add_app(shop.APP, verify_token=VERIFY_TOKEN, secret=secret)
+    elif (await channels.app_secrets(shop.APP))[0] != secret:
+        await tenants.rotate_app(shop.APP, secret=secret)
+
+
+async def _channels(tenants: Tenants, numbers: Iterable[str]) -> None:
+    known = await tenants.get(shop.TENANT)
+    there = {channel.phone_number_id for channel in known.channels} if known else set()
+    for number in sorted(set(numbers) - there):
+        await tenants.add_channel(shop.TENANT, number, app_id=shop.APP, token=TOKEN)
+
+
+async def publish(tenants: Tenants, current: Settings) -> None:
+    """Put every version that is not surely on the log there."""
+    waiting = await tenants.unpublished()
+    if not waiting:
+        return
+    codec = await open_codec(current)
+    publisher = Publisher(current.kafka_bootstrap, client_id="whaticket.seed")
+    await publisher.start()
+    try:
+        records = [record_of(settings, codec) for settings in waiting]
+        await asyncio.gather(*[await publisher.post(record) for record in records])
+    finally:
+        await publisher.stop()
+    for settings in waiting:
+        await tenants.published(settings)
+
+
+async def _knowledge(pool: asyncpg.Pool, current: Settings) -> int:
+    """Add the documents; the embedding model is loaded only when one is new."""
+    provider = client(
+        current.openai_base_url,
+        current.openai_api_key.get_secret_value(),
+        timeout_s=current.model_timeout_s,
+    )
+    embedder: Embedder = (
+        OpenAIEmbedder(provider, current.openai_embedding_model)
+        if current.embedder == "openai"
+        else SentenceEmbedder()
+    )
+    try:
+        knowledge = PostgresKnowledge(pool, embedder)
+        added = [
+            await knowledge.add_passages(shop.TENANT, source, text)
+            for source, text in shop.knowledge()
+        ]
+    finally:
+        await provider.close()
+    return sum(added)
