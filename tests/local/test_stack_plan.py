@@ -58,7 +58,7 @@ def test_secrets_and_ports_are_kept_between_starts(tmp_path: Path) -> None:
 def test_an_address_in_the_environment_replaces_the_part(
     tmp_path: Path, variable: str, value: str, gone: str
 ) -> None:
-    made = plan(tmp_path, **{variable: value})
+    made = plan(tmp_path, None, **{variable: value})
     assert gone not in names(made)
     assert made.env[variable] == value
     assert variable not in made.written
