@@ -32,7 +32,7 @@ class Breaker:
         service: str,
         clock: Clock,
         *,
-        failures: int = 8,
+        failures: int = 20,
         open_s: float = 5.0,
         observe: Observe = unobserved,
     ) -> None:
