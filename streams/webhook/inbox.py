@@ -185,7 +185,18 @@ class Inbox:
         return human_replied(one.part, at)
 
     async def _post(self, records: Sequence[Record]) -> None:
-        await asyncio.gather(*[await self.posting.post(record) for record in records])
+        sent: list[asyncio.Future[tuple[int, int]]] = []
+        try:
+            for record in records:
+                # one by one: when a post fails, those before it are known
+                sent.append(await self.posting.post(record))  # noqa: PERF401 - see above
+            await asyncio.gather(*sent)
+        except BaseException:
+            # Nobody waits for the others any more: 503 is the answer whatever becomes of them.
+            for one in sent:
+                one.cancel()
+            await asyncio.gather(*sent, return_exceptions=True)
+            raise
 
 
 def _split(body: bytes, letters: list[Letter]) -> Sequence[Part]:
