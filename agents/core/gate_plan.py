@@ -195,7 +195,7 @@ def _too_late(step: GateStep, bubble: Bubble) -> str:
     )
     if window is not None and step.now_ms >= window:
         return "window_closed"
-    return "expired" if step.now_ms - bubble.requested_ms > LONGEST_WAIT_MS else ""
+    return "expired" if step.now_ms - bubble.requested_ms >= LONGEST_WAIT_MS else ""
 
 
 def _post(step: GateStep, head: Bubble) -> Plan:
