@@ -1,0 +1,219 @@
+"""A gate that is driven event by event, and judged by the gate's laws at every step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, TypeVar
+
+import msgspec
+
+from agents.core.gate import Bubble, Gate
+from agents.core.gate_plan import plan
+from agents.core.gate_settle import settle
+from agents.ports import Accepted, Letter, Receipt, Unknown
+from schemas.events import (
+    Author,
+    BubbleState,
+    DeliveryStatus,
+    Event,
+    OutboundKind,
+    OutboundRequested,
+    OutboundSettled,
+    OutboundUpdated,
+    Person,
+    Position,
+    StatusReceived,
+    TimerFired,
+)
+from schemas.ids import derived, trace
+
+E = TypeVar("E")
+
+T0 = 1_790_000_000_000
+NUMBER = "1122334455667"
+MARIA = Person(wa_id="5511987654321")
+STATE_BYTES = 200_000
+
+
+def envelope(topic: str, key: str, at: int = T0) -> dict[str, Any]:
+    return {
+        "event": topic,
+        "event_id": derived(topic, key),
+        "trace_id": trace(key),
+        "tenant_id": "tenant_a",
+        "conversation_id": "conv_0f",
+        "customer_id": "cust_0f",
+        "idempotency_key": key,
+        "occurred_at": at,
+    }
+
+
+def bubble(name: str, at: int = T0, **more: Any) -> OutboundRequested:
+    fields: dict[str, Any] = {
+        "kind": OutboundKind.MESSAGE,
+        "bubble_id": name,
+        "turn_id": None,
+        "epoch": 0,
+        "author": Author.AI,
+        "phone_number_id": NUMBER,
+        "recipient": MARIA,
+        "text": f"texto {name}",
+    }
+    return OutboundRequested(
+        **envelope("outbound.message.requested", name, at), **{**fields, **more}
+    )
+
+
+def marker(name: str, epoch: int, at: int = T0) -> OutboundRequested:
+    return bubble(
+        name,
+        at,
+        kind=OutboundKind.MARKER,
+        author=Author.AUTOMATION,
+        epoch=epoch,
+        text=None,
+        reason="takeover",
+    )
+
+
+def status(
+    name: DeliveryStatus, bubble_id: str | None, at: int = T0, **more: Any
+) -> StatusReceived:
+    fields: dict[str, Any] = {"phone_number_id": NUMBER, "wamid": f"wamid.{bubble_id}"}
+    return StatusReceived(
+        **envelope("inbox.status.received", f"{bubble_id}:{name}:{at}", at),
+        **{**fields, **more},
+        status=name,
+        bubble_id=bubble_id,
+        status_at=at,
+    )
+
+
+class Desk:
+    """One conversation at the gate: what was posted, what was said, what is due."""
+
+    def __init__(self) -> None:
+        self.state: Gate | None = None
+        self.now = T0
+        self.offset = 0
+        self.effects: tuple[Event, ...] = ()
+        self.said: list[Event] = []
+        self.posted: list[Letter] = []
+        self.attempts: Counter[tuple[str, int]] = Counter()
+        self.settled: Counter[str] = Counter()
+        self.asked: list[OutboundRequested] = []
+        self.done: set[str] = set()
+        self.floor = 0
+
+    # What may happen
+
+    def apply(self, event: Event, receipt: Receipt | None = None) -> Letter | None:
+        """Handle one event; what is posted gets the receipt (accepted when none is given)."""
+        self.offset += 1
+        source = Position(topic=event.event, partition=3, offset=self.offset)
+        before = self.state
+        planned = plan(before, event, source=source, now_ms=self.now)
+        answer = receipt or self._accept(planned.bubble)
+        after, effects = settle(planned, answer, posted_ms=self.now + 1, now_ms=self.now + 2)
+        again = plan(before, event, source=source, now_ms=self.now)
+        for _ in range(2):  # settling a plan does not use it up
+            same = settle(again, answer, posted_ms=self.now + 1, now_ms=self.now + 2)
+            assert msgspec.json.encode(same) == msgspec.json.encode((after, effects))
+        self.state, self.effects = after, effects
+        self.said += effects
+        if isinstance(event, OutboundRequested) and event not in self.asked:
+            self.asked.append(event)
+            if event.kind is OutboundKind.MARKER:
+                self.floor = max(self.floor, event.epoch)
+        self._judge_state(before, after)
+        if planned.letter is not None and planned.bubble is not None:
+            self._judge_post(planned.bubble, planned.letter, answer)
+        self._judge_effects(source)
+        return planned.letter
+
+    def fire(self, timer: str, receipt: Receipt | None = None) -> Letter | None:
+        self.now = max(self.now, self.it.timers[timer])
+        return self.apply(self.fired(timer), receipt)
+
+    def fired(self, timer: str) -> TimerFired:
+        due = self.it.timers[timer]
+        key = f"{timer}:{due}"
+        return TimerFired(
+            **envelope("outbound.timer.fired", key, self.now), timer=timer, due_at=due
+        )
+
+    def until_quiet(self) -> None:
+        """Let every timer fire, with a WhatsApp that takes everything."""
+        for _ in range(500):
+            if not self.it.timers:
+                return
+            self.fire(min(self.it.timers, key=self.it.timers.__getitem__))
+        raise AssertionError("the gate never comes to rest")
+
+    # What is seen
+
+    @property
+    def it(self) -> Gate:
+        assert self.state is not None
+        return self.state
+
+    def of(self, record: type[E]) -> list[E]:
+        return [each for each in self.effects if isinstance(each, record)]
+
+    @property
+    def updates(self) -> list[tuple[str, BubbleState]]:
+        return [(each.bubble_id, each.state) for each in self.of(OutboundUpdated)]
+
+    @property
+    def ends(self) -> list[tuple[str, BubbleState, str]]:
+        return [(each.bubble_id, each.state, each.reason) for each in self.of(OutboundSettled)]
+
+    def bubble(self, name: str) -> Bubble:
+        found = self.it.find(name)
+        assert found is not None
+        return found
+
+    # The laws
+
+    @staticmethod
+    def _accept(planned: Bubble | None) -> Accepted:
+        return Accepted(wamid=f"wamid.{planned.bubble_id if planned else ''}")
+
+    def _judge_state(self, before: Gate | None, after: Gate) -> None:
+        assert after.seq == (before.seq if before else 0) + 1
+        assert after.epoch >= (before.epoch if before else 0)
+        data = msgspec.json.encode(after)
+        assert msgspec.json.decode(data, type=Gate) == after
+        assert len(data) < STATE_BYTES
+        if after.head is not None:  # what waits is woken by a timer
+            assert {"next", f"retry:{after.head.bubble_id}"} & after.timers.keys()
+        for each in after.bubbles:
+            assert each.settled == (each.text is None)
+            unknown = each.state is BubbleState.UNKNOWN and not each.settled
+            assert unknown == (f"unknown_cap:{each.bubble_id}" in after.timers)
+
+    def _judge_post(self, posted: Bubble, letter: Letter, answer: Receipt) -> None:
+        self.attempts[posted.bubble_id, posted.attempt] += 1
+        assert self.attempts[posted.bubble_id, posted.attempt] == 1
+        assert posted.bubble_id not in self.done  # accepted or unknown: never again
+        if isinstance(answer, Accepted | Unknown):
+            self.done.add(posted.bubble_id)
+        self.posted.append(letter)
+        order = [each.bubble_id for each in self.asked]
+        before = order[: order.index(posted.bubble_id)]
+        assert not [each for each in self.it.bubbles if each.waits and each.bubble_id in before]
+        if posted.author is Author.AI:
+            assert posted.epoch >= self.floor
+        assert letter.callback_data == (
+            f"v1|tenant_a|conv_0f|cust_0f|{posted.bubble_id}|{posted.attempt}"
+        )
+
+    def _judge_effects(self, source: Position) -> None:
+        for effect in self.effects:
+            assert effect.cause is not None
+            assert (effect.cause.offset, effect.cause.seq) == (source.offset, self.it.seq)
+            assert effect.event_id not in self.settled
+            self.settled[effect.event_id] += 1
+        for end in self.of(OutboundSettled):
+            self.settled[end.bubble_id] += 1
+            assert self.settled[end.bubble_id] == 1

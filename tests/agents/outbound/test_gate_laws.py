@@ -1,0 +1,142 @@
+"""Whatever happens in whatever order: the laws of the gate hold. ``Desk`` judges each step."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from agents.ports import Accepted, NotSent, Receipt, Refused, Unknown
+from schemas.events import Author, BubbleState, DeliveryStatus, Event
+from tests.agents.outbound.desk import Desk, bubble, marker, status
+
+RECEIPTS: st.SearchStrategy[Receipt | None] = st.sampled_from(
+    (
+        None,
+        None,
+        Accepted(wamid="wamid.same"),
+        Refused(code=131056, status=400),
+        Refused(code=131026, status=400),
+        Refused(code=190, status=401),
+        Refused(code=0, status=503),
+        Unknown(reason="timeout"),
+        NotSent(reason="unreachable"),
+        NotSent(reason="no_token"),
+    )
+)
+STATUSES = tuple(DeliveryStatus)
+
+
+class GateMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Desk()
+        self.epoch = 0
+        self.count = 0
+
+    @rule(
+        author=st.sampled_from((Author.AI, Author.AI, Author.HUMAN, Author.AUTOMATION)),
+        turn=st.sampled_from((None, "turn_a", "turn_b")),
+        behind=st.sampled_from((0, 0, 0, 1)),
+        length=st.sampled_from((1, 5, 4000, 4097, 0)),
+        window=st.none() | st.integers(-10_000, 3_600_000),
+        receipt=RECEIPTS,
+    )
+    def a_bubble_is_asked_for(
+        self,
+        author: Author,
+        turn: str | None,
+        behind: int,
+        length: int,
+        window: int | None,
+        receipt: Receipt | None,
+    ) -> None:
+        self.count += 1
+        request = bubble(
+            f"b{self.count}",
+            self.desk.now,
+            author=author,
+            turn_id=turn,
+            epoch=max(0, self.epoch - behind),
+            text="x" * length,
+            window_expires_at=None if window is None else self.desk.now + window,
+        )
+        self.desk.apply(request, receipt)
+
+    @rule(count=st.sampled_from((3, 25)))
+    def many_are_asked_for(self, count: int) -> None:
+        for _ in range(count):
+            self.a_bubble_is_asked_for(
+                Author.HUMAN, None, 0, 3000, None, Refused(code=190, status=401)
+            )
+
+    @rule(receipt=RECEIPTS)
+    def a_person_takes_over(self, receipt: Receipt | None) -> None:
+        self.count += 1
+        self.epoch += 1
+        self.desk.apply(marker(f"m{self.count}", self.epoch, self.desk.now), receipt)
+
+    @precondition(lambda self: self.desk.state and self.desk.state.timers)
+    @rule(data=st.data(), receipt=RECEIPTS)
+    def a_timer_fires(self, data: st.DataObject, receipt: Receipt | None) -> None:
+        self.desk.fire(data.draw(st.sampled_from(sorted(self.desk.it.timers))), receipt)
+
+    @precondition(lambda self: self.desk.asked)
+    @rule(data=st.data(), name=st.sampled_from(STATUSES), receipt=RECEIPTS)
+    def a_status_comes(
+        self, data: st.DataObject, name: DeliveryStatus, receipt: Receipt | None
+    ) -> None:
+        asked = data.draw(st.sampled_from(self.desk.asked))
+        known = data.draw(st.booleans())
+        event = status(name, asked.bubble_id if known else None, self.desk.now)
+        self.desk.apply(event, receipt)
+
+    @precondition(lambda self: self.desk.asked)
+    @rule(data=st.data(), receipt=RECEIPTS)
+    def a_request_is_delivered_again(self, data: st.DataObject, receipt: Receipt | None) -> None:
+        event: Event = data.draw(st.sampled_from(self.desk.asked))
+        self.desk.apply(event, receipt)
+
+    @rule(seconds=st.sampled_from((0, 1, 60, 90_000)))
+    def time_passes(self, seconds: int) -> None:
+        self.desk.now += seconds * 1000
+
+    def teardown(self) -> None:
+        if self.desk.state is None:
+            return
+        self.desk.until_quiet()
+
+        assert all(self.desk.settled[each.bubble_id] == 1 for each in self.desk.asked)
+        assert all(each.settled for each in self.desk.it.bubbles)
+
+
+TestGate = GateMachine.TestCase
+TestGate.settings = settings(
+    max_examples=60,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(STATUSES), st.integers(1, 5)), min_size=1, max_size=3),
+    st.sampled_from((None, Unknown(reason="timeout"))),
+)
+@settings(deadline=None, max_examples=60)
+def test_the_order_of_statuses_does_not_matter(
+    reports: list[tuple[DeliveryStatus, int]], receipt: Receipt | None
+) -> None:
+    shown = set()
+    for order in permutations(reports):
+        desk = Desk()
+        desk.apply(bubble("b1"), receipt)
+        for name, second in order:
+            desk.apply(status(name, "b1", desk.now + second))
+        found = desk.bubble("b1")
+        shown.add((found.shown, tuple(found.statuses.items())))
+
+    assert len(shown) == 1
+    assert shown.pop()[0] is not BubbleState.UNKNOWN

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+
+from agents.core.gate import Gate
+from agents.outbound import CLAIM_VALID_MS, outbound
+from agents.ports import Accepted, Letter, NotSent, Receipt, Refused, Unknown
+from schemas.errors import Unavailable
+from schemas.events import BubbleState, Event, OutboundSettled, OutboundUpdated, Position
+from tests.agents.outbound.desk import T0, bubble, marker
+
+T = TypeVar("T")
+
+
+class Delivered:
+    """A delivery whose call nothing supersedes."""
+
+    source = Position(topic="outbound.message.requested", partition=0, offset=1)
+    now_ms = T0
+
+    async def unless(self, _: Callable[[Event], bool], call: Awaitable[T], /) -> T:
+        return await call
+
+
+class Rows:
+    """Claims in memory; ``down`` makes Postgres unreachable, ``deaf`` only for results."""
+
+    def __init__(self, clock: Hands) -> None:
+        self.clock = clock
+        self.results: dict[tuple[str, str, int], str | None] = {}
+        self.down = False
+        self.deaf = False
+        self.takes_ms = 0
+
+    async def claim(self, kind: str, effect_id: str, attempt: int, /) -> bool:
+        if self.down:
+            raise Unavailable("postgres")
+        self.clock.ms += self.takes_ms
+        if (kind, effect_id, attempt) in self.results:
+            return False
+        self.results[kind, effect_id, attempt] = None
+        return True
+
+    async def settle(self, kind: str, effect_id: str, attempt: int, result: str, /) -> None:
+        if self.deaf:
+            raise Unavailable("postgres")
+        self.results[kind, effect_id, attempt] = result
+
+    async def result(self, kind: str, effect_id: str, attempt: int, /) -> str | None:
+        return self.results[kind, effect_id, attempt]
+
+
+class Hands:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.ms = T0
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+class Posting:
+    """A courier that gives what it was told to give."""
+
+    def __init__(self, clock: Hands, receipt: Receipt | None = None) -> None:
+        self.clock = clock
+        self.receipt: Receipt = receipt or Accepted(wamid="wamid.1")
+        self.letters: list[Letter] = []
+
+    async def post(self, letter: Letter, /) -> Receipt:
+        self.letters.append(letter)
+        self.clock.ms += 40
+        return self.receipt
+
+
+class Office:
+    def __init__(self) -> None:
+        self.clock = Hands()
+        self.claims = Rows(self.clock)
+        self.courier = Posting(self.clock)
+
+    async def handle(
+        self, event: Event, state: Gate | None = None
+    ) -> tuple[Gate, tuple[Event, ...]]:
+        return await outbound(
+            state,
+            event,
+            Delivered(),
+            claims=self.claims,
+            courier=self.courier,
+            clock=self.clock,
+        )
+
+
+@pytest.fixture
+def office() -> Office:
+    return Office()
+
+
+def ends(effects: tuple[Event, ...]) -> list[BubbleState]:
+    return [each.state for each in effects if isinstance(each, OutboundSettled)]
+
+
+async def test_a_bubble_is_claimed_posted_and_settled(office: Office) -> None:
+    _, effects = await office.handle(bubble("b1"))
+
+    assert ends(effects) == [BubbleState.ACCEPTED]
+    assert list(office.claims.results) == [("bubble", "b1", 1)]
+    updates = [each for each in effects if isinstance(each, OutboundUpdated)]
+    assert [each.posted_at for each in updates] == [None, T0]
+
+
+async def test_without_a_letter_nothing_is_claimed(office: Office) -> None:
+    office.claims.down = True
+
+    _, effects = await office.handle(marker("m1", 1))
+
+    assert ends(effects) == [BubbleState.APPLIED]
+
+
+async def test_without_a_claim_nothing_is_sent(office: Office) -> None:
+    office.claims.down = True
+
+    with pytest.raises(Unavailable):
+        await office.handle(bubble("b1"))
+
+    assert office.courier.letters == []
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        Accepted(wamid="wamid.1", wa_id="55119"),
+        Refused(code=131056, status=400, title="OAuthException"),
+        Unknown(reason="timeout"),
+        NotSent(reason="unreachable"),
+    ],
+)
+async def test_an_event_that_comes_again_meets_the_stored_result(
+    office: Office, receipt: Receipt
+) -> None:
+    office.courier.receipt = receipt
+    first = await office.handle(bubble("b1"))
+    office.clock.ms = T0
+
+    again = await office.handle(bubble("b1"))
+
+    assert len(office.courier.letters) == 1
+    # A wait is measured from the answer, which the second time is there 40 ms earlier.
+    assert [type(each) for each in again[1]] == [type(each) for each in first[1]]
+    assert again[0].bubbles[0].state is first[0].bubbles[0].state
+    assert again[0].timers.keys() == first[0].timers.keys()
+
+
+@pytest.mark.parametrize("stored", [None, "", "{", '"accepted"', '{"kind": "other"}', "[1]"])
+async def test_a_claim_without_a_readable_result_is_unknown(
+    office: Office, stored: str | None
+) -> None:
+    office.claims.results["bubble", "b1", 1] = stored
+
+    state, effects = await office.handle(bubble("b1"))
+
+    assert office.courier.letters == []
+    assert ends(effects) == []
+    assert state.bubbles[0].state is BubbleState.UNKNOWN
+    assert list(state.timers) == ["unknown_cap:b1"]
+
+
+async def test_a_result_that_cannot_be_stored_is_used_all_the_same(office: Office) -> None:
+    office.claims.deaf = True
+
+    _, effects = await office.handle(bubble("b1"))
+
+    assert ends(effects) == [BubbleState.ACCEPTED]
+
+
+async def test_a_claim_that_is_too_old_is_not_used(office: Office) -> None:
+    office.claims.takes_ms = CLAIM_VALID_MS + 1
+
+    state, effects = await office.handle(bubble("b1"))
+
+    assert office.courier.letters == []
+    assert ends(effects) == []
+    assert list(state.timers) == ["retry:b1"]
+
+
+async def test_two_workers_with_the_same_event_post_once(office: Office) -> None:
+    results = await asyncio.gather(*(office.handle(bubble("b1")) for _ in range(5)))
+
+    assert len(office.courier.letters) == 1
+    assert len(results) == 5
