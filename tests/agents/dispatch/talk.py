@@ -82,7 +82,7 @@ def message(wamid: str, text: str | None = "oi", at: int = T0, **more: Any) -> M
         "sender": MARIA,
         "sent_at": at - at % 1000,
     }
-    return MessageReceived(**envelope("inbox.message.received", wamid, at), **{**fields, **more})
+    return MessageReceived(**{**envelope("inbox.message.received", wamid, at), **fields, **more})
 
 
 class Talk:
