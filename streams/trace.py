@@ -83,12 +83,12 @@ def story(records: Iterable[Recorded], conversation_id: str, wamid: str | None =
     entries = []
     for record in _causes_first(chosen):
         told = tell(record.event)
-        cause = _cause(record.event)
+        cause = cause_of(record.event)
         numbers[record.position] = len(numbers) + 1
         entries.append(
             Entry(
                 number=numbers[record.position],
-                at_ms=_at(record.event),
+                at_ms=at_of(record.event),
                 position=record.position,
                 because=numbers.get(cause) if cause else None,
                 what=told.what,
@@ -160,7 +160,7 @@ def _belongs(event: Event, wamid: str, turns: set[str], reached: dict[Position, 
 def _follows(
     event: Event, reached: dict[Position, Recorded], *, messages_only: bool = False
 ) -> bool:
-    cause = _cause(event)
+    cause = cause_of(event)
     source = reached.get(cause) if cause else None
     return source is not None and (not messages_only or isinstance(source.event, MessageReceived))
 
@@ -169,7 +169,7 @@ def _add_causes(
     record: Recorded, every: dict[Position, Recorded], reached: dict[Position, Recorded]
 ) -> None:
     """Add what led to a record; nothing else that followed from that."""
-    while cause := _cause(record.event):
+    while cause := cause_of(record.event):
         if cause in reached or cause not in every:
             return
         record = every[cause]
@@ -182,24 +182,25 @@ def _causes_first(records: Iterable[Recorded]) -> Iterator[Recorded]:
     while waiting:
         position = next(iter(waiting))
         chain = [waiting.pop(position)]
-        while (cause := _cause(chain[-1].event)) in waiting:
+        while (cause := cause_of(chain[-1].event)) in waiting:
             chain.append(waiting.pop(cause))
         yield from reversed(chain)
 
 
 def _when(record: Recorded) -> tuple[int, int, int, int]:
     place = record.position
-    return _at(record.event), ORDER.get(place.topic, len(ORDER)), place.partition, place.offset
+    return at_of(record.event), ORDER.get(place.topic, len(ORDER)), place.partition, place.offset
 
 
-def _cause(event: Event) -> Position | None:
+def cause_of(event: Event) -> Position | None:
+    """Return the record that made a stage say this, if a stage did."""
     cause = event.cause
     if cause is None:
         return None
     return Position(topic=cause.topic, partition=cause.partition, offset=cause.offset)
 
 
-def _at(event: Event) -> int:
+def at_of(event: Event) -> int:
     """Return when a record's fact was known: the newest of its times."""
     times = [event.occurred_at]
     if event.cause is not None:

@@ -1,4 +1,4 @@
-"""Commands: seed, demo."""
+"""Commands: demo, seed."""
 
 from __future__ import annotations
 
@@ -22,6 +22,31 @@ def seed() -> None:
     )
 
 
+def demo() -> None:
+    """Play real webhook bodies and three customers at once; show every step and check the end.
+
+    Uses the stack of this folder when it is up; else starts one and stops it again. Exit status 1
+    unless every message has exactly one outcome of the expected kind and the simulator holds
+    exactly the expected bubbles.
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from streams.local.demo.stage import demo as play
+    from streams.logs import configure
+
+    configure("warning", service="demo")
+    console = Console()
+
+    def tell(name: str, line: str) -> None:
+        console.print(f"{name}: {line}", markup=False, highlight=False, soft_wrap=True)
+
+    if asyncio.run(play(console, tell)):
+        raise typer.Exit(1)
+
+
 def register(app: typer.Typer) -> None:
     """Register the commands of this module."""
+    app.command()(demo)
     app.command()(seed)
