@@ -91,6 +91,10 @@ AI_OUTCOMES: Final = Counter(
     "ai_outcomes_total", "Model calls, by how they ended.", ["model", "outcome"]
 )
 
+FEED_EMITS: Final = Counter(
+    "feed_emits_total", "Events for consoles: sent, failed attempts, dropped batches.", ["outcome"]
+)
+
 LANE: Final = "conversation_lane"
 """The ``resource_type`` of the ``locks_*`` metrics: there are no locks, there are lanes."""
 
