@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         hash_key: Key of conversation ids; hex, 32 bytes; never changed once in use.
         secrets_key: Fernet key that encrypts tokens and app secrets at rest.
         api_token: Bearer token of the people's API.
+        feed_secret: Secret that signs the feed's tokens (HS256); made from ``api_token`` if empty.
         simulator_app_secret: App secret that the WhatsApp simulator signs with.
         topic_partitions: Partitions of every conversation topic; never changed once in use.
         topic_replication: Replicas of every topic.
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     hash_key: SecretStr = SecretStr("")
     secrets_key: SecretStr = SecretStr("")
     api_token: SecretStr = SecretStr("")
+    feed_secret: SecretStr = SecretStr("")
     simulator_app_secret: SecretStr = SecretStr("")
     topic_partitions: int = Field(default=24, ge=1, le=1024)
     topic_replication: int = Field(default=1, ge=1, le=5)

@@ -1,0 +1,1 @@
+"""What people use: the REST API and the helpdesk's live feed."""
