@@ -1,0 +1,138 @@
+"""The feed's writing end: what transcripts changed -> Redis -> every API process -> consoles.
+
+Rule 1: ``publish`` only queues: neither Redis nor a slow console ever holds up a transcript.
+Rule 2: the queue is bounded; what it cannot hold is dropped, counted, and never in the wrong
+order. Consoles that missed something read it through the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import Any, Final
+
+import asyncpg
+import structlog
+from redis.exceptions import RedisError
+from socketio import AsyncRedisManager
+
+from schemas.errors import PipelineError
+from sinks.changes import Changes
+from sinks.conversations import Conversations
+from streams.api.dialect import Emit, emits
+from streams.logs import place
+from streams.metrics import FEED_EMITS
+
+log = structlog.get_logger(__name__)
+
+MOST: Final = 2_000
+"""Batches that wait for Redis, of at most some hundred messages each."""
+
+RETRY_S: Final = 1.0
+TIMEOUT_S: Final = 2.0
+
+CHANNEL: Final = "whaticket.feed"
+"""Redis channel between the writers and the API processes."""
+
+
+class Bus(AsyncRedisManager):  # type: ignore[misc]  # python-socketio has no types
+    """Sends to the API processes through Redis; unlike its parent it tells when it could not."""
+
+    def __init__(self, redis_url: str) -> None:
+        super().__init__(
+            redis_url,
+            channel=CHANNEL,
+            write_only=True,
+            redis_options={"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S},
+        )
+
+    async def _publish(self, data: Any) -> None:
+        if not self.connected:
+            self._redis_connect()
+        await self.redis.publish(self.channel, self.json.dumps(data))
+
+    async def send(self, emit: Emit) -> None:
+        """Send one event.
+
+        Raises:
+            RedisError: Redis is down.
+        """
+        await self.emit(emit.event, emit.body, room=list(emit.rooms))
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self.redis is not None:
+            await self.pubsub.aclose()
+            await self.redis.aclose()
+        self.connected = False
+
+
+class HelpdeskFeed:
+    """The ``sinks.changes.Feed`` of production; one for each process that writes transcripts."""
+
+    def __init__(self, pool: asyncpg.Pool, redis_url: str) -> None:
+        self.conversations = Conversations(pool)
+        self.bus = Bus(redis_url)
+        self.waiting: deque[Changes] = deque()
+        self.woken = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+    async def publish(self, changes: Changes, /) -> None:
+        """Queue what changed; starts the sending task at the first call."""
+        if self.task is None:
+            self.task = asyncio.create_task(self._send_all(), name="feed")
+        if len(self.waiting) >= MOST:
+            self.waiting.popleft()
+            FEED_EMITS.labels("dropped").inc()
+        self.waiting.append(changes)
+        self.woken.set()
+
+    async def stop(self) -> None:
+        """Send no more."""
+        if self.task is not None:
+            self.task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.task
+        await self.bus.close()
+
+    async def _send_all(self) -> None:
+        while True:
+            self.woken.clear()
+            while self.waiting:
+                await self._send(self.waiting.popleft())
+            await self.woken.wait()
+
+    async def _send(self, changes: Changes) -> None:
+        """Send one batch; wait for Redis or Postgres as long as it takes."""
+        pending: deque[Emit] | None = None
+        while pending is None or pending:
+            try:
+                if pending is None:
+                    pending = deque(await self._read(changes))
+                while pending:
+                    await self.bus.send(pending[0])
+                    pending.popleft()
+                    FEED_EMITS.labels("sent").inc()
+            except (RedisError, OSError, TimeoutError, PipelineError) as exc:
+                FEED_EMITS.labels("failed").inc()
+                log.warning("feed.waiting", error=place(exc))
+                await asyncio.sleep(RETRY_S)
+            except Exception as exc:  # noqa: BLE001 - the last resort of the feed's own loop: one
+                # batch that cannot be shown must not end the feed
+                FEED_EMITS.labels("failed").inc()
+                log.error("feed.bug", error=place(exc))  # noqa: TRY400 - its text may quote a row
+                return
+
+    async def _read(self, changes: Changes) -> list[Emit]:
+        tickets = await self.conversations.tickets(
+            [*changes.moved, *(message.key for message in changes.messages)]
+        )
+        wanted = [
+            (*message.key, name)
+            for message in changes.messages
+            for name in (message.id, message.target_wamid)
+            if name is not None
+        ]
+        bubbles = await self.conversations.bubbles(wanted) if wanted else []
+        return list(emits(changes, tickets, bubbles))
