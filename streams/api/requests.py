@@ -1,0 +1,89 @@
+"""What people ask through the API -> events; the same idempotency key gives the same event ids."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from schemas.events import Command, ControlRequested, HumanReplied, ReplyOrigin
+from schemas.ids import derived, trace
+from schemas.topics import CONTROL_REQUESTED, HUMAN_REPLIED
+from sinks.conversations import Place
+
+TEXT_CHARS: Final = 4096
+"""Source: Meta, WhatsApp Cloud API, "Text messages": body has at most 4096 characters."""
+
+KEY_PATTERN: Final = r"^[\x21-\x7e]{1,200}$"
+
+User = Annotated[str, StringConstraints(pattern=r"^[\w.@+-]{1,64}$")]
+Reason = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_:.-]{0,64}$")]
+
+
+class _Asked(BaseModel):
+    """Fields of every request; others are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+
+    agent_user: User | None = None
+
+
+class Reply(_Asked):
+    """A person's message to the customer."""
+
+    text: Annotated[str, Field(min_length=1, max_length=TEXT_CHARS, pattern=r"\S")]
+
+
+class Control(_Asked):
+    """What a person asks of a conversation."""
+
+    reason: Reason = ""
+
+
+class Pause(Control):
+    """A pause; without an end it lasts until it is released."""
+
+    until: AwareDatetime | None = None
+
+
+def reply_event(place: Place, reply: Reply, key: str, *, now_ms: int) -> HumanReplied:
+    """Return the event of a reply."""
+    identity = "reply", place.conversation_id, key
+    return HumanReplied(
+        event=HUMAN_REPLIED.name,
+        event_id=derived(*identity),
+        trace_id=trace(*identity),
+        tenant_id=place.tenant_id,
+        conversation_id=place.conversation_id,
+        customer_id=place.customer_id,
+        idempotency_key=f"{place.conversation_id}:{key}",
+        occurred_at=now_ms,
+        phone_number_id=place.phone_number_id,
+        origin=ReplyOrigin.CONSOLE,
+        reply_id=key,
+        agent_user=reply.agent_user,
+        text=reply.text,
+    )
+
+
+def control_event(
+    place: Place, command: Command, asked: Control, key: str, *, now_ms: int
+) -> ControlRequested:
+    """Return the event of a command."""
+    identity = command.value, place.conversation_id, key
+    until = asked.until if isinstance(asked, Pause) else None
+    return ControlRequested(
+        event=CONTROL_REQUESTED.name,
+        event_id=derived(*identity),
+        trace_id=trace(*identity),
+        tenant_id=place.tenant_id,
+        conversation_id=place.conversation_id,
+        customer_id=place.customer_id,
+        idempotency_key=f"{place.conversation_id}:{command}:{key}",
+        occurred_at=now_ms,
+        command=command,
+        request_id=key,
+        agent_user=asked.agent_user,
+        reason=asked.reason,
+        until=None if until is None else int(until.timestamp() * 1000),
+    )

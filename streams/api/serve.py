@@ -1,0 +1,132 @@
+"""The API's process: opens what it needs, serves until it is told to stop, closes it again."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import asyncpg
+import uvicorn
+
+from schemas.errors import Unavailable
+from schemas.events import Event
+from schemas.topics import HUMAN_REPLIED
+from sinks.conversations import Conversations
+from sinks.database import open_pool, reachable
+from streams.api.app import rest, with_feed
+from streams.api.rooms import feed_server
+from streams.api.routes import Desk
+from streams.api.tokens import signing_key
+from streams.clock import WallClock
+from streams.publish import Publisher, record_of
+from streams.registry import open_codec
+from streams.settings import Settings, require_secrets
+
+CHECK_S: Final = 2.0
+STOP_S: Final = 5
+"""How long requests that are being answered may take when the process stops."""
+
+
+@asynccontextmanager
+async def application(settings: Settings) -> AsyncIterator[Any]:
+    """Yield the ASGI application with everything behind it open.
+
+    Raises:
+        Misconfigured: A secret is not set, or the topics' schemas are missing.
+        Unavailable: Kafka or the registry does not answer.
+    """
+    require_secrets(settings, "api_token")
+    pool = await open_pool(settings.postgres_dsn.get_secret_value(), name="whaticket.api")
+    publisher = Publisher(settings.kafka_bootstrap, client_id=f"whaticket.api.{settings.instance}")
+    conversations = Conversations(pool)
+    try:
+        codec = await open_codec(settings)
+        await publisher.start()
+
+        async def publish(event: Event) -> None:
+            await (await publisher.post(record_of(event, codec)))
+
+        desk = Desk(conversations, publish, clock=WallClock(), timeout_s=settings.produce_timeout_s)
+        app = rest(
+            desk,
+            token=settings.api_token.get_secret_value(),
+            checks=lambda: checked(pool, publisher),
+        )
+        feed = feed_server(
+            settings.redis_url.get_secret_value(), conversations, signing_key(settings)
+        )
+        yield with_feed(app, feed)
+    finally:
+        await publisher.stop()
+        await pool.close()
+
+
+async def checked(pool: asyncpg.Pool, publisher: Publisher) -> Mapping[str, bool]:
+    """Tell which dependencies answer."""
+
+    async def postgres() -> None:
+        with reachable():
+            await pool.fetchval("SELECT 1")
+
+    async def kafka() -> None:
+        if publisher.producer is None:
+            raise Unavailable("kafka")
+        if not await publisher.producer.client.force_metadata_update():
+            raise Unavailable("kafka")
+        await publisher.producer.partitions_for(HUMAN_REPLIED.name)
+
+    return {"postgres": await _answers(postgres), "kafka": await _answers(kafka)}
+
+
+async def _answers(ask: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        async with asyncio.timeout(CHECK_S):
+            await ask()
+    except (Unavailable, TimeoutError):
+        return False
+    return True
+
+
+class Server(uvicorn.Server):
+    """Leaves the signals to us: an orderly stop ends with exit code 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def server_of(app: Any) -> Server:
+    """Return a server of the application; it takes a socket that listens already."""
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        # query strings hold tokens (promise I7)
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_S,
+    )
+    return Server(config)
+
+
+async def serve(settings: Settings, told: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: Of this process.
+        told: Is given the one line that says where it listens.
+    """
+    async with application(settings) as app:
+        listening = socket.create_server((settings.http_host, settings.api_port), backlog=2048)
+        server = server_of(app)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, setattr, server, "should_exit", True)
+        host, port = listening.getsockname()[:2]
+        told(f"people's API listens on http://{host}:{port}")
+        await server.serve(sockets=[listening])
