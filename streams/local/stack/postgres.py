@@ -67,16 +67,23 @@ def binaries() -> Path:
 
 
 def run_as() -> User | None:
-    """Return the user to run as: PostgreSQL refuses root, so root runs it as nobody."""
-    if os.geteuid() != 0:
+    """Return the user to run as, None for ours: PostgreSQL refuses root, who runs it as nobody.
+
+    Raises:
+        Misconfigured: PostgreSQL would refuse every user that there is.
+    """
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    uid = os.geteuid()
+    if uid and any(entry.pw_uid == uid for entry in known.values()):
         return None
-    for name in (SUPERUSER, "nobody"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return User(entry.pw_uid, entry.pw_gid)
-    return User(65534, 65534)
+    names = [name for name in (SUPERUSER, "nobody", *known) if name in known]
+    others = [known[name] for name in names if known[name].pw_uid]
+    if uid or not others:
+        raise Misconfigured(
+            f"PostgreSQL runs as a user with a name, not root; user id {uid} has none here:"
+            " add it to /etc/passwd, or set POSTGRES_DSN to a server of yours"
+        )
+    return User(others[0].pw_uid, others[0].pw_gid)
 
 
 def part(server: Server, *, env: Mapping[str, str]) -> Part:
