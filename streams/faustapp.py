@@ -9,6 +9,7 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams.logs import FAUST_LOG
 from streams.transport import SafeConsumer
 
 
@@ -31,6 +32,8 @@ class Intake(Protocol):
 
 class SafeProducer(driver.Producer):
     """Faust's own producer: idempotent, though we publish through ``streams.publish``."""
+
+    logger = FAUST_LOG
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
@@ -56,6 +59,7 @@ class SafeApp(faust.App):
         engine: What built the app (``streams.engine.Engine``).
     """
 
+    logger = FAUST_LOG
     engine: Any
 
     def __init__(self, *args: Any, drain_s: float, **kwargs: Any) -> None:

@@ -18,6 +18,9 @@ FORBIDDEN: Final = frozenset(
 QUIET: Final = ("faust", "mode", "aiokafka", "kafka", "httpx", "httpcore", "openai", "asyncio")
 """Libraries whose lower levels quote requests, records or addresses."""
 
+FAUST_LOG: Final = logging.getLogger("faust")
+"""What our subclasses of Faust's services say; else it would go by the name of our modules."""
+
 
 def configure(level: str, *, service: str, instance: str = "0") -> None:
     """Send every log line of this process to stderr.
@@ -46,8 +49,7 @@ def configure(level: str, *, service: str, instance: str = "0") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=number, force=True)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    handler.addFilter(_worth)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -59,6 +61,11 @@ def configure(level: str, *, service: str, instance: str = "0") -> None:
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=service, instance=instance)
+
+
+def _worth(record: logging.LogRecord) -> bool:
+    """Drop the small talk of libraries; Faust's loggers set their own level, so a filter it is."""
+    return record.levelno >= logging.WARNING or record.name.split(".", 1)[0] not in QUIET
 
 
 def place(exc: BaseException) -> str:

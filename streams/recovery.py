@@ -20,6 +20,7 @@ from faust.tables.recovery import Recovery
 from faust.types import TP
 
 from schemas.errors import Misconfigured, Unavailable
+from streams.logs import FAUST_LOG
 from streams.metrics import RECOVERING, RECOVERY_SECONDS
 from streams.records import Entry
 from streams.table import AckedTable
@@ -27,6 +28,7 @@ from streams.table import AckedTable
 log = structlog.get_logger(__name__)
 
 BATCH: Final = 5000
+POLL_S: Final = 0.1
 WORTH: Final = 200
 """Fewer records than this are left to Faust, which reads them one by one."""
 RETRY_S: Final = 1.0
@@ -34,6 +36,8 @@ RETRY_S: Final = 1.0
 
 class SafeRecovery(Recovery):
     """Recovery that takes a partition over before anything of it is served."""
+
+    logger = FAUST_LOG
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """Take over, then let Faust seek and resume."""
@@ -114,7 +118,7 @@ class SafeRecovery(Recovery):
         try:
             reader.assign([TopicPartition(*tp, start) for tp, start in missing.items()])
             while left:
-                batch = await asyncio.to_thread(reader.consume, BATCH, 1.0)
+                batch = await asyncio.to_thread(reader.consume, BATCH, POLL_S)
                 count += self._apply(batch, left, destination)
         finally:
             await asyncio.to_thread(reader.close)
@@ -159,6 +163,8 @@ class SafeRecovery(Recovery):
 
 class SafeTables(TableManager):
     """Table manager with our recovery, which starts at once."""
+
+    logger = FAUST_LOG
 
     @property
     def recovery(self) -> Recovery:

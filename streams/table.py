@@ -9,6 +9,7 @@ import faust
 import structlog
 from faust.types import TP, EventT
 
+from streams.logs import FAUST_LOG
 from streams.publish import Publisher, Record
 from streams.records import OWNER_KEY, Entry, Head, Owner, Unreadable
 
@@ -30,6 +31,8 @@ class AckedTable(faust.Table[bytes, bytes]):
         overridden: Keys whose newest changelog record is a zombie's, and their partitions.
         armed: Told about due times.
     """
+
+    logger = FAUST_LOG
 
     def __init__(self, app: Any, *, name: str, **options: Any) -> None:
         super().__init__(app, name=name, key_type=bytes, value_type=bytes, **options)

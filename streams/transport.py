@@ -21,6 +21,7 @@ from faust.types import TP
 
 from streams.colocate import split
 from streams.ledger import Ledger
+from streams.logs import FAUST_LOG
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,8 @@ IDLE_S: Final = 0.02
 
 class SafeThread(driver.AIOKafkaConsumerThread):
     """Consumer thread in which a refused commit is repeated later instead of crashing."""
+
+    logger = FAUST_LOG
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         """Shorten Faust's fixed 1.5 s long poll: every seek and offset lookup queues behind it."""
@@ -63,6 +66,7 @@ class SafeConsumer(driver.Consumer):
         fetch_epoch: Grows whenever positions are set, so records fetched before are void.
     """
 
+    logger = FAUST_LOG
     app: Any  # a SafeApp; that module imports this one
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -153,13 +157,18 @@ class SafeConsumer(driver.Consumer):
             log.info("rewind.revoked", topic=tp.topic, partition=tp.partition)
 
     async def perform_seek(self) -> None:
-        """Set every input partition to its committed offset, or to where delivery began."""
+        """Set every input partition to its committed offset, or to its beginning.
+
+        A fetch that outlived a rebalance moved positions on and its records are void. aiokafka
+        does not seek where nothing, or offset 0, was committed, so we do.
+        """
         async with self.position_lock:
             self.fetch_epoch += 1
             committed = await self.seek_to_committed()
-            for tp, ledger in self.ledgers.items():
-                if not committed.get(tp):  # aiokafka does not seek there (None or 0)
-                    await self._thread.call_thread(self._seek_to, tp, ledger.start)
+            mine = {tp for tp in self.assignment() if tp.topic in self.app.intakes}
+            fresh = [tp for tp in mine if not committed.get(tp)]
+            for tp, offset in (await self.earliest_offsets(*fresh) if fresh else {}).items():
+                await self._thread.call_thread(self._seek_to, tp, offset or 0)
             self.ledgers.clear()
             self._committed_offset.update({tp: at for tp, at in committed.items() if at})
 

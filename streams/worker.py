@@ -161,7 +161,14 @@ class Worker:
         return sink.task
 
     async def _start_stages(self, parts: Parts) -> asyncio.Task[None]:
-        engine = Engine(self.settings, parts.stages, parts.codec, parts.publisher, clock=self.clock)
+        engine = Engine(
+            self.settings,
+            parts.stages,
+            parts.codec,
+            parts.publisher,
+            clock=self.clock,
+            group=self.group,
+        )
         self.health.checks["stages"] = engine.why_not_ready
         self.health.checks["dependencies"] = engine.dependencies.why
         await self._patiently("topics", engine.check)
