@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from agents.core.conversation import Conversation
 from agents.core.dispatch import decide
+from agents.core.dispatch_given_up import given_up
 from agents.ports import Delivery, Tenants
 from schemas.events import Event
 
@@ -28,4 +29,18 @@ async def dispatch(
         source=delivery.source,
         now_ms=delivery.now_ms,
         settings=tenants.get(event.tenant_id),
+    )
+
+
+def parked(
+    state: Conversation | None, event: Event, delivery: Delivery, reason: str, *, tenants: Tenants
+) -> tuple[Conversation, tuple[Event, ...]]:
+    """Say what becomes of a conversation whose event went to the dead letters."""
+    return given_up(
+        state,
+        event,
+        source=delivery.source,
+        now_ms=delivery.now_ms,
+        settings=tenants.get(event.tenant_id),
+        reason=reason,
     )

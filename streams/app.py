@@ -23,7 +23,7 @@ from agents.core.conversation import Conversation
 from agents.core.gate import Gate
 from agents.core.toolcalls import ToolCalls
 from agents.core.turn import Turn
-from agents.dispatch import dispatch
+from agents.dispatch import dispatch, parked
 from agents.outbound import outbound
 from agents.ports import Embedder
 from agents.toolbox import Toolbox, shipped
@@ -150,6 +150,7 @@ class _Workshop:
             agent=partial(dispatch, tenants=self.parts.tenants),
             timer_topic=_timer("dispatch"),
             max_inflight=self.settings.max_inflight,
+            parked=partial(parked, tenants=self.parts.tenants),
         )
 
     def _ai(self) -> Stage:
