@@ -39,6 +39,7 @@ from sinks.knowledge import PostgresKnowledge
 from sinks.memory import Memories
 from sinks.ports import Sink
 from sinks.transcripts import Transcripts
+from streams.api.feed import HelpdeskFeed
 from streams.clock import WallClock
 from streams.metrics import observe
 from streams.publish import Publisher
@@ -214,9 +215,11 @@ class _Workshop:
 
     def sinks(self) -> Mapping[str, SinkRunner]:
         """Return every sink by its name."""
+        feed = HelpdeskFeed(self.pool, self.settings.redis_url.get_secret_value())
+        self.parts.opened.push_async_callback(feed.stop)
         each: dict[str, Sink] = {
             "memory": Memories(self.pool, self.embedder),
-            "transcripts": Transcripts(self.pool),
+            "transcripts": Transcripts(self.pool, feed),
         }
         return {
             name: SinkRunner(
