@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import pytest
@@ -88,51 +89,48 @@ async def test_tenants_share_no_conversation(pool: asyncpg.Pool) -> None:
     assert one.customer_id != other.customer_id
 
 
-async def test_processes_that_meet_a_person_at_once_agree(pool: asyncpg.Pool) -> None:
-    """Each of them knows other names of the person, in another order; no deadlock, one place."""
-    people = [f"{n}" for n in range(40)]
-    batches = [
-        [ask("t8", f"wa:{n}") for n in people],
-        [ask("t8", f"user:{n}", f"wa:{n}") for n in reversed(people)],
-        [ask("t8", f"user:{n}") for n in people],
-        [ask("t8", f"wa:{n}", f"user:{n}") for n in reversed(people)],
-    ] * 3
-    processes = [Identities(pool, KEY) for _ in batches]
-    async with asyncio.timeout(60):
-        await asyncio.gather(
-            *[one.resolve(batch) for one, batch in zip(processes, batches, strict=True)]
-        )
+async def test_two_processes_that_meet_a_person_at_once_agree(pool: asyncpg.Pool) -> None:
+    """One knows both names and is slow between reading and writing; the other knows one."""
+    reading, writing = asyncio.Event(), asyncio.Event()
+
+    class Slow(Identities):
+        async def _learn(self, *given: Any) -> None:
+            reading.set()
+            await writing.wait()
+            await super()._learn(*given)
+
+    both, one = ask("t8", "wa:1", "user:A"), ask("t8", "user:A")
+    async with asyncio.timeout(30):
+        slow = asyncio.create_task(conversation(Slow(pool, KEY), both))
+        await reading.wait()
+        quick = asyncio.create_task(conversation(Identities(pool, KEY), one))
+        blocked = False
+        while not (blocked or quick.done()):
+            blocked = bool(await pool.fetchval(WAITING))
+        writing.set()
+        found = await asyncio.gather(slow, quick)
 
     late = Identities(pool, KEY)
-    by_phone = await late.resolve([ask("t8", f"wa:{n}") for n in people])
-    by_user = await late.resolve([ask("t8", f"user:{n}") for n in people])
-    split = sum(one != other for one, other in zip(by_phone, by_user, strict=True))
-    rows = await pool.fetchval("select count(*) from identity where tenant_id = 't8'")
-    assert rows == 2 * len(people)
-    # Two that never met a common name may have spoken first; then they stay apart for ever.
-    assert split == await _spoken_apart(pool, "t8", people)
+    by_name = [await conversation(late, ask("t8", name)) for name in both.identifiers]
+    assert {*found, *by_name} == {keyed("conv", KEY, "t8", NUMBER, "wa:1")}
 
 
-async def _spoken_apart(pool: asyncpg.Pool, tenant: str, people: list[str]) -> int:
-    """Count the people whose two names were each learned alone."""
-    rows = await pool.fetch("select identifier, person from identity where tenant_id = $1", tenant)
-    person = {row["identifier"]: row["person"] for row in rows}
-    return sum(
-        person[f"wa:{n}"] == f"wa:{n}" and person[f"user:{n}"] == f"user:{n}" for n in people
-    )
+WAITING = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
 
 
-async def test_first_contact_with_both_names_gives_one_conversation(pool: asyncpg.Pool) -> None:
+async def test_many_processes_with_names_in_any_order_do_not_block_each_other(
+    pool: asyncpg.Pool,
+) -> None:
     both = [ask("t9", f"wa:{n}", f"user:{n}") for n in range(50)]
-    some = [ask("t9", f"user:{n}") for n in range(50)]
-    await Identities(pool, KEY).resolve(both[:1])
+    turned = [ask("t9", f"user:{n}", f"wa:{n}") for n in reversed(range(50))]
+
     async with asyncio.timeout(60):
-        await asyncio.gather(*[Identities(pool, KEY).resolve(batch) for batch in [both, some] * 4])
+        batches = [both, turned] * 6
+        await asyncio.gather(*[Identities(pool, KEY).resolve(batch) for batch in batches])
 
     late = Identities(pool, KEY)
     by_phone = await late.resolve([ask("t9", f"wa:{n}") for n in range(50)])
-    by_user = await late.resolve(some)
-
+    by_user = await late.resolve([ask("t9", f"user:{n}") for n in range(50)])
     assert by_phone == by_user
 
 

@@ -28,6 +28,7 @@ from streams.publish import Record
 from streams.webhook.app import build
 from streams.webhook.bodies import Bodies
 from streams.webhook.inbox import Inbox
+from streams.webhook.ports import People
 from streams.webhook.producers import Doorway
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
@@ -208,11 +209,12 @@ class World:
     codec: Codec = field(default_factory=Codec.offline)
     bodies: Bodies = field(default_factory=Bodies)
     timeout_s: float = 2.0
+    identities: People | None = None
 
     def inbox(self) -> Inbox:
         return Inbox(
             numbers=self.numbers,
-            people=self.people,
+            people=self.identities or self.people,
             keeping=self.keeping,
             posting=self.log,
             codec=self.codec,
