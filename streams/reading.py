@@ -133,10 +133,11 @@ class Reading:
 
 async def _places(consumer: Any, topics: Iterable[str], key: str | None) -> list[TopicPartition]:
     """Return the partitions to read; only a key's own when there is one."""
-    known = await consumer.topics()
+    # The consumer's own partitions_for_topic knows only topics that it has subscribed to.
+    cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001 - pinned with faust
     places = []
     for topic in topics:
-        count = len(consumer.partitions_for_topic(topic) or ()) if topic in known else 0
+        count = len(cluster.partitions_for_topic(topic) or ())
         if not count:
             raise Misconfigured(f"topic {topic} is missing: run `whaticket topics apply`")
         numbers = range(count) if key is None else (partition_of(murmur2(key.encode()), count),)
