@@ -140,9 +140,9 @@ class Desk:
 def people_router(desk: Desk, *, token: str) -> APIRouter:
     """Return the routes under ``/v1``; every request needs the bearer token."""
     router = APIRouter(prefix="/v1/conversations", dependencies=[Depends(bearer(token))])
-    posts: dict[str, Endpoint] = {"reply": desk.reply, "pause": desk.pause} | {
-        command.value: desk.control(command) for command in CONTROLS
-    }
+    posts: dict[str, Endpoint] = {"reply": desk.reply, "pause": desk.pause}
+    for command in CONTROLS:
+        posts[command.value] = desk.control(command)
     for name, endpoint in posts.items():
         path = f"/{{conversation_id}}/{name}"
         router.add_api_route(path, endpoint, methods=["POST"], status_code=202, name=name)
