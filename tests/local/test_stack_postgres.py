@@ -10,6 +10,12 @@ from streams.local.stack.part import User
 from streams.local.stack.postgres import run_as
 
 
+def become(monkeypatch: pytest.MonkeyPatch, uid: int, users: list[tuple[str, int]]) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [entry(*user) for user in users])
+    monkeypatch.setattr(pwd, "getpwuid", {uid: name for name, uid in users}.__getitem__)
+
+
 def entry(name: str, uid: int) -> pwd.struct_passwd:
     return pwd.struct_passwd((name, "x", uid, uid + 1, "", "/", "/bin/false"))
 
@@ -29,8 +35,7 @@ def test_postgres_never_runs_as_root(
     users: list[tuple[str, int]],
     chosen: User | None,
 ) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: uid)
-    monkeypatch.setattr(pwd, "getpwall", lambda: [entry(*user) for user in users])
+    become(monkeypatch, uid, users)
     assert run_as() == chosen
 
 
@@ -38,7 +43,6 @@ def test_postgres_never_runs_as_root(
 def test_a_machine_where_postgres_cannot_run_is_told_what_to_do(
     monkeypatch: pytest.MonkeyPatch, uid: int
 ) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: uid)
-    monkeypatch.setattr(pwd, "getpwall", lambda: [entry("root", 0)])
+    become(monkeypatch, uid, [("root", 0)])
     with pytest.raises(Misconfigured, match="POSTGRES_DSN"):
         run_as()

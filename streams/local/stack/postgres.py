@@ -72,18 +72,24 @@ def run_as() -> User | None:
     Raises:
         Misconfigured: PostgreSQL would refuse every user that there is.
     """
-    known = {entry.pw_name: entry for entry in pwd.getpwall()}
     uid = os.geteuid()
-    if uid and any(entry.pw_uid == uid for entry in known.values()):
+    if uid:
+        try:
+            pwd.getpwuid(uid)
+        except KeyError:
+            raise Misconfigured(
+                f"PostgreSQL runs as a user with a name; user id {uid} has none here:"
+                " add it to /etc/passwd, or set POSTGRES_DSN to a server of yours"
+            ) from None
         return None
-    names = [name for name in (SUPERUSER, "nobody", *known) if name in known]
-    others = [known[name] for name in names if known[name].pw_uid]
-    if uid or not others:
-        raise Misconfigured(
-            f"PostgreSQL runs as a user with a name, not root; user id {uid} has none here:"
-            " add it to /etc/passwd, or set POSTGRES_DSN to a server of yours"
-        )
-    return User(others[0].pw_uid, others[0].pw_gid)
+    known = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid}
+    for name in (SUPERUSER, "nobody", *known):
+        if entry := known.get(name):
+            return User(entry.pw_uid, entry.pw_gid)
+    raise Misconfigured(
+        "PostgreSQL does not run as root, and there is no other user here:"
+        " add one to /etc/passwd, or set POSTGRES_DSN to a server of yours"
+    )
 
 
 def part(server: Server, *, env: Mapping[str, str]) -> Part:
