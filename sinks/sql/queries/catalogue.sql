@@ -5,11 +5,12 @@ WITH asked AS (
         plainto_tsquery('portuguese'::regconfig, whaticket_plain($2))::text, '&', '|'
     )::tsquery AS words
 )
-SELECT sku, name, description, price_cents, currency, stock
-FROM products, asked
-WHERE tenant_id = $1
-  AND (words @@ asked.words OR whaticket_plain(name) LIKE $3 OR lower(sku) LIKE $3)
-ORDER BY ts_rank(words, asked.words) DESC, (stock > 0) DESC, name, sku
+SELECT p.sku, p.name, p.description, p.price_cents, p.currency, p.stock
+FROM products AS p
+CROSS JOIN asked
+WHERE p.tenant_id = $1
+  AND (p.words @@ asked.words OR whaticket_plain(p.name) LIKE $3 OR lower(p.sku) LIKE $3)
+ORDER BY ts_rank(p.words, asked.words) DESC, (p.stock > 0) DESC, p.name, p.sku
 LIMIT $4;
 
 -- name: order
