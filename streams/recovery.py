@@ -29,8 +29,6 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 5000
 POLL_S: Final = 0.1
-WORTH: Final = 200
-"""Fewer records than this are left to Faust, which reads them one by one."""
 RETRY_S: Final = 1.0
 
 
@@ -99,28 +97,33 @@ class SafeRecovery(Recovery):
     async def _build_offsets(
         self, consumer: Any, tps: set[TP], destination: Any, title: str
     ) -> None:
-        """Load what is missing of the active changelogs in bulk before Faust looks at them.
+        """Load what is missing of the active changelogs before Faust looks at them.
 
-        It moves Faust's own "read up to here" offsets, so Faust reads only what is left.
+        It moves Faust's own "read up to here" offsets to the ends, so Faust reads nothing: its
+        recovery takes records one by one, and hangs when it is done before it waits for the end.
         """
         await super()._build_offsets(consumer, tps, destination, title)
         if title != "active":
             return
         RECOVERING.set(1)
         ends = self.active_highwaters
-        missing = {tp: destination[tp] + 1 for tp in tps if (ends[tp] or -1) > destination[tp]}
-        if sum(ends[tp] - start + 1 for tp, start in missing.items()) > WORTH:
+        missing = {tp: destination[tp] + 1 for tp in tps if _end(ends[tp]) > destination[tp]}
+        if missing:
             await self._load(missing, destination)
+            destination.update({tp: ends[tp] for tp in missing})  # the last ones may be compacted
 
     async def _load(self, missing: dict[TP, int], destination: Any) -> None:
         began, count, left = time.monotonic(), 0, set(missing)
         reader = self._reader()
+        reading: asyncio.Future[list[Any]] | None = None
         try:
             reader.assign([TopicPartition(*tp, start) for tp, start in missing.items()])
             while left:
-                batch = await asyncio.to_thread(reader.consume, BATCH, POLL_S)
-                count += self._apply(batch, left, destination)
+                reading = asyncio.ensure_future(asyncio.to_thread(reader.consume, BATCH, POLL_S))
+                count += self._apply(await asyncio.shield(reading), left, destination)
         finally:
+            if reading is not None:
+                await asyncio.wait({reading})  # a rebalance cancels us, not the thread
             await asyncio.to_thread(reader.close)
         seconds = time.monotonic() - began
         RECOVERY_SECONDS.set(seconds)
@@ -178,6 +181,11 @@ class SafeTables(TableManager):
         if not self.should_stop:
             await self._update_channels()
             await self.recovery.start()
+
+
+def _end(highwater: int | None) -> int:
+    """Return the offset of the newest record; -1 is none."""
+    return -1 if highwater is None else highwater
 
 
 def check_ids(table: AckedTable, ids: dict[str, str]) -> None:
