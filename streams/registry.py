@@ -91,6 +91,7 @@ class Registry:
         self._url = url.rstrip("/")
         self._transport = transport
         self._now_s = now_s
+        self._texts: dict[int, str] = {}
         self._absent: dict[int, float] = {}
         self._asking = asyncio.Lock()
 
@@ -103,12 +104,16 @@ class Registry:
         if schema_id > LARGEST_ID:
             return None
         async with self._asking:
+            if schema_id in self._texts:
+                return self._texts[schema_id]
             if self._now_s() < self._absent.get(schema_id, float("-inf")):
                 return None
             text = await self._text(schema_id)
             if text is None:
                 self._absent[schema_id] = self._now_s() + ABSENT_FOR_S
                 log.warning("registry.unknown_schema", schema_id=schema_id)
+            else:
+                self._texts[schema_id] = text
             return text
 
     async def newest(self, subject: str) -> Registered | None:

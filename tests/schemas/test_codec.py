@@ -273,6 +273,15 @@ async def test_a_schema_is_asked_for_once() -> None:
     assert asked == [9]
 
 
+async def test_a_schema_that_is_known_is_not_asked_for() -> None:
+    asked: list[int] = []
+    codec = Codec(_ids(), lookup=_registry({}, asked))
+
+    await codec.learn(_ids()["inbox.message.received"])
+
+    assert asked == []
+
+
 async def test_an_id_that_the_registry_does_not_have_is_rejected() -> None:
     codec = Codec(_ids(), lookup=_registry({}))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 from collections import defaultdict
@@ -206,6 +207,15 @@ async def test_an_id_that_does_not_exist_is_asked_for_once_in_a_while(
 
     assert answers == [None] * 4
     assert registry.asked == ["GET /schemas/ids/4242"] * 2
+
+
+async def test_many_lanes_that_meet_a_new_schema_ask_once(registry: FakeRegistry) -> None:
+    client = registry.client
+
+    answers = await asyncio.gather(*(client.lookup(1) for _ in range(20)))
+
+    assert len(set(answers)) == 1
+    assert registry.asked == ["GET /schemas/ids/1"]
 
 
 async def test_an_id_that_no_registry_gives_is_not_asked_for(registry: FakeRegistry) -> None:
