@@ -78,9 +78,9 @@ class Inbox:
         Raises:
             Unavailable: Kafka or Postgres is down or too slow; nothing may be answered yet.
         """
+        letters: list[Letter] = []
+        found = list(self._sorted(app_id, body, letters))
         async with _deadline(self.timeout_s):
-            letters: list[Letter] = []
-            found = list(self._sorted(app_id, body, letters))
             places = await self._places(found)
             records = self._records(found, places, letters)
             await self._keep(found, letters)
@@ -126,15 +126,15 @@ class Inbox:
             return Letter(part.reason, part.body)
         owner = self.numbers.by_phone_number(part.phone_number_id or "")
         if owner is None or part.phone_number_id is None or owner[1].app_id != app_id:
-            return Letter("unknown_channel", part.body)
+            return Letter("unknown_channel", part.alone())
         tenant_id = owner[0].tenant_id
         callback = None
         if isinstance(part, Status):
             callback = read_callback(part.callback, tenant_id=tenant_id)
         if callback is None and not part.identifiers:
-            return Letter("no_person", part.body)
+            return Letter("no_person", part.alone())
         if not isinstance(part, Message) and len(part.raw) > REFERENCE_BYTES:
-            return Letter("too_large", part.body)
+            return Letter("too_large", part.alone())
         return _Found(part, tenant_id, part.phone_number_id, callback)
 
     async def _places(self, found: Sequence[_Found]) -> list[Place]:
@@ -166,7 +166,7 @@ class Inbox:
             try:
                 records.append(record_of(self._event(one, where), self.codec))
             except Rejected:
-                letters.append(Letter("record_refused", one.part.body))
+                letters.append(Letter("record_refused", one.part.alone()))
         return records
 
     def _event(self, one: _Found, where: Place) -> Event:

@@ -23,9 +23,9 @@ import orjson
 
 from schemas.events import Person
 from streams.whatsapp.fields import Json, items, mapping, text
-from streams.whatsapp.message import phone_number_id, read_echo, read_message, read_status
-from streams.whatsapp.parts import Other, Part
-from streams.whatsapp.people import identifiers, recipient, sender
+from streams.whatsapp.message import Around, read_echo, read_message, read_status
+from streams.whatsapp.parts import Alone, Other, Part
+from streams.whatsapp.people import Contacts, identifiers
 
 MAX_PARTS: Final = 4096
 """Most parts of one body: four times what WhatsApp sends."""
@@ -74,7 +74,8 @@ def loads(raw: bytes) -> Json:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
         body = _mended(raw)
-    if _too_deep(body):
+    # Only a body with that many openings can be so deep; counting them is quick.
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _too_deep(body):
         raise Unreadable("too_deep")
     return body
 
@@ -126,61 +127,68 @@ def _entry(entry: Json) -> Iterator[Part]:
 
 
 def _change(entry: Mapping[str, Json], change: Json) -> Iterator[Part]:
-    field, value = text(mapping(change).get("field")) or "", mapping(change, "value")
-    around = _Around(entry, field, value)
+    value = mapping(change, "value")
+    read = _Change(entry, text(mapping(change).get("field")) or "", value)
     if not any(items(value.get(name)) for name in _LISTS):
-        yield around.whole(change)
+        yield read.whole(change)
         return
     for name in _LISTS:
         for own in items(value.get(name)):
-            yield around.part(name, own)
+            yield read.part(name, own)
     # `calls`, `errors` and what may come later; an empty list tells nothing.
     for name in sorted(value.keys() - _PLAIN):
         if value[name]:
-            yield around.kept(name, value[name], "no_conversation")
+            yield read.kept(name, value[name], "no_conversation")
 
 
-class _Around:
-    """What stands around the parts of one change."""
+class _Change:
+    """One change, read part by part."""
 
     def __init__(self, entry: Mapping[str, Json], field: str, value: Mapping[str, Json]) -> None:
-        self._field, self._value = field, value
-        self._entry = {key: found for key in ("id", "time") if (found := text(entry.get(key)))}
         metadata = mapping(value, "metadata")
+        self._known = bool(value)
+        self._entry = {key: found for key in ("id", "time") if (found := text(entry.get(key)))}
         self._metadata = {key: text(metadata.get(key)) for key in _METADATA if key in metadata}
+        number = self._metadata.get("phone_number_id")
+        self._around = Around(field, number, Contacts(value))
 
     def part(self, name: str, own: Json) -> Part:
         """Return the draft of one element of a list."""
-        value = self._value
+        around = self._around
         if not isinstance(own, dict):
             return self.kept(name, [own], "unknown_shape")
         if name == "statuses":
-            who = recipient(value, own.get("recipient_id"), own.get("recipient_user_id"))
-            return read_status(value, own, self._alone(name, [own], who))
-        if name == "message_echoes":
-            if self._field == "history":
-                return self.kept(name, [own], "history_echo")
-            who = recipient(value, own.get("to"), own.get("to_user_id"))
-            return read_echo(value, own, self._alone(name, [own], who))
-        return read_message(self._field, value, own, self._alone(name, [own], sender(value, own)))
+            names = own.get("recipient_id"), own.get("recipient_user_id")
+            return read_status(own, around, self._alone(name, own, names))
+        if name == "messages":
+            return read_message(own, around, self._alone(name, own, None))
+        if around.field == "history":
+            return self.kept(name, [own], "history_echo")
+        names = own.get("to"), own.get("to_user_id")
+        return read_echo(own, around, self._alone(name, own, names))
 
     def kept(self, name: str, own: Json, reason: str) -> Other:
         """Return something of the change that belongs to no conversation."""
-        return Other(
-            phone_number_id=phone_number_id(self._value),
-            reason=reason,
-            body=self._alone(name, own, Person()),
-        )
+        body = self._body(name, own, Person())
+        return Other(phone_number_id=self._around.phone_number_id, reason=reason, body=body)
 
     def whole(self, change: Json) -> Other:
         """Return a change of which we read nothing."""
         return Other(
-            phone_number_id=phone_number_id(self._value),
-            reason="no_conversation" if self._value else "unknown_shape",
+            phone_number_id=self._around.phone_number_id,
+            reason="no_conversation" if self._known else "unknown_shape",
             body=_posted({**self._entry, "changes": [change]}),
         )
 
-    def _alone(self, name: str, own: Json, who: Person) -> bytes:
+    def _alone(self, name: str, own: Json, names: tuple[Json, Json] | None) -> Alone:
+        def make() -> bytes:
+            contacts = self._around.contacts
+            who = contacts.sender(own) if names is None else contacts.named(*names)
+            return self._body(name, [own], who)
+
+        return make
+
+    def _body(self, name: str, own: Json, who: Person) -> bytes:
         contact = {"wa_id": who.wa_id, "user_id": who.user_id, "profile": {"name": who.name}}
         value = {
             "messaging_product": "whatsapp",
@@ -188,7 +196,8 @@ class _Around:
             **({"contacts": [contact]} if identifiers(who) else {}),
             name: own,
         }
-        return _posted({**self._entry, "changes": [{"field": self._field, "value": value}]})
+        change = {"field": self._around.field, "value": value}
+        return _posted({**self._entry, "changes": [change]})
 
 
 def _posted(entry: Json) -> bytes:

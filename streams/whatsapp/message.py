@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -11,8 +12,8 @@ import orjson
 from schemas.events import DeliveryStatus, MessageKind, Person
 from streams.whatsapp.content import content
 from streams.whatsapp.fields import Json, items, mapping, millis, number, text
-from streams.whatsapp.parts import Echo, Message, Status
-from streams.whatsapp.people import identifiers, person, recipient, sender
+from streams.whatsapp.parts import Alone, Echo, Message, Status
+from streams.whatsapp.people import Contacts, identifiers, person
 
 WAMID_CHARS: Final = 256
 """Longest id that is kept as it is; WhatsApp's own are under 100."""
@@ -21,31 +22,44 @@ _LIVE: Final = frozenset(("messages", ""))
 _STATUSES: Final = frozenset(DeliveryStatus)
 
 
-def read_message(
-    field: str, value: Mapping[str, Json], own: Mapping[str, Json], body: bytes
-) -> Message:
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the updates of one change have in common.
+
+    Attributes:
+        field: The change's field, such as ``messages``.
+        phone_number_id: The business number, when it is named.
+        contacts: The people of the change.
+    """
+
+    field: str
+    phone_number_id: str | None
+    contacts: Contacts
+
+
+def read_message(own: Mapping[str, Json], around: Around, alone: Alone) -> Message:
     """Return a customer's message; only those of the field ``messages`` are answered.
 
     ``history`` carries follow-ups of old ones, and of other fields we do not know.
     """
     raw = orjson.dumps(own)
-    who = sender(value, own)
+    who = around.contacts.sender(own)
     said = content(own)
     return Message(
-        phone_number_id=phone_number_id(value),
+        phone_number_id=around.phone_number_id,
         wamid=_wamid(own, raw),
         content=said,
         sender=who,
         identifiers=(*identifiers(who), *_renamed(own)),
         reply_to_wamid=text(mapping(own, "context").get("id")),
-        answerable=field in _LIVE and said.kind is not MessageKind.SYSTEM,
+        answerable=around.field in _LIVE and said.kind is not MessageKind.SYSTEM,
         sent_at=millis(own.get("timestamp")),
         raw=raw,
-        body=body,
+        alone=alone,
     )
 
 
-def read_status(value: Mapping[str, Json], own: Mapping[str, Json], body: bytes) -> Status:
+def read_status(own: Mapping[str, Json], around: Around, alone: Alone) -> Status:
     """Return what became of a message that we sent."""
     raw = orjson.dumps(own)
     error = next((found for found in items(own.get("errors")) if isinstance(found, dict)), {})
@@ -53,11 +67,11 @@ def read_status(value: Mapping[str, Json], own: Mapping[str, Json], body: bytes)
     status = text(own.get("status"))
     billable = pricing.get("billable")
     return Status(
-        phone_number_id=phone_number_id(value),
+        phone_number_id=around.phone_number_id,
         wamid=_wamid(own, raw),
         status=DeliveryStatus(status) if status in _STATUSES else DeliveryStatus.UNKNOWN,
         callback=text(own.get("biz_opaque_callback_data")),
-        identifiers=_recipients(value, own),
+        identifiers=_recipients(own, around.contacts),
         participant=text(own.get("recipient_participant_id"))
         or text(own.get("recipient_participant_user_id")),
         status_at=millis(own.get("timestamp")),
@@ -66,29 +80,24 @@ def read_status(value: Mapping[str, Json], own: Mapping[str, Json], body: bytes)
         billable=billable if isinstance(billable, bool) else None,
         pricing_category=text(pricing.get("category")),
         raw=raw,
-        body=body,
+        alone=alone,
     )
 
 
-def read_echo(value: Mapping[str, Json], own: Mapping[str, Json], body: bytes) -> Echo:
+def read_echo(own: Mapping[str, Json], around: Around, alone: Alone) -> Echo:
     """Return what a person of the company sent from the phone app."""
     raw = orjson.dumps(own)
-    who = recipient(value, own.get("to"), own.get("to_user_id"))
+    who = around.contacts.named(own.get("to"), own.get("to_user_id"))
     return Echo(
-        phone_number_id=phone_number_id(value),
+        phone_number_id=around.phone_number_id,
         wamid=_wamid(own, raw),
         content=content(own),
         recipient=who,
         identifiers=identifiers(who),
         sent_at=millis(own.get("timestamp")),
         raw=raw,
-        body=body,
+        alone=alone,
     )
-
-
-def phone_number_id(value: Mapping[str, Json]) -> str | None:
-    """Return the business number that a change is about."""
-    return text(mapping(value, "metadata").get("phone_number_id"))
 
 
 def _wamid(own: Mapping[str, Json], raw: bytes) -> str:
@@ -99,11 +108,11 @@ def _wamid(own: Mapping[str, Json], raw: bytes) -> str:
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
-def _recipients(value: Mapping[str, Json], own: Mapping[str, Json]) -> tuple[str, ...]:
+def _recipients(own: Mapping[str, Json], contacts: Contacts) -> tuple[str, ...]:
     if own.get("recipient_type") == "group":
         group = text(own.get("recipient_id"))
         return (f"group:{group}",) if group else ()
-    return identifiers(recipient(value, own.get("recipient_id"), own.get("recipient_user_id")))
+    return identifiers(contacts.named(own.get("recipient_id"), own.get("recipient_user_id")))
 
 
 def _renamed(own: Mapping[str, Json]) -> tuple[str, ...]:

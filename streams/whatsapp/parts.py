@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from schemas.events import DeliveryStatus, Media, MessageKind, Person
+
+Alone = Callable[[], bytes]
+"""Makes a webhook body (JSON); only dead letters need one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,7 @@ class Message:
         answerable: False for history and system notices.
         sent_at: WhatsApp's timestamp, Unix milliseconds.
         raw: The message object (JSON).
-        body: A webhook body that holds this part alone (JSON).
+        alone: Makes a webhook body that holds this part alone (JSON).
     """
 
     phone_number_id: str | None
@@ -69,7 +73,7 @@ class Message:
     answerable: bool
     sent_at: int | None
     raw: bytes
-    body: bytes
+    alone: Alone = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +93,7 @@ class Status:
         billable: Whether WhatsApp bills it.
         pricing_category: WhatsApp's pricing category.
         raw: The status object (JSON).
-        body: A webhook body that holds this part alone (JSON).
+        alone: Makes a webhook body that holds this part alone (JSON).
     """
 
     phone_number_id: str | None
@@ -104,7 +108,7 @@ class Status:
     billable: bool | None
     pricing_category: str | None
     raw: bytes
-    body: bytes
+    alone: Alone = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +123,7 @@ class Echo:
         identifiers: Names of the customer to look up; may be empty.
         sent_at: WhatsApp's timestamp, Unix milliseconds.
         raw: The echo object (JSON).
-        body: A webhook body that holds this part alone (JSON).
+        alone: Makes a webhook body that holds this part alone (JSON).
     """
 
     phone_number_id: str | None
@@ -129,7 +133,7 @@ class Echo:
     identifiers: tuple[str, ...]
     sent_at: int | None
     raw: bytes
-    body: bytes
+    alone: Alone = field(compare=False, repr=False)
 
 
 Part = Message | Status | Echo | Other

@@ -17,11 +17,14 @@ Cloud API, "Phone numbers" (Brazil and Mexico); "Business-scoped user IDs".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from schemas.events import Person
 from streams.whatsapp.fields import Json, items, mapping, text
+
+_DIGITS: Final = 31
+"""Twice the longest number of E.164; longer ones are ids of another kind."""
 
 _PHONE: Final = re.compile(r"\+?[0-9][0-9 ().-]{0,30}", re.ASCII)
 _BRAZIL_MOBILE: Final = re.compile(r"55([1-9][1-9])9([016-9][0-9]{7})", re.ASCII)
@@ -31,20 +34,24 @@ _MEXICO_MOBILE: Final = re.compile(r"521([0-9]{10})", re.ASCII)
 def digits(value: Json) -> str | None:
     """Return the digits of a telephone number; None when it is something else."""
     found = text(value)
-    if found is None or not _PHONE.fullmatch(found.strip()):
+    if found is None:
+        return None
+    if found.isascii() and found.isdigit():
+        return found if len(found) <= _DIGITS else None
+    if not _PHONE.fullmatch(found.strip()):
         return None
     return re.sub(r"[^0-9]", "", found)
 
 
 def person(*names: Json, user_id: Json = None, profile: Json = None) -> Person:
     """Return the person whom these values name; a user id may stand in any of them."""
-    numbers = [found for name in names if (found := digits(name))]
-    users = [text(user_id), *(text(name) for name in names if digits(name) is None)]
-    return Person(
-        wa_id=numbers[0] if numbers else None,
-        user_id=next((user for user in users if user), None),
-        name=text(mapping(profile).get("name")),
-    )
+    number, user = None, text(user_id)
+    for name in names:
+        found = digits(name)
+        number = number or found
+        if found is None and user is None:
+            user = text(name)
+    return Person(wa_id=number, user_id=user, name=text(mapping(profile).get("name")))
 
 
 def identifiers(who: Person) -> tuple[str, ...]:
@@ -66,74 +73,58 @@ def canonical(number: str) -> str:
     return number
 
 
-def sender(value: Mapping[str, Json], message: Mapping[str, Json]) -> Person:
-    """Return who wrote a message of this change.
+class Contacts:
+    """The people around the updates of one change; built once for all of them."""
 
-    ``from`` may be absent, a user id, or the business number itself; then the contact of the
-    change tells who it is, if it can only be that one.
-    """
-    written = message.get("from")
-    if _is_business(value, written) and (contact := _only_contact(value)):
-        written = contact.get("wa_id")
-    named = person(written, user_id=message.get("from_user_id"))
-    contact = contact_of(value, named)
-    return _joined(named, contact)
+    def __init__(self, value: Mapping[str, Json]) -> None:
+        self._listed = [_listed(one) for one in items(value.get("contacts")) if mapping(one)]
+        self._by_name = {name: who for who in reversed(self._listed) for name in identifiers(who)}
+        metadata = mapping(value, "metadata")
+        own = (metadata.get("phone_number_id"), metadata.get("display_phone_number"))
+        self._business = {number for name in own if (number := digits(name))}
+        lists = ("messages", "statuses", "message_echoes")
+        self._updates = sum(len(items(value.get(name))) for name in lists)
 
+    def sender(self, message: Mapping[str, Json]) -> Person:
+        """Return who wrote a message of this change.
 
-def recipient(value: Mapping[str, Json], number: Json, user_id: Json) -> Person:
-    """Return whom a status or an echo of this change names."""
-    named = person(number, user_id=user_id)
-    return _joined(named, contact_of(value, named))
+        ``from`` may be absent, a user id, or the business number itself; then the contact of
+        the change tells who it is, if it can only be that one.
+        """
+        written = message.get("from")
+        if len(self._listed) == 1 and digits(written) in self._business:
+            written = None
+        return self.named(written, message.get("from_user_id"))
 
+    def named(self, number: Json, user_id: Json) -> Person:
+        """Return the person of these names, with what the contacts add to them."""
+        who = person(number, user_id=user_id)
+        listed = self._contact(who)
+        if listed is None:
+            return who
+        return Person(
+            wa_id=who.wa_id or listed.wa_id,
+            user_id=who.user_id or listed.user_id,
+            name=listed.name,
+        )
 
-def contact_of(value: Mapping[str, Json], named: Person) -> Mapping[str, Json]:
-    """Return the contact entry of a person: one that shares a name and contradicts none."""
-    contacts = [contact for contact in items(value.get("contacts")) if isinstance(contact, dict)]
-    for contact in contacts:
-        if _shared(contact, named):
-            return contact
-    if len(contacts) != 1 or _contradicted(contacts[0], named):
-        return {}
-    # Only of one update can the only contact be told to be its person.
-    return contacts[0] if not identifiers(named) or _updates(value) == 1 else {}
-
-
-def _joined(named: Person, contact: Mapping[str, Json]) -> Person:
-    listed = person(
-        contact.get("wa_id"), user_id=contact.get("user_id"), profile=contact.get("profile")
-    )
-    return Person(
-        wa_id=named.wa_id or listed.wa_id,
-        user_id=named.user_id or listed.user_id,
-        name=listed.name,
-    )
-
-
-def _shared(contact: Mapping[str, Json], named: Person) -> bool:
-    listed = person(contact.get("wa_id"), user_id=contact.get("user_id"))
-    return bool(set(identifiers(listed)) & set(identifiers(named)))
-
-
-def _contradicted(contact: Mapping[str, Json], named: Person) -> bool:
-    """Tell whether both name a number, or both a user id: then they are two people."""
-    listed = person(contact.get("wa_id"), user_id=contact.get("user_id"))
-    numbers = bool(listed.wa_id and named.wa_id)
-    return numbers or bool(listed.user_id and named.user_id)
+    def _contact(self, who: Person) -> Person | None:
+        """Return the contact that shares a name with a person, or contradicts none."""
+        names = identifiers(who)
+        for name in names:
+            if name in self._by_name:
+                return self._by_name[name]
+        if len(self._listed) != 1 or _two_people(self._listed[0], who):
+            return None
+        # Only of one update can the only contact be told to be its person.
+        return self._listed[0] if not names or self._updates == 1 else None
 
 
-def _updates(value: Mapping[str, Json]) -> int:
-    lists = ("messages", "statuses", "message_echoes")
-    return sum(len(items(value.get(name))) for name in lists)
+def _listed(contact: Mapping[str, Json]) -> Person:
+    profile = contact.get("profile")
+    return person(contact.get("wa_id"), user_id=contact.get("user_id"), profile=profile)
 
 
-def _is_business(value: Mapping[str, Json], written: Json) -> bool:
-    metadata = mapping(value, "metadata")
-    own = (digits(metadata.get("phone_number_id")), digits(metadata.get("display_phone_number")))
-    return digits(written) in {number for number in own if number}
-
-
-def _only_contact(value: Mapping[str, Json]) -> Mapping[str, Json] | None:
-    contacts: Sequence[Json] = items(value.get("contacts"))
-    if len(contacts) == 1 and isinstance(contacts[0], dict):
-        return contacts[0]
-    return None
+def _two_people(one: Person, other: Person) -> bool:
+    """Tell whether both name a number, or both a user id: they share neither."""
+    return bool((one.wa_id and other.wa_id) or (one.user_id and other.user_id))

@@ -52,6 +52,7 @@ class Running:
     log: Path
     settings: Settings
     producer_secret: str
+    env: dict[str, str]
 
     async def post(self, body: object) -> httpx.Response:
         raw = json.dumps(body).encode()
@@ -106,7 +107,7 @@ def webhook(
     line = process.stdout.readline()
     found = re.search(r"http://\S+", line)
     assert found, log.read_text()
-    yield Running(found[0], process, log, provisioned, secret)
+    yield Running(found[0], process, log, provisioned, secret, known)
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     process.wait(30)
@@ -181,6 +182,32 @@ async def test_the_example_of_the_docs_works(webhook: Running) -> None:
     assert json.loads(output) == {"event_id": event.event_id}
     assert isinstance(event, MessageReceived)
     assert (event.wamid, event.text) == ("ext:crm:order-1001", "Where is my order?")
+
+
+async def test_producers_are_kept_by_the_command_line(webhook: Running) -> None:
+    async def run(*words: str) -> tuple[int | None, str]:
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "streams", "producer", *words),
+            env=webhook.env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await command.communicate()
+        return command.returncode, output.decode()
+
+    added = await run("add", "shop", "--tenant", TENANT)
+    again = await run("add", "shop", "--tenant", TENANT)
+    rotated = await run("rotate", "shop")
+    unknown = await run("rotate", "nobody")
+    bad_name = await run("add", "No Name", "--tenant", TENANT)
+    listed = await run("list")
+
+    assert [code for code, _ in (added, rotated, listed)] == [0, 0, 0]
+    assert [code for code, _ in (again, unknown, bad_name)] == [2, 2, 2]
+    assert "whsec_" in added[1]
+    assert f"shop\t{TENANT}" in listed[1]
+    assert "whsec_" not in listed[1]
+    assert "Traceback" not in again[1] + unknown[1] + bad_name[1]
 
 
 async def test_it_is_ready_and_counts_what_it_published(webhook: Running) -> None:

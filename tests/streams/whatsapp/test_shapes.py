@@ -241,7 +241,10 @@ def test_a_part_alone_reads_as_it_did_in_its_body() -> None:
     contacts = [{"profile": {"name": "Maria"}, "wa_id": "5511987654321", "user_id": "BR.1"}]
     first, second = split(change(contacts=contacts, messages=[text("a"), text("b", "2")]))
 
-    assert [part for one in (first, second) for part in parse(one.body)] == [first, second]
+    assert isinstance(first, Message)
+    assert isinstance(second, Message)
+    alone = [part for one in (first, second) for part in parse(one.alone())]
+    assert alone == [first, second]
 
 
 def test_what_a_person_sends_from_the_phone_names_the_customer() -> None:
