@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import typer
+
+PLAIN_WIDTH: Final = 140
 
 
 def seed() -> None:
@@ -38,6 +42,8 @@ def demo() -> None:
 
     configure("warning", service="demo")
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=PLAIN_WIDTH)
 
     def tell(name: str, line: str) -> None:
         console.print(f"{name}: {line}", markup=False, highlight=False, soft_wrap=True)

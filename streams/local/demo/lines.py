@@ -11,7 +11,19 @@ from streams.trace import at_of, cause_of, clock
 
 KEY_CHARS: Final = 11
 WHERE_CHARS: Final = 36
-SHOWN: Final = frozenset({"reason", "intent", "text", "bubble", "passage", "outcome", "phase"})
+SHOWN: Final = frozenset({"reason", "intent", "text", "outcome", "phase"})
+STYLES: Final = {
+    "inbox.message.received": "bold cyan",
+    "inbox.human.replied": "bold magenta",
+    "inbox.control.requested": "magenta",
+    "agent.ai.response.generated": "bold green",
+    "tools.call.requested": "yellow",
+    "tools.call.completed": "yellow",
+    "outbound.message.settled": "green",
+    "inbox.status.received": "dim",
+    "conversation.timer.fired": "dim",
+}
+"""How a terminal shows each topic; the others are plain."""
 TEXT_CHARS: Final = 60
 
 

@@ -17,7 +17,7 @@ from sinks.database import NAME, open_pool, reachable
 from sinks.ports import Recorded
 from streams.clock import WallClock
 from streams.local.demo.cast import Post, posts
-from streams.local.demo.lines import Lines
+from streams.local.demo.lines import STYLES, Lines
 from streams.local.demo.people import People
 from streams.local.demo.scene import Scene
 from streams.local.demo.shop import TENANT
@@ -65,7 +65,10 @@ async def demo(console: Console, tell: Tell) -> list[Violation]:
     lines = Lines()
 
     def show(record: Recorded) -> None:
-        console.print(lines.line(record), markup=False, highlight=False, soft_wrap=True)
+        style = STYLES.get(record.position.topic)
+        console.print(
+            lines.line(record), style=style, markup=False, highlight=False, soft_wrap=True
+        )
 
     async with standing(home(), tell) as current, outside(current, CONNECTIONS) as world:
         played = await play(current, world, show)

@@ -20,7 +20,7 @@ class Row:
         wamid: Its id.
         outcome: How it ended.
         reason: Why.
-        bubbles: Bubbles of its turn that WhatsApp accepted.
+        bubbles: Bubbles that followed from it and that WhatsApp accepted.
     """
 
     name: str
@@ -50,19 +50,28 @@ def rows(posts: Sequence[Post], known: History) -> Iterator[Row]:
 
 def _row(name: str, wamid: str, known: History) -> Row:
     outcomes = known.outcomes.get(wamid, [])
-    turns = {outcome.turn_id for outcome in outcomes if outcome.turn_id}
-    bubbles = [
-        each
-        for each in known.accepted
-        if (asked := known.requested.get(each.bubble_id)) and asked.turn_id in turns
-    ]
     return Row(
         name=name,
         wamid=wamid,
         outcome=", ".join(str(outcome.kind) for outcome in outcomes) or "none",
         reason=", ".join(outcome.reason for outcome in outcomes),
-        bubbles=len(bubbles),
+        bubbles=len(_answers(wamid, known) & {each.bubble_id for each in known.accepted}),
     )
+
+
+def _answers(wamid: str, known: History) -> set[str]:
+    """Return the bubbles of a message's turns, and of the step in which it ended."""
+    turns = {outcome.turn_id for outcome in known.outcomes.get(wamid, []) if outcome.turn_id}
+    causes = {
+        step.cause
+        for step in known.steps.get(known.conversation(wamid), [])
+        if any(outcome.wamid == wamid for outcome in step.outcomes)
+    }
+    return {
+        bubble_id
+        for bubble_id, asked in known.requested.items()
+        if asked.turn_id in turns or asked.cause in causes
+    }
 
 
 def expected_rows(known: History) -> dict[str, int]:
