@@ -110,7 +110,8 @@ class SafeRecovery(Recovery):
         missing = {tp: destination[tp] + 1 for tp in tps if _end(ends[tp]) > destination[tp]}
         if missing:
             await self._load(missing, destination)
-            destination.update({tp: ends[tp] for tp in missing})  # the last ones may be compacted
+            for tp in missing:  # a Counter, whose update() adds
+                destination[tp] = ends[tp]  # the last records may be compacted
 
     async def _load(self, missing: dict[TP, int], destination: Any) -> None:
         began, count, left = time.monotonic(), 0, set(missing)
