@@ -268,6 +268,7 @@ async def test_hundreds_of_requests_wait_together() -> None:
     assert len({answer.text for answer in answers}) == 1
 
 
-def test_an_unknown_model_is_named() -> None:
-    with pytest.raises(Misconfigured, match="offline"):
-        speaker("gpt", 0)
+@pytest.mark.parametrize(("kind", "hint"), [("gpt", "`offline`"), ("smollm2", "local-model")])
+def test_a_model_that_cannot_be_run_says_what_to_do(kind: str, hint: str) -> None:
+    with pytest.raises(Misconfigured, match=hint):
+        speaker(kind, 0)

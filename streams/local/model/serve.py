@@ -22,7 +22,7 @@ def serve(
     Args:
         host: Address to listen on.
         port: Port; 0 is any free one.
-        kind: ``offline`` or ``smollm2``.
+        kind: ``offline``.
         latency_ms: How long an answer takes.
         seed: Chooses among wordings.
         tell: Told the base URL once connections are accepted.
@@ -48,4 +48,9 @@ def speaker(kind: str, seed: int) -> Speaker:
     """
     if kind == "offline":
         return Rules(seed)
-    raise Misconfigured(f"--model is `offline` or `smollm2`, not {kind!r}")
+    if kind == "smollm2":
+        raise Misconfigured(
+            "`--model smollm2` is for the extra `local-model`, which this version does not run yet:"
+            " use `--model offline`, or set OPENAI_BASE_URL to any server that speaks OpenAI's API"
+        )
+    raise Misconfigured(f"--model is `offline`, not {kind!r}")

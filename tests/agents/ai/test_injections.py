@@ -74,6 +74,9 @@ class World:
     knowledge: Shelf = field(default_factory=Shelf)
     ran: list[tuple[str, str]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.toolbox = shipped(self.shop)
+
     async def turn(self, question: str, script: list[Completion], agent: str) -> ResponseGenerated:
         """Play one turn to its response."""
         model, calls = ScriptedModel([*script, said("fim"), said("fim")]), None
@@ -101,7 +104,7 @@ class World:
             model=model,
             knowledge=self.knowledge,
             tenants=Directory(),
-            toolbox=shipped(self.shop),
+            toolbox=self.toolbox,
             clock=self.clock,
             sleep=self.clock.sleep,
         )
@@ -113,7 +116,7 @@ class World:
             state,
             event,
             OneDelivery(),
-            toolbox=shipped(self.shop),
+            toolbox=self.toolbox,
             claims=self.claims,
             clock=self.clock,
             sleep=self.clock.sleep,
