@@ -100,7 +100,7 @@ CONTROL_REQUESTED: Final = Topic(
     name="inbox.control.requested",
     record=ControlRequested,
     doc="Take over, release, pause, close: what people ask of a conversation.",
-    writers=("api",),
+    writers=("webhook", "api"),
     readers=("dispatch",),
 )
 SETTINGS_CHANGED: Final = Topic(
