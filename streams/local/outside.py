@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ import httpx
 from schemas.errors import Unavailable
 from streams.local.simulator.book import CALLBACK_PARTS
 from streams.local.simulator.envelopes import SIGNATURE_HEADER, sign
-from streams.local.stack import StackOptions, running
+from streams.local.stack import Crashed, StackOptions, running
 from streams.local.stack.hold import holder
 from streams.local.stack.stack import LOCK
 from streams.local.stack.supervisor import Tell
@@ -87,13 +88,39 @@ async def standing(home: Path, tell: Tell) -> AsyncIterator[Settings]:
     """Lend a running stack: the one of the folder, or one that lives as long as the block.
 
     Raises:
+        Crashed: A part of the own stack ended by itself; the block is cancelled then.
         PipelineError: It could not be started.
     """
     if holder(home / LOCK):
         yield load()
         return
-    async with running(StackOptions(home=home), tell):
-        yield load()
+    async with running(StackOptions(home=home), tell) as stack:
+        crashed = asyncio.create_task(stack.crashed(), name="crashed")
+        _cancelled_by(crashed)
+        try:
+            yield load()
+        except asyncio.CancelledError:
+            if crashed.done() and not crashed.cancelled():
+                raise crashed.result() from None
+            raise
+        finally:
+            crashed.cancel()
+
+
+def _cancelled_by(crashed: asyncio.Task[Crashed]) -> None:
+    """Cancel this task when a part crashes, or when the process is asked to end."""
+    task = asyncio.current_task()
+    if task is None:
+        return
+
+    def cancel(done: asyncio.Task[Crashed]) -> None:
+        if not done.cancelled():
+            task.cancel()
+
+    crashed.add_done_callback(cancel)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel)
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import defaultdict
+
+import httpx
+import orjson
+import pytest
+from pydantic import SecretStr
+
+from schemas.errors import Misconfigured, Unavailable
+from streams.local import outside as outside_module
+from streams.local.load.plan import plan
+from streams.local.load.run import Sender, accepted
+from streams.local.outside import Outside, conversation_of
+from streams.settings import Settings
+
+CURRENT = Settings(
+    simulator_app_secret=SecretStr("planted"),
+    whatsapp_api_url="http://127.0.0.1:8100/v25.0",
+    webhook_port=8000,
+)
+
+
+class Clock:
+    def now_ms(self) -> int:
+        return 1_700_000_000_000
+
+
+class Webhook:
+    """Our webhook, as a function: takes signed bodies, refuses the first of each when told."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.order: dict[str, list[str]] = defaultdict(list)
+        self.refusals = refusals
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        digest = hmac.new(b"planted", request.content, hashlib.sha256).hexdigest()
+        assert request.headers["X-Hub-Signature-256"] == f"sha256={digest}"
+        assert request.url == "http://127.0.0.1:8000/webhooks/whatsapp/simulator"
+        if self.refusals:
+            self.refusals -= 1
+            return httpx.Response(503)
+        value = orjson.loads(request.content)["entry"][0]["changes"][0]["value"]
+        message = value["messages"][0]
+        self.order[message["from"]].append(message["id"])
+        return httpx.Response(200)
+
+
+async def test_each_conversation_is_sent_in_its_order() -> None:
+    webhook = Webhook()
+    made = plan(20, 200, run="run", seed=1)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(webhook)) as client:
+        sender = Sender(Outside(CURRENT, client), Clock())
+        await sender.send(made)
+
+    assert webhook.order == {each[0].customer: [m.wamid for m in each] for each in made}
+    assert len(sender.sent) == 200
+
+
+async def test_a_refused_message_is_sent_again_before_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outside_module, "FIRST_DELAY_S", 0.0001)
+    webhook = Webhook(refusals=3)
+    made = plan(1, 5, run="run", seed=1)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(webhook)) as client:
+        world = Outside(CURRENT, client)
+        await Sender(world, Clock()).send(made)
+
+    assert webhook.order[made[0][0].customer] == [m.wamid for m in made[0]]
+    assert world.repeated == 3
+
+
+async def test_a_webhook_that_never_answers_ends_the_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outside_module, "FIRST_DELAY_S", 0.0001)
+    webhook = Webhook(refusals=1000)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(webhook)) as client:
+        with pytest.raises(Unavailable):
+            await Outside(CURRENT, client).post(b"{}")
+
+
+async def test_without_the_secret_nothing_starts() -> None:
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(Misconfigured, match="SIMULATOR_APP_SECRET"):
+            Outside(Settings(simulator_app_secret=SecretStr("")), client)
+
+
+def test_the_simulators_book_names_conversations() -> None:
+    entry = {
+        "number": 7,
+        "callback_data": "v1|demo|conv_1|cust_1|bubble-1|1",
+        "bubble_id": "bubble-1",
+        "wamid": "wamid.x",
+    }
+
+    assert [(a.number, a.conversation_id) for a in accepted({"messages": [entry]})] == [
+        (7, "conv_1")
+    ]
+    assert conversation_of("foreign") == ""
