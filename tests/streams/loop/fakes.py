@@ -1,0 +1,208 @@
+"""The loop without a broker: a recording publisher, an app that has every partition."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from faust.types import TP
+
+from agents.ports import Agent
+from schemas.errors import Rejected, Unavailable
+from schemas.events import Event
+from streams.deciding import Decider
+from streams.health import Dependencies
+from streams.lanes import Lanes
+from streams.loop import Loop
+from streams.publish import Publisher, Record, record_of
+from streams.pulse import Pulse
+from streams.records import Entry
+from streams.stage import Parked, Stage
+from streams.table import AckedTable
+from tests.streams.loop.toy import JsonCodec, Names, Tally
+
+NOW_MS = 1_700_000_100_000
+NAMES = Names("unit")
+
+
+class FixedClock:
+    def __init__(self) -> None:
+        self.ms = NOW_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+class FakePublisher(Publisher):
+    """Keeps what is posted; may fail some of it."""
+
+    def __init__(self) -> None:
+        super().__init__("nowhere:1", client_id="fake")
+        self.posted: list[tuple[Record, int | None]] = []
+        self.refuse: Callable[[Record], Exception | None] = lambda _: None
+
+    async def post(
+        self, record: Record, partition: int | None = None
+    ) -> asyncio.Future[tuple[int, int]]:
+        future: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+        if (exc := self.refuse(record)) is not None:
+            future.set_exception(exc)
+        else:
+            self.posted.append((record, partition))
+            future.set_result((partition or 0, len(self.posted)))
+        return future
+
+    def on(self, topic: str) -> list[Record]:
+        return [record for record, _ in self.posted if record.topic == topic]
+
+
+@dataclass
+class FakeMessage:
+    topic: str
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    partition: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
+    generation_id: int = 1
+    timestamp: float = 1_700_000_000.0
+
+    @property
+    def tp(self) -> TP:
+        return TP(self.topic, self.partition)
+
+
+@dataclass
+class FakeConsumer:
+    settled: list[Any] = field(default_factory=list)
+    done: set[tuple[str, int]] = field(default_factory=set)
+
+    def settle(self, message: Any) -> None:
+        self.settled.append(message)
+        self.done.add((message.topic, message.offset))
+
+    def finished(self, tp: TP, offset: int) -> bool:
+        return (tp.topic, offset) in self.done
+
+
+class FakeFlow:
+    def __init__(self) -> None:
+        self.active = True
+
+    def is_active(self) -> bool:
+        return self.active
+
+
+class FakeStore:
+    def __init__(self) -> None:
+        self.data: dict[bytes, bytes] = {}
+        self._key_partition: dict[bytes, int] = {}
+
+
+class FakeChangelog:
+    def get_topic_name(self) -> str:
+        return "changelog"
+
+
+class FakeTable(AckedTable):
+    """The table of a stage, without Faust's services around it."""
+
+    def __init__(self) -> None:
+        self.name = "unit"
+        self.owners = {}
+        self.ends = {}
+        self.overridden = {}
+        self.armed = lambda *_: None
+        self._data: Any = FakeStore()
+        self._changelog_topic: Any = FakeChangelog()
+
+    def entry(self, key: bytes) -> Entry:
+        raw = self.raw(key)
+        assert raw is not None
+        return Entry.loads(raw)
+
+
+class FakeConf:
+    id = "whaticket.unit"
+
+
+class FakeApp:
+    def __init__(self) -> None:
+        self.conf = FakeConf()
+        self.consumer = FakeConsumer()
+        self.flow_control = FakeFlow()
+        self.consumer_generation_id = 1
+        self.partitions = 1
+        self.crashed: BaseException | None = None
+
+    async def crash(self, exc: BaseException) -> None:
+        self.crashed = exc
+
+
+class Rig:
+    """One stage's lanes, loop and table, fed by hand."""
+
+    def __init__(
+        self,
+        agent: Agent[Any],
+        *,
+        parked: Parked | None = None,
+        max_inflight: int = 100,
+        lane_limit: int = 100,
+    ) -> None:
+        self.app = FakeApp()
+        self.publisher = FakePublisher()
+        self.table = FakeTable()
+        self.dependencies = Dependencies()
+        self.codec = JsonCodec()
+        self.clock = FixedClock()
+        self.stage = Stage(
+            name="unit",
+            inputs=(NAMES.inbox, NAMES.answered),
+            state=Tally,
+            agent=agent,
+            parked=parked,
+            max_inflight=max_inflight,
+            lane_limit=lane_limit,
+        )
+        self.pulse = Pulse(self.prove, 1e9)
+        self.loop = Loop(
+            self.app,
+            self.table,
+            self.publisher,
+            pulse=self.pulse,
+            dependencies=self.dependencies,
+        )
+        self.lanes = self.loop.lanes = Lanes(self.app, self.stage, self.loop)
+        self.loop.decider = Decider(self.stage, self.lanes, self.codec, self.clock)
+        self.proofs = 0
+
+    async def prove(self) -> bool:
+        self.proofs += 1
+        return True
+
+    def message(self, event: Event, offset: int, **more: Any) -> FakeMessage:
+        record = record_of(event, self.codec)
+        return FakeMessage(record.topic, offset, record.key, record.value, **more)
+
+    async def idle(self) -> None:
+        """Wait until nothing is in flight."""
+        while self.lanes.lanes:
+            await asyncio.gather(*[lane.task for lane in self.lanes.lanes.values() if lane.task])
+
+    async def feed(self, *messages: FakeMessage) -> None:
+        for message in messages:
+            assert self.lanes.take(message)
+        await self.idle()
+
+
+def failing(*errors: Exception) -> Callable[[Record], Exception | None]:
+    """Refuse as often as there are errors."""
+    left = list(errors)
+    return lambda _: left.pop(0) if left else None
+
+
+REJECTED = Rejected("no_good", "as the test wants it")
+DOWN = Unavailable("postgres")
