@@ -35,6 +35,9 @@ TIMEOUT_S: Final = 5.0
 ABSENT_FOR_S: Final = 5.0
 """How long an id stays unknown after the registry said so: a flood of bad records asks once."""
 
+MOST_ABSENT: Final = 1000
+"""Most such ids that are remembered: noise must not fill the memory."""
+
 LARGEST_ID: Final = 2**31 - 1
 """Ids are positive 32-bit integers; a larger one is noise and not worth a question."""
 
@@ -110,6 +113,8 @@ class Registry:
                 return None
             text = await self._text(schema_id)
             if text is None:
+                if len(self._absent) >= MOST_ABSENT:
+                    self._absent.clear()
                 self._absent[schema_id] = self._now_s() + ABSENT_FOR_S
                 log.warning("registry.unknown_schema", schema_id=schema_id)
             else:

@@ -16,7 +16,7 @@ from schemas.events import TimerFired
 from schemas.examples import examples
 from schemas.topics import TOPICS
 from streams.provision import Difference, Kind, schema_differences
-from streams.registry import ABSENT_FOR_S, Refused, Registry, codec_of
+from streams.registry import ABSENT_FOR_S, MOST_ABSENT, Refused, Registry, codec_of
 
 SUBJECT = "conversation.timer.fired-value"
 TIMER = next(found.event for found in examples() if isinstance(found.event, TimerFired))
@@ -216,6 +216,15 @@ async def test_many_lanes_that_meet_a_new_schema_ask_once(registry: FakeRegistry
 
     assert len(set(answers)) == 1
     assert registry.asked == ["GET /schemas/ids/1"]
+
+
+async def test_noise_does_not_fill_the_memory(registry: FakeRegistry) -> None:
+    client = registry.client
+
+    for schema_id in range(100_000, 100_000 + 2 * MOST_ABSENT):
+        await client.lookup(schema_id)
+
+    assert len(client._absent) <= MOST_ABSENT
 
 
 async def test_an_id_that_no_registry_gives_is_not_asked_for(registry: FakeRegistry) -> None:
