@@ -156,9 +156,10 @@ class Lanes:
             log.error("lane.given_up", error=place(exc), stage=self.stage.name)  # noqa: TRY400
             await self.app.crash(exc)
         finally:
-            del self.lanes[key]
             LOCKS_FAILED.labels(LANE).inc(len(queue))
-            self._leave(key, len(queue))
+            if self.lanes.get(key) is lane:
+                del self.lanes[key]
+                self._leave(key, len(queue))
 
     def _leave(self, key: LaneKey, count: int) -> None:
         """Make room; a held partition goes on when there is enough of it."""
@@ -200,4 +201,6 @@ class Lanes:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.lanes.clear()  # a task that was cancelled before it began has not tidied up
         self.held.clear()
+        self.inflight = 0

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from schemas.errors import Unavailable
+from schemas.events import TimerFired
+from schemas.ids import derived
+from streams.records import Entry, next_due
+from streams.stage import Stage
+from streams.timers import AGAIN_MS, FAILED_MS, Timers
+from tests.streams.loop.fakes import NAMES, NOW_MS, FakePublisher, FakeTable, FixedClock
+from tests.streams.loop.toy import JsonCodec, Tally, Toys
+
+KEY = b"conv_0"
+
+
+class Clockwork:
+    """Timers over a table, with a clock that is turned by hand."""
+
+    def __init__(self) -> None:
+        self.table, self.publisher, self.clock = FakeTable(), FakePublisher(), FixedClock()
+        stage = Stage(
+            name="unit",
+            inputs=(NAMES.inbox, NAMES.timer),
+            state=Tally,
+            agent=Toys(NAMES).talk,
+            timer_topic=NAMES.timer,
+        )
+        self.timers = Timers(
+            stage,
+            self.table,
+            JsonCodec(),
+            self.publisher,
+            clock=self.clock,
+            serving=lambda: True,
+        )
+        self.table.armed = self.timers.arm
+
+    def store(self, timers: Mapping[str, int], key: bytes = KEY, partition: int = 0) -> None:
+        state = Tally("toys", key.decode(), "cust", timers=timers)
+        entry = Entry(msgspec.json.encode(state), {}, due_ms=next_due(timers))
+        self.table.apply([(key, entry.dumps(), partition)])
+
+    def fired(self) -> list[tuple[str, str, int]]:
+        events = [JsonCodec().decode(r.value) for r in self.publisher.on(NAMES.timer.name)]
+        return [(e.conversation_id, e.timer, e.due_at) for e in events if isinstance(e, TimerFired)]
+
+
+async def test_a_due_timer_is_published_once_with_an_id_that_follows_from_it() -> None:
+    work = Clockwork()
+    work.store({"burst": NOW_MS + 100, "pause": NOW_MS + 99_999})
+
+    await work.timers.fire()
+    assert work.fired() == []
+
+    work.clock.ms += 100
+    await work.timers.fire()
+    await work.timers.fire()
+
+    assert work.fired() == [("conv_0", "burst", NOW_MS + 100)]
+    (record,) = work.publisher.on(NAMES.timer.name)
+    event = JsonCodec().decode(record.value)
+    assert event.event_id == derived("conv_0", "burst", NOW_MS + 100)
+    assert (record.key, event.occurred_at) == (KEY, NOW_MS + 100)
+
+
+async def test_the_next_timer_of_a_conversation_fires_at_its_own_time() -> None:
+    work = Clockwork()
+    work.store({"burst": NOW_MS, "pause": NOW_MS + 500})
+
+    await work.timers.fire()
+    work.clock.ms += 500
+    await work.timers.fire()
+
+    assert [name for _, name, _ in work.fired()] == ["burst", "pause"]
+
+
+async def test_a_timer_that_was_disarmed_or_moved_does_not_fire() -> None:
+    work = Clockwork()
+    work.store({"burst": NOW_MS})
+    work.store({}, key=b"conv_1")
+    work.store({"burst": NOW_MS}, key=b"conv_1")
+    work.store({}, key=b"conv_1")
+    work.store({"burst": NOW_MS + 10})
+
+    await work.timers.fire()
+
+    assert work.fired() == []
+    assert set(work.timers.due) == {KEY}
+
+
+async def test_an_unrelated_change_does_not_fire_the_same_timer_again() -> None:
+    work = Clockwork()
+    work.store({"burst": NOW_MS})
+    await work.timers.fire()
+
+    work.store({"burst": NOW_MS})
+    await work.timers.fire()
+
+    assert len(work.fired()) == 1
+
+
+async def test_a_timer_that_stays_due_is_published_again_after_a_while() -> None:
+    work = Clockwork()
+    work.store({"burst": NOW_MS})
+    await work.timers.fire()
+
+    work.clock.ms += AGAIN_MS - 1
+    await work.timers.fire()
+    assert len(work.fired()) == 1
+
+    work.clock.ms += 1
+    await work.timers.fire()
+    assert work.fired() == [("conv_0", "burst", NOW_MS)] * 2
+
+
+async def test_timers_of_lost_partitions_are_dropped() -> None:
+    work = Clockwork()
+    work.store({"burst": NOW_MS}, partition=0)
+    work.store({"burst": NOW_MS}, key=b"conv_1", partition=1)
+
+    work.timers.keep({1})
+    await work.timers.fire()
+
+    assert work.fired() == [("conv_1", "burst", NOW_MS)]
+
+
+async def test_a_timer_that_could_not_be_posted_is_tried_again_soon() -> None:
+    work = Clockwork()
+    work.store({"burst": NOW_MS})
+
+    async def refuse(*_: object) -> None:
+        raise Unavailable("kafka")
+
+    post = work.publisher.post
+    work.publisher.post = refuse  # type: ignore[method-assign,assignment] # the broker is down
+    await work.timers.fire()
+    work.publisher.post = post  # type: ignore[method-assign] # and back
+
+    work.clock.ms += FAILED_MS
+    await work.timers.fire()
+
+    assert work.fired() == [("conv_0", "burst", NOW_MS)]
