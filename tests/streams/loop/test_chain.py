@@ -134,6 +134,7 @@ async def test_killed_workers_lose_nothing_and_repeat_only_what_was_said(
 
         await check(bootstrap, names, 25)
 
+        await third.ready()
         assert await third.stop() == 0
 
 
