@@ -35,12 +35,14 @@ from sinks.catalogue import Catalogue
 from sinks.channels import Channels
 from sinks.claims import PostgresClaims
 from sinks.database import open_pool
+from sinks.identity import Identities
 from sinks.knowledge import PostgresKnowledge
 from sinks.memory import Memories
 from sinks.ports import Sink
 from sinks.transcripts import Transcripts
 from streams.api.feed import HelpdeskFeed
 from streams.clock import WallClock
+from streams.linking import LinkingCourier
 from streams.metrics import observe
 from streams.publish import Publisher
 from streams.registry import open_codec
@@ -199,6 +201,10 @@ class _Workshop:
         http = open_client(self.settings.whatsapp_api_url, self.settings.whatsapp_timeout_s)
         self.parts.opened.push_async_callback(http.aclose)
         channels = Channels(self.pool, self.settings.secrets_key.get_secret_value())
+        courier = LinkingCourier(
+            WhatsAppCourier(http, channels, observe=observe),
+            Identities(self.pool, b""),  # it only links names; no new id is hashed here
+        )
         return Stage(
             name="outbound",
             inputs=read_by("outbound"),
@@ -206,7 +212,7 @@ class _Workshop:
             agent=partial(
                 outbound,
                 claims=PostgresClaims(self.pool),
-                courier=WhatsAppCourier(http, channels, observe=observe),
+                courier=courier,
                 clock=self.clock,
             ),
             timer_topic=_timer("outbound"),

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from agents.ports import Accepted, Letter, Receipt, Refused
+from schemas.errors import Unavailable
+from streams.linking import LinkingCourier
+
+CONVERSATION = "conv_" + "a" * 32
+LETTER = Letter(
+    tenant_id="shop",
+    phone_number_id="1122",
+    wa_id=None,
+    user_id="BR.1349",
+    text="oi",
+    reply_to_wamid=None,
+    callback_data=f"v1|shop|{CONVERSATION}|cust_{'b' * 32}|0eae1346-da6a|1",
+)
+
+
+class Answering:
+    def __init__(self, receipt: Receipt) -> None:
+        self.receipt = receipt
+
+    async def post(self, _: Letter, /) -> Receipt:
+        return self.receipt
+
+
+class People:
+    def __init__(self, *, down: bool = False) -> None:
+        self.down = down
+        self.linked: list[tuple[str, str, str, str]] = []
+
+    async def link(
+        self, tenant_id: str, phone_number_id: str, conversation_id: str, identifier: str, /
+    ) -> None:
+        if self.down:
+            raise Unavailable("postgres")
+        self.linked.append((tenant_id, phone_number_id, conversation_id, identifier))
+
+
+async def test_the_number_behind_a_user_id_leads_to_the_same_conversation() -> None:
+    people = People()
+
+    await LinkingCourier(Answering(Accepted(wamid="w", wa_id="5511987654321")), people).post(LETTER)
+
+    assert people.linked == [("shop", "1122", CONVERSATION, "wa:551187654321")]
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        Accepted(wamid="w"),  # the answer names nobody
+        Refused(code=131026, status=400),  # it was not taken
+    ],
+)
+async def test_nothing_is_learned_without_a_name(receipt: Receipt) -> None:
+    people = People()
+
+    await LinkingCourier(Answering(receipt), people).post(LETTER)
+
+    assert people.linked == []
+
+
+async def test_a_sent_message_stays_sent_when_nothing_can_be_learned() -> None:
+    accepted = Accepted(wamid="w", wa_id="5511987654321")
+
+    receipt = await LinkingCourier(Answering(accepted), People(down=True)).post(LETTER)
+
+    assert receipt == accepted
