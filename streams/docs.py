@@ -18,6 +18,7 @@ from schemas.events import Event
 from schemas.events.envelope import Envelope
 from schemas.examples import Example, examples
 from schemas.topics import DAY_MS, TOPICS, Topic
+from streams.docpages import conversation_page, metrics_page, settings_page
 
 HEAD: Final = """\
 # Events
@@ -54,7 +55,12 @@ def events_page() -> str:
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
-PAGES: Final[list[tuple[str, Callable[[], str]]]] = [("docs/events.md", events_page)]
+PAGES: Final[list[tuple[str, Callable[[], str]]]] = [
+    ("docs/events.md", events_page),
+    ("docs/conversation.md", conversation_page),
+    ("docs/settings.md", settings_page),
+    ("docs/metrics.md", metrics_page),
+]
 """Path from the project's root, and what renders it."""
 
 
