@@ -6,7 +6,7 @@ stages and one for each. They may be copied only while nobody is in any of the g
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -75,10 +75,15 @@ def inputs_of(stage: str) -> list[str]:
 
 
 class Groups:
-    """The consumer groups of the pipeline."""
+    """The consumer groups of the pipeline.
 
-    def __init__(self, bootstrap: str) -> None:
+    Attributes:
+        inputs: Topics of each stage, by its name.
+    """
+
+    def __init__(self, bootstrap: str, inputs: Mapping[str, Sequence[str]] | None = None) -> None:
         self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.inputs = inputs or {stage: inputs_of(stage) for stage in STATEFUL_STAGES}
 
     def plan(self, to: Layout) -> list[Move]:
         """Return the offsets to copy to reach a layout.
@@ -87,12 +92,12 @@ class Groups:
             Misconfigured: A group still has members, or no offset was ever committed.
             Unavailable: No broker answers.
         """
-        one, each = group_of(STATEFUL_STAGES), [group_of([stage]) for stage in STATEFUL_STAGES]
+        one, each = group_of(list(self.inputs)), [group_of([stage]) for stage in self.inputs]
         self.refuse_members([one, *each])
         moves: list[Move] = []
-        for stage, group in zip(STATEFUL_STAGES, each, strict=True):
+        for stage, group in zip(self.inputs, each, strict=True):
             source, target = (one, group) if to is Layout.SPLIT else (group, one)
-            wanted = set(inputs_of(stage))
+            wanted = set(self.inputs[stage])
             moves += [
                 Move(
                     source=source,

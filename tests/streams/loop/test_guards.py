@@ -1,0 +1,200 @@
+"""What is refused or noticed before a partition is served, and what a worker says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # untyped
+from faust.types import TP
+
+from schemas.errors import Misconfigured
+from schemas.topics import MESSAGE_RECEIVED, STATEFUL_STAGES, TOOL_REQUESTED
+from streams.clock import WallClock
+from streams.colocate import check_partitions, home, split
+from streams.engine import Engine, group_of
+from streams.groups import Groups, Layout, inputs_of
+from streams.health import Dependencies, Health, HealthServer
+from streams.local.stack import Stack
+from streams.publish import Publisher
+from streams.records import Owner
+from streams.recovery import check_ends, check_ids
+from tests.streams.loop.fakes import NAMES, FakeTable
+from tests.streams.loop.harness import create, everything, publish, publishing, toys, until
+from tests.streams.loop.toy import JsonCodec, Names, Toys, received, toy_settings
+
+
+def test_a_partition_without_all_its_fellows_is_left_unread() -> None:
+    families = [frozenset({"m", "t", "changelog"}), frozenset({"other", "others-log"})]
+    whole = {TP(topic, 0) for topic in ("m", "t", "changelog", "other", "others-log")}
+    torn = {TP("m", 1), TP("changelog", 1), TP("other", 1), TP("others-log", 1)}
+
+    assert split(whole | torn, families) == {TP("m", 1), TP("changelog", 1)}
+
+
+def test_a_table_ahead_of_its_log_refuses_the_start() -> None:
+    tp = TP("inbox.message.received", 3)
+
+    check_ends({tp: 41}, {tp: 42})
+    with pytest.raises(Misconfigured, match="partition 3 ends at 42, but 42 was applied"):
+        check_ends({tp: 42}, {tp: 42})
+
+
+def test_a_topic_that_was_created_anew_refuses_the_start() -> None:
+    table = FakeTable()
+    table.owners = {0: Owner(epoch=1, topics={"m": "first"})}
+
+    check_ids(table, {"m": "first"})
+    with pytest.raises(Misconfigured, match="another log of m: was created anew"):
+        check_ids(table, {"m": "second"})
+
+
+def test_one_topic_is_read_by_one_stage() -> None:
+    stages = Toys(NAMES).stages()
+    publisher = Publisher("127.0.0.1:1", client_id="x")
+
+    with pytest.raises(Misconfigured, match="is read by both"):
+        Engine(
+            toy_settings("127.0.0.1:1"),
+            [*stages, stages[1]],
+            JsonCodec(),
+            publisher,
+            clock=WallClock(),
+        )
+
+
+def test_a_worker_of_one_stage_has_a_group_of_its_own() -> None:
+    assert group_of(["ai"]) == "whaticket.ai"
+    assert group_of(STATEFUL_STAGES) == "whaticket.pipeline"
+
+
+def test_every_conversation_topic_of_a_stage_is_moved_with_it() -> None:
+    assert MESSAGE_RECEIVED.name in inputs_of("dispatch")
+    assert inputs_of("tools") == [TOOL_REQUESTED.name]
+    assert home(b"foobar", 24) == (-790332482 & 0x7FFFFFFF) % 24
+
+
+async def ask(port: int, request: bytes) -> tuple[int, bytes]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]) if head else 0, body
+
+
+async def test_health_says_what_a_worker_waits_for() -> None:
+    health, dependencies = Health(), Dependencies()
+    health.checks["dependencies"] = dependencies.why
+    server = HealthServer(health, "127.0.0.1", 0)
+    await server.start()
+    try:
+        assert (await ask(server.port, b"GET /health/ready HTTP/1.1\r\n\r\n"))[0] == 200
+        dependencies.down("postgres", "someone")
+        status, body = await ask(server.port, b"GET /health/ready?x=1 HTTP/1.1\r\n\r\n")
+        assert (status, json.loads(body)["reasons"]) == (
+            503,
+            {"dependencies": "waiting for postgres"},
+        )
+        assert (await ask(server.port, b"GET /health HTTP/1.1\r\n\r\n"))[0] == 200
+        assert (await ask(server.port, b"GET /health/live HTTP/1.1\r\n\r\n"))[0] == 200
+        dependencies.up("someone")
+        assert (await ask(server.port, b"GET /health/ready HTTP/1.1\r\n\r\n"))[0] == 200
+        assert (await ask(server.port, b"GET /nope HTTP/1.1\r\n\r\n"))[0] == 404
+        assert (await ask(server.port, b"POST /metrics HTTP/1.1\r\n\r\n"))[0] == 405
+        assert (await ask(server.port, b"\xff\x00\r\n\r\n"))[0] == 405
+        assert (await ask(server.port, b"GET " + b"x" * 99_999 + b"\r\n\r\n"))[0] == 0
+        status, body = await ask(server.port, b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert status == 200
+        assert b"events_consumed_total" in body
+    finally:
+        await server.stop()
+
+
+@pytest.mark.integration
+async def test_topics_of_different_width_are_refused(stack: Stack) -> None:
+    names, odd = Names(uuid4().hex[:8]), f"toy.{uuid4().hex[:8]}.odd"
+    create(stack.kafka_bootstrap, names)
+    admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap})
+    for future in admin.create_topics([NewTopic(odd, 3, 1)]).values():
+        future.result()
+    known = [topic.name for topic in names.all()]
+
+    assert await check_partitions(stack.kafka_bootstrap, known) == 4
+    with pytest.raises(Misconfigured, match="equal partition counts"):
+        await check_partitions(stack.kafka_bootstrap, [*known, odd])
+    with pytest.raises(Misconfigured, match="missing"):
+        await check_partitions(stack.kafka_bootstrap, [*known, "toy.nobody.made.it"])
+
+
+@pytest.mark.integration
+async def test_a_recreated_topic_refuses_the_start_with_a_clear_last_line(
+    stack: Stack, tmp_path: Path
+) -> None:
+    bootstrap, names = stack.kafka_bootstrap, Names(uuid4().hex[:8])
+    create(bootstrap, names)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+
+    async def said() -> bool:
+        return len(await everything(bootstrap, names.said.name)) == 5
+
+    async with publishing(bootstrap) as publisher, toys(bootstrap, names, tmp_path) as start:
+        first = await start("first")
+        await publish(publisher, *(received(names, 0, n) for n in range(5)))
+        await until(said, "five answers")
+        assert await first.stop() == 0
+        admin.delete_topics([names.inbox.name])[names.inbox.name].result()
+        await until(lambda: names.inbox.name not in admin.list_topics().topics, "no topic")
+        new = NewTopic(names.inbox.name, 4, 1)
+        admin.create_topics([new])[names.inbox.name].result()
+        second = await start("second")
+
+        assert await asyncio.wait_for(second.process.wait(), 60) == 1
+
+        crashed = [line for line in second.lines() if line["event"] == "worker.crashed"]
+        assert "was created anew" in crashed[-1]["error"]
+
+
+@pytest.mark.integration
+def test_offsets_move_to_the_groups_of_each_stage_and_back(stack: Stack) -> None:
+    names = Names(uuid4().hex[:8])
+    create(stack.kafka_bootstrap, names)
+    admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap})
+    at = [TopicPartition(names.inbox.name, 2, 0), TopicPartition(names.asked.name, 1, 0)]
+    committed = [ConsumerGroupTopicPartitions("whaticket.pipeline", at)]
+    for future in admin.alter_consumer_group_offsets(committed).values():
+        future.result()
+    inputs = {names.talk: [names.inbox.name], names.think: [names.asked.name]}
+    groups = Groups(stack.kafka_bootstrap, inputs)
+
+    moves = groups.plan(Layout.SPLIT)
+    groups.execute(moves)
+
+    assert [(m.source, m.target, m.topic, m.partition) for m in moves] == [
+        ("whaticket.pipeline", f"whaticket.{names.talk}", names.inbox.name, 2),
+        ("whaticket.pipeline", f"whaticket.{names.think}", names.asked.name, 1),
+    ]
+    (moved,) = groups.committed(f"whaticket.{names.talk}")
+    assert (moved.topic, moved.partition, moved.offset) == (names.inbox.name, 2, 0)
+    assert f"whaticket.{names.talk}" in {lag.group for lag in groups.lags()}
+    assert {m.target for m in groups.plan(Layout.ALL_IN_ONE)} == {"whaticket.pipeline"}
+
+
+@pytest.mark.integration
+async def test_offsets_do_not_move_while_a_worker_runs(stack: Stack, tmp_path: Path) -> None:
+    bootstrap, names = stack.kafka_bootstrap, Names(uuid4().hex[:8])
+    create(bootstrap, names)
+    async with toys(bootstrap, names, tmp_path) as start:
+        worker = await start("one")
+        await worker.ready()
+        groups = Groups(bootstrap)
+
+        with pytest.raises(Misconfigured, match="stop the workers first"):
+            groups.refuse_members([names.group])
+        assert await worker.stop() == 0
+        groups.refuse_members([names.group])
