@@ -38,6 +38,7 @@ def demo() -> None:
     from rich.console import Console
 
     from streams.local.demo.stage import demo as play
+    from streams.local.outside import TERMINATED
     from streams.logs import configure
 
     configure("warning", service="demo")
@@ -48,7 +49,11 @@ def demo() -> None:
     def tell(name: str, line: str) -> None:
         console.print(f"{name}: {line}", markup=False, highlight=False, soft_wrap=True)
 
-    if asyncio.run(play(console, tell)):
+    try:
+        violations = asyncio.run(play(console, tell))
+    except asyncio.CancelledError:  # asked to end: what was started has been stopped
+        raise typer.Exit(TERMINATED) from None
+    if violations:
         raise typer.Exit(1)
 
 

@@ -20,11 +20,13 @@ def load(
     when a rule is broken.
     """
     import asyncio
+    from collections.abc import Sequence
 
     from streams.local.load.checker import check
     from streams.local.load.command import loaded
-    from streams.local.load.plan import plan
+    from streams.local.load.plan import Outgoing, plan
     from streams.local.load.report import report
+    from streams.local.outside import TERMINATED
     from streams.logs import configure
 
     configure("warning", service="load")
@@ -32,14 +34,13 @@ def load(
     def tell(name: str, line: str) -> None:
         typer.echo(f"{name}: {line}", err=True)
 
-    result = asyncio.run(
-        loaded(
-            lambda run: plan(conversations, messages, run=run, seed=seed),
-            tell,
-            rate=rate,
-            patience_s=patience,
-        )
-    )
+    def planned(run: str) -> Sequence[Sequence[Outgoing]]:
+        return plan(conversations, messages, run=run, seed=seed)
+
+    try:
+        result = asyncio.run(loaded(planned, tell, rate=rate, patience_s=patience))
+    except asyncio.CancelledError:  # asked to end: what was started has been stopped
+        raise typer.Exit(TERMINATED) from None
     violations = check(result.known)
     for line in report(result, violations):
         typer.echo(line)

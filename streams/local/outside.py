@@ -26,6 +26,8 @@ TIMEOUT_S: Final = 15.0
 TRIES: Final = 8
 FIRST_DELAY_S: Final = 0.1
 APP: Final = "simulator"
+TERMINATED: Final = 143
+"""Exit status of a process that was asked to end, as shells give it."""
 
 
 class Outside:
