@@ -162,7 +162,8 @@ class Groups:
             return {}
         wanted = {TopicPartition(tp.topic, tp.partition): _LATEST for tp in partitions}
         found = self.admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
-        return {(tp.topic, tp.partition): later.result().offset for tp, later in found.items()}
+        offsets = [told.offset for told in _all(found)]
+        return {(tp.topic, tp.partition): end for tp, end in zip(found, offsets, strict=True)}
 
 
 def _all(futures: dict[Any, Any]) -> list[Any]:

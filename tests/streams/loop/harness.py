@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # untyped
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as Partition
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-exported untyped
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+)
 
 from schemas.events import Event
 from streams.publish import Publisher, Record, record_of
@@ -35,6 +41,18 @@ def create(bootstrap: str, names: Names, partitions: int = PARTITIONS) -> None:
     ]
     for future in admin.create_topics(new).values():
         future.result()
+    every = [TopicPartition(topic.topic, p) for topic in new for p in range(partitions)]
+    end = time.monotonic() + DEADLINE_S
+    while not _served(admin, every):
+        assert time.monotonic() < end, "the broker does not serve the new topics"
+
+
+def _served(admin: AdminClient, every: list[TopicPartition]) -> bool:
+    """Tell whether every partition has a leader that knows it; asks the broker, so it is slow."""
+    if not {tp.topic for tp in every} <= set(admin.list_topics().topics):
+        return False
+    found = admin.list_offsets({tp: OffsetSpec.latest() for tp in every})  # type: ignore[no-untyped-call]
+    return all(future.exception() is None for future in found.values())
 
 
 async def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S) -> Any:
@@ -55,10 +73,10 @@ async def everything(bootstrap: str, topic: str) -> list[Any]:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
+        partitions = [Partition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
         if not partitions:
             await consumer.topics()
-            partitions = [TopicPartition(topic, p) for p in range(PARTITIONS)]
+            partitions = [Partition(topic, p) for p in range(PARTITIONS)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         records: list[Any] = []
@@ -78,7 +96,7 @@ async def lag(bootstrap: str, group: str, topic: str) -> int:
     )
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic, p) for p in range(PARTITIONS)]
+        partitions = [Partition(topic, p) for p in range(PARTITIONS)]
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
         committed = {tp: await consumer.committed(tp) or 0 for tp in partitions}

@@ -42,6 +42,8 @@ RECORDS: dict[str, type[Any]] = {
     for record in (MessageReceived, HandoffRequested, ResponseGenerated, TimerFired)
 }
 UNKNOWN_ID = 7
+BORN_MS = WallClock().now_ms()
+"""Time of the toys' events; records of the past would fall to the retention of their topic."""
 
 
 class JsonCodec:
@@ -157,7 +159,7 @@ def received(names: Names, conversation: int, number: int, text: str = "") -> Me
         conversation_id=f"conv_{conversation}",
         customer_id=f"cust_{conversation}",
         idempotency_key=wamid,
-        occurred_at=WallClock().now_ms(),  # a record of the past would fall to the retention
+        occurred_at=BORN_MS + number,
         phone_number_id="1",
         wamid=wamid,
         kind=MessageKind.TEXT,
