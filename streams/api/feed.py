@@ -71,7 +71,8 @@ class Bus(AsyncRedisManager):  # type: ignore[misc]  # python-socketio has no ty
 class HelpdeskFeed:
     """The ``sinks.changes.Feed`` of production; one for each process that writes transcripts."""
 
-    def __init__(self, pool: asyncpg.Pool, redis_url: str) -> None:
+    def __init__(self, pool: asyncpg.Pool, redis_url: str, *, most: int = MOST) -> None:
+        self.most = most
         self.conversations = Conversations(pool)
         self.bus = Bus(redis_url)
         self.waiting: deque[Changes] = deque()
@@ -82,7 +83,7 @@ class HelpdeskFeed:
         """Queue what changed; starts the sending task at the first call."""
         if self.task is None:
             self.task = asyncio.create_task(self._send_all(), name="feed")
-        if len(self.waiting) >= MOST:
+        if len(self.waiting) >= self.most:
             self.waiting.popleft()
             FEED_EMITS.labels("dropped").inc()
         self.waiting.append(changes)

@@ -6,6 +6,7 @@ Rule 2: a bad token is disconnected after the connection, as the helpdesk's fron
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -70,7 +71,19 @@ class Rooms:
         }.items():
             self.server.on(event, handler)
 
-    async def connect(self, sid: str, environ: dict[str, Any], _auth: Any = None) -> bool:
+    async def close(self) -> None:
+        """Listen to Redis no more."""
+        manager = self.server.manager
+        listening = getattr(manager, "thread", None)
+        if listening is not None:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        if manager.redis is not None:
+            await manager.pubsub.aclose()
+            await manager.redis.aclose()
+        await self.server.shutdown()
+
+    async def connect(self, sid: str, environ: dict[str, Any], _auth: Any = None) -> None:
         """Let a console in, or have it disconnected."""
         token = parse_qs(environ.get("QUERY_STRING", "")).get("token", [""])[0]
         try:
@@ -78,12 +91,13 @@ class Rooms:
             watcher = watcher_of(token.strip('"'), self.key)
         except Rejected as exc:
             log.info("feed.refused", reason=exc.reason, error=exc.detail)
-            return False
+            # refusing would send a reason, which JavaScript clients call a parse error
+            await self.server.disconnect(sid)
+            return
         self.sockets[sid] = Socket(watcher)
         await self.server.enter_room(sid, dialect.main_room(watcher.company))
         await self.server.enter_room(sid, dialect.user_room(watcher.company, watcher.user))
         await self.server.emit("ready", to=sid)
-        return True
 
     async def disconnect(self, sid: str, _reason: Any = None) -> None:
         """Forget a console."""
@@ -160,15 +174,25 @@ def _number(ticket_id: Any) -> int | None:
     return int(text) if int(text) <= LARGEST_ID else None
 
 
-def feed_server(redis_url: str, conversations: Conversations, key: bytes) -> AsyncServer:
-    """Return the Socket.IO server; its path is ``/socket.io``."""
+def feed_server(
+    redis_url: str, conversations: Conversations, key: bytes
+) -> tuple[AsyncServer, Rooms]:
+    """Return the Socket.IO server, whose path is ``/socket.io``, and what handles it.
+
+    Args:
+        redis_url: Where the writers of the feed send to.
+        conversations: Tells whose a ticket is.
+        key: What signs the tokens.
+    """
     server = AsyncServer(
         async_mode="asgi",
         client_manager=AsyncRedisManager(redis_url, channel=CHANNEL),
         # no cookie means anything here: any page may connect, only a token lets it in
         cors_allowed_origins="*",
         always_connect=True,
+        async_handlers=False,  # joins and leaves of one console keep their order
         max_http_buffer_size=MESSAGE_BYTES,
     )
-    Rooms(server, conversations, key).register()
-    return server
+    rooms = Rooms(server, conversations, key)
+    rooms.register()
+    return server, rooms

@@ -56,10 +56,13 @@ async def application(settings: Settings) -> AsyncIterator[Any]:
             token=settings.api_token.get_secret_value(),
             checks=lambda: checked(pool, publisher),
         )
-        feed = feed_server(
+        feed, rooms = feed_server(
             settings.redis_url.get_secret_value(), conversations, signing_key(settings)
         )
-        yield with_feed(app, feed)
+        try:
+            yield with_feed(app, feed)
+        finally:
+            await rooms.close()
     finally:
         await publisher.stop()
         await pool.close()
