@@ -175,6 +175,23 @@ async def test_a_batch_whose_partitions_were_taken_away_is_not_committed() -> No
         with pytest.raises(Lost):
             await writing
 
+    assert shelf.down  # it did not go on trying
+    assert consumer.committed == {}
+
+
+async def test_partitions_lost_while_a_batch_is_written_are_not_committed() -> None:
+    @dataclass
+    class Slow(Shelf):
+        async def write(self, batch: Sequence[Recorded]) -> None:
+            await super().write(batch)
+            runner.assignments += 1
+
+    shelf = Slow()
+    async with shelving(shelf) as (runner, consumer, _):
+        with pytest.raises(Lost):
+            await runner.write({INBOX: rows(1)})
+
+    assert shelf.kept() == ["wamid.0.0"]
     assert consumer.committed == {}
 
 
