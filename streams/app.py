@@ -15,8 +15,9 @@ from typing import Final
 import asyncpg
 
 from agents.adapters.breaker import Breaker
-from agents.adapters.embedder import OpenAIEmbedder, SentenceEmbedder
+from agents.adapters.embedder import OpenAIEmbedder
 from agents.adapters.llm import OpenAIModel, client
+from agents.adapters.sentences import SentenceEmbedder
 from agents.adapters.whatsapp import WhatsAppCourier, open_client
 from agents.ai import ai
 from agents.core.conversation import Conversation

