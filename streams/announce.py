@@ -1,0 +1,71 @@
+"""Settings that were stored are published until the log has them: store first, then publish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import structlog
+
+from schemas.errors import Unavailable
+from schemas.events import Event, SettingsChanged
+
+log = structlog.get_logger(__name__)
+
+DEADLINE_S: Final = 30.0
+RETRY_S: Final = 1.0
+
+Publish = Callable[[Event], Awaitable[Any]]
+"""Returns once all replicas have the event; raises Unavailable."""
+
+
+class Stored(Protocol):
+    """What is stored of companies (``sinks.tenants.Tenants``)."""
+
+    async def unpublished(self) -> tuple[SettingsChanged, ...]:
+        """Return the settings whose newest version is not surely on the log."""
+
+    async def published(self, settings: SettingsChanged, /) -> None:
+        """Remember that a version is on the log."""
+
+
+async def announce(
+    stored: Stored, publish: Publish, *, deadline_s: float = DEADLINE_S, retry_s: float = RETRY_S
+) -> tuple[SettingsChanged, ...]:
+    """Publish every settings version that is not surely on the log, of any company.
+
+    A version that is published twice is the same record twice.
+
+    Args:
+        stored: Where the settings are.
+        publish: Puts one on the log.
+        deadline_s: Seconds after which it gives up.
+        retry_s: Seconds between two attempts.
+
+    Returns:
+        What was published.
+
+    Raises:
+        Unavailable: Kafka did not answer in time; what is stored stays unpublished.
+    """
+    waiting = await stored.unpublished()
+    try:
+        async with asyncio.timeout(deadline_s):
+            for settings in waiting:
+                await _until_published(publish, settings, retry_s)
+                await stored.published(settings)
+    except TimeoutError as exc:
+        raise Unavailable("kafka") from exc
+    return waiting
+
+
+async def _until_published(publish: Publish, settings: SettingsChanged, retry_s: float) -> None:
+    while True:
+        try:
+            await publish(settings)
+        except Unavailable as exc:
+            log.warning("settings.waiting", service=exc.service, version=settings.version)
+            await asyncio.sleep(retry_s)
+        else:
+            return

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import asyncpg
+import pytest
+from cryptography.fernet import Fernet
+
+from schemas.errors import Unavailable
+from schemas.events import Event
+from sinks.tenants import Tenants
+from sinks.vault import Vault
+from streams.announce import announce
+
+pytestmark = pytest.mark.integration
+
+
+class Broker:
+    """Refuses so many times, then takes everything."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.taken: list[Event] = []
+
+    async def publish(self, event: Event) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable("kafka")
+        self.taken.append(event)
+
+
+@pytest.fixture
+async def tenants(pool: asyncpg.Pool) -> Tenants:
+    tenants = Tenants(pool, Vault(Fernet.generate_key().decode()))
+    for each in await tenants.unpublished():
+        await tenants.published(each)
+    return tenants
+
+
+async def test_a_change_is_published_until_the_log_has_it(tenants: Tenants) -> None:
+    changed = await tenants.change("acme", {"prompt": "Seja breve."})
+    broker = Broker(refusals=3)
+
+    announced = await announce(tenants, broker.publish, retry_s=0)
+
+    assert announced == (changed,)
+    assert broker.taken == [changed]
+    assert await tenants.unpublished() == ()
+
+
+async def test_what_was_stored_while_kafka_was_down_is_published_later(tenants: Tenants) -> None:
+    changed = await tenants.change("acme", {"prompt": "Fale mais."})
+    with pytest.raises(Unavailable):
+        await announce(tenants, Broker(refusals=10**9).publish, deadline_s=0.05, retry_s=0)
+    assert await tenants.unpublished() == (changed,)
+
+    assert await announce(tenants, Broker(refusals=0).publish) == (changed,)
