@@ -1,10 +1,136 @@
-"""Commands: people."""
+"""Commands: reply, takeover, release, pause, close, conversations: the people's API, asked."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote
+from uuid import uuid4
+
 import typer
+
+from schemas.errors import Misconfigured, Rejected, Unavailable
+
+TIMEOUT_S: Final = 10.0
+STDIN: Final = "-"
+TENANT: Final = typer.Option(help="The company.")
+KEY: Final = typer.Option(None, help="Idempotency key; give it again to ask the same again.")
+USER: Final = typer.Option(None, help="Id of the person in the helpdesk.")
+CONVERSATION: Final = typer.Argument(help="Id of the conversation.")
+
+
+def reply(
+    conversation: str = CONVERSATION,
+    text: str = typer.Argument("-", help="What to say; - reads it from stdin."),
+    user: str = USER,
+    key: str = KEY,
+) -> None:
+    """Answer a customer as a person."""
+    words = sys.stdin.read().strip() if text == STDIN else text
+    _ask(conversation, "reply", {"text": words, "agent_user": user}, key)
+
+
+def _command(name: str, doc: str) -> Callable[..., None]:
+    def run(
+        conversation: str = CONVERSATION,
+        user: str = USER,
+        reason: str = typer.Option("", help="Why, as a short code."),
+        key: str = KEY,
+    ) -> None:
+        _ask(conversation, name, {"agent_user": user, "reason": reason}, key)
+
+    run.__doc__ = doc
+    return run
+
+
+def pause(
+    conversation: str = CONVERSATION,
+    minutes: int = typer.Option(None, min=1, help="Until then; else until it is released."),
+    user: str = USER,
+    key: str = KEY,
+) -> None:
+    """Silence the AI in a conversation."""
+    from streams.clock import WallClock
+
+    body: dict[str, Any] = {"agent_user": user}
+    if minutes is not None:
+        now = datetime.fromtimestamp(WallClock().now_ms() / 1000, UTC)
+        body["until"] = (now + timedelta(minutes=minutes)).isoformat()
+    _ask(conversation, "pause", body, key)
+
+
+def conversations(
+    tenant: str = TENANT,
+    status: str = typer.Option(None, help="open, pending or closed."),
+    limit: int = typer.Option(20, min=1, max=200),
+) -> None:
+    """List a company's conversations, the newest first; no text is shown."""
+    wanted: dict[str, Any] = {"tenant": tenant, "limit": limit}
+    if status is not None:
+        wanted["status"] = status
+    for each in _request("GET", "", params=wanted)["conversations"]:
+        typer.echo(
+            f"{each['conversation_id']}\t{each['status']}\t{each['phase']}"
+            f"\t{each['agent_user'] or each['owner'] or '-'}\t{each['unread']} unread"
+        )
+
+
+def _ask(conversation: str, what: str, body: Mapping[str, Any], key: str | None) -> None:
+    answer = _request(
+        "POST",
+        f"/{quote(conversation, safe='')}/{what}",
+        json={name: value for name, value in body.items() if value is not None},
+        headers={"idempotency-key": key or uuid4().hex},
+    )
+    typer.echo(answer["event_id"])
+
+
+def _request(method: str, path: str, **given: Any) -> Any:
+    """Ask the API.
+
+    Raises:
+        Unavailable: It does not answer, or Kafka or Postgres behind it is down.
+        Rejected: It refuses.
+        Misconfigured: It does not know our token.
+    """
+    import httpx
+
+    from streams.settings import require_secrets, settings
+
+    current = settings()
+    require_secrets(current, "api_token")
+    given["headers"] = given.get("headers", {}) | {
+        "authorization": f"Bearer {current.api_token.get_secret_value()}"
+    }
+    # a server that listens everywhere is asked here
+    host = "127.0.0.1" if current.http_host in {"0.0.0.0", "::"} else current.http_host
+    base = f"http://{host}:{current.api_port}/v1/conversations"
+    try:
+        answer = httpx.request(method, base + path, timeout=TIMEOUT_S, **given)
+    except httpx.TransportError as exc:
+        raise Misconfigured(
+            f"the people's API does not answer on port {current.api_port}: run `whaticket api`"
+        ) from exc
+    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        raise Unavailable(answer.json()["service"])
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        raise Misconfigured("the people's API does not accept our API_TOKEN")
+    if answer.is_error:
+        raise Rejected(answer.json().get("error", "refused"), _problems(answer.json()))
+    return answer.json()
+
+
+def _problems(body: Mapping[str, Any]) -> str:
+    return "; ".join(f"{each['field']}: {each['problem']}" for each in body.get("problems", ()))
 
 
 def register(app: typer.Typer) -> None:
     """Register the commands of this module."""
-    _ = app
+    app.command("reply")(reply)
+    app.command("takeover")(_command("takeover", "Take a conversation over from the AI."))
+    app.command("release")(_command("release", "Give a conversation back to the AI."))
+    app.command("pause")(pause)
+    app.command("close")(_command("close", "Close a conversation."))
+    app.command("conversations")(conversations)
