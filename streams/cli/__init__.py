@@ -18,6 +18,7 @@ MODULES: Final = (
     "api",
     "topics",
     "tenants",
+    "knowledge",
     "people",
     "trace",
     "load",

@@ -1,0 +1,87 @@
+"""Commands: knowledge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import typer
+
+from schemas.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from agents.ports import Embedder
+    from sinks.knowledge import PostgresKnowledge
+    from streams.settings import Settings
+
+T = TypeVar("T")
+
+FILES: Final = typer.Argument(help="Markdown or text files.")
+
+
+def add(
+    files: list[Path] = FILES,
+    tenant: str = typer.Option(help="The company."),
+) -> None:
+    """Add documents to what the AI of a company knows; a newer file replaces the older one."""
+
+    async def each(knowledge: PostgresKnowledge) -> None:
+        for file in files:
+            added = await knowledge.add_passages(tenant, file.name, _read(file))
+            typer.echo(f"{file.name}\t{added} new passages")
+
+    _with_knowledge(each)
+
+
+def documents(tenant: str = typer.Option(help="The company.")) -> None:
+    """List a company's documents."""
+    for source, passages in _with_knowledge(lambda knowledge: knowledge.documents(tenant)):
+        typer.echo(f"{source}\t{passages} passages")
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except OSError as exc:
+        raise Misconfigured(f"cannot read {file.name}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise Misconfigured(f"{file.name} is no text in UTF-8") from exc
+
+
+def _embedder(current: Settings) -> Embedder:
+    from agents.adapters.embedder import OpenAIEmbedder
+    from agents.adapters.llm import client
+    from agents.adapters.sentences import SentenceEmbedder
+
+    if current.embedder == "local":
+        return SentenceEmbedder()
+    key = current.openai_api_key.get_secret_value()
+    provider = client(current.openai_base_url, key, timeout_s=current.model_timeout_s)
+    return OpenAIEmbedder(provider, current.openai_embedding_model)
+
+
+def _with_knowledge(ask: Callable[[PostgresKnowledge], Awaitable[T]]) -> T:
+    from sinks.database import open_pool
+    from sinks.knowledge import PostgresKnowledge
+    from streams.settings import settings
+
+    current = settings()
+
+    async def run() -> T:
+        pool = await open_pool(current.postgres_dsn.get_secret_value(), name="whaticket.cli")
+        try:
+            return await ask(PostgresKnowledge(pool, _embedder(current)))
+        finally:
+            await pool.close()
+
+    return asyncio.run(run())
+
+
+def register(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    group = typer.Typer(help="What the AI of a company knows.", no_args_is_help=True)
+    group.command("add")(add)
+    group.command("list")(documents)
+    app.add_typer(group, name="knowledge")
