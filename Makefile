@@ -48,3 +48,6 @@ load: setup ## Send 2,000 signed messages through the webhook and check every ou
 
 docs: setup ## Render the generated docs and schemas
 	$(WHATICKET) docs
+
+bench: setup ## Measure one hop of the loop against yardsticks, on the running stack
+	$(WHATICKET) bench

@@ -22,6 +22,7 @@ MODULES: Final = (
     "people",
     "trace",
     "load",
+    "bench",
     "model",
     "simulator",
 )

@@ -1,0 +1,1 @@
+"""Benchmarks that state a ratio: ours against yardsticks in the same run."""
