@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
-from dataclasses import dataclass
-
 import pytest
 
 from schemas.codec import Codec
@@ -12,41 +7,11 @@ from schemas.events import Channel
 from streams.registry import open_codec
 from streams.settings import Settings
 from streams.tenants import TenantSettings
+from tests.streams.cli.conftest import CommandLine
 
 pytestmark = pytest.mark.integration
 
 TOKEN = "EAAB-an-access-token"
-
-
-@dataclass
-class CommandLine:
-    """Runs ``whaticket`` as its users do."""
-
-    environment: dict[str, str]
-
-    async def run(self, *arguments: str, stdin: str = "") -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "streams", *arguments),
-            env=self.environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        async with asyncio.timeout(120):
-            said, _ = await process.communicate(stdin.encode())
-        assert process.returncode is not None
-        return process.returncode, said.decode()
-
-
-@pytest.fixture
-def whaticket(provisioned: Settings, postgres_dsn: str) -> CommandLine:
-    given = provisioned.model_dump(mode="python")
-    environment = {
-        name.upper(): str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)
-        for name, value in given.items()
-    }
-    return CommandLine({"PATH": os.defpath, **environment, "POSTGRES_DSN": postgres_dsn})
 
 
 async def test_a_company_is_set_up_from_the_command_line_and_every_worker_knows_it(
