@@ -46,6 +46,9 @@ down: setup ## Stop the embedded stack
 load: setup ## Send 2,000 signed messages through the webhook and check every outcome
 	$(WHATICKET) load --conversations 200 --messages 2000
 
+chaos: setup ## Kill every process once under load and check every promise
+	$(WHATICKET) chaos
+
 docs: setup ## Render the generated docs and schemas
 	$(WHATICKET) docs
 

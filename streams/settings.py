@@ -109,14 +109,14 @@ class Settings(BaseSettings):
     whaticket_java_home: str = ""
 
 
-def load() -> Settings:
-    """Read the settings.
+def load(folder: Path | None = None) -> Settings:
+    """Read the settings; of the stack in this folder, or in the usual one.
 
     Raises:
         Misconfigured: A setting is malformed; names each one and what is expected.
     """
     try:
-        return Settings(_env_file=home() / "stack.env")
+        return Settings(_env_file=(folder or home()) / "stack.env")
     except ValidationError as exc:
         lines = [
             f"  {'.'.join(map(str, error['loc'])).upper()}: {error['msg']}"

@@ -22,6 +22,7 @@ MODULES: Final = (
     "people",
     "trace",
     "load",
+    "chaos",
     "bench",
     "model",
     "simulator",
