@@ -47,12 +47,14 @@ def chunks(source: str, text: str) -> tuple[Chunk, ...]:
         source: Name of the document.
         text: Its words; a paragraph that is too long is cut at a space.
     """
+    sections = [*_sections(text.replace("\x00", ""))]
     found = []
-    for trail, paragraphs in _sections(text.replace("\x00", "")):
-        title = " / ".join(trail)
-        found += [
-            f"{title}\n{piece}" if title else piece for piece in _packed(paragraphs, PASSAGE_CHARS)
-        ]
+    for (trail, paragraphs), (below, _) in zip(sections, [*sections[1:], ((), [])], strict=True):
+        title = " / ".join(filter(None, trail))
+        pieces = [*_packed(paragraphs, PASSAGE_CHARS)]
+        if not pieces and title and below[: len(trail)] != trail:
+            found.append(title)  # a heading that says it all
+        found += [f"{title}\n{piece}" if title else piece for piece in pieces]
     return tuple(
         Chunk(source=source, ordinal=ordinal, body=body) for ordinal, body in enumerate(found, 1)
     )

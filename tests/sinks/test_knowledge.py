@@ -193,12 +193,25 @@ def test_a_passage_stands_under_its_headings() -> None:
     ]
 
 
-@given(st.text(alphabet="ab #\n", max_size=4000))
+def test_a_heading_without_text_is_a_passage_unless_others_stand_under_it() -> None:
+    found = chunks("g", "# Loja\n## Aberta todo dia\n## Frete\nGrátis.")
+
+    assert [chunk.body for chunk in found] == ["Loja / Aberta todo dia", "Loja / Frete\nGrátis."]
+
+
+@given(st.text(alphabet="ab #\n", max_size=900))
 def test_every_word_of_a_document_is_in_a_passage(text: str) -> None:
     found = chunks("g", text)
 
-    spoken = re.sub(r"(?m)^#{1,6}\s.*$", "", text)
-    assert set(re.findall(r"[ab]+", spoken)) <= {
-        word for chunk in found for word in re.findall(r"[ab]+", chunk.body)
-    } | {word for word in re.findall(r"[ab]+", spoken) if len(word) > PASSAGE_CHARS}
+    words = {word for chunk in found for word in re.findall(r"[ab]+", chunk.body)}
+    assert set(re.findall(r"[ab]+", text)) <= words
     assert [chunk.ordinal for chunk in found] == list(range(1, len(found) + 1))
+
+
+def test_a_long_paragraph_is_cut_at_spaces() -> None:
+    words = [f"w{number}" for number in range(900)]
+
+    found = chunks("g", " ".join(words))
+
+    assert " ".join(chunk.body for chunk in found).split() == words
+    assert max(len(chunk.body) for chunk in found) <= PASSAGE_CHARS
