@@ -30,7 +30,7 @@ from streams.dlq import Verdict, dead_letter
 from streams.health import Dependencies
 from streams.lanes import Lanes
 from streams.logs import place
-from streams.metrics import DEAD_LETTERS, EVENTS_SECONDS, PARKED, RETRIED, SKIPPED
+from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, EVENTS_SECONDS, PARKED, RETRIED, SKIPPED
 from streams.publish import Publisher, Record
 from streams.pulse import Fenced, Pulse
 from streams.records import OWNER_KEY, Entry, Head
@@ -116,6 +116,7 @@ class Loop:
     async def handle(self, message: Any) -> None:
         """Process one message to its end, or leave it unsettled for its next owner."""
         trial = Trial()
+        EVENTS_CONSUMED.labels(message.topic, self.app.conf.id).inc()
         structlog.contextvars.bind_contextvars(
             topic=message.topic, partition=message.partition, offset=message.offset
         )
