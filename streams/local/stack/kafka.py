@@ -147,7 +147,9 @@ class Storage:
             return
         told("formatting")
         name = self.cluster.name(self.index)
-        argv = (*self.tool, "--cluster-id", self._cluster_id(), "--config", str(self.config))
+        # One word: an id may begin with a dash, which would be read as another option.
+        cluster_id = f"--cluster-id={self._cluster_id()}"
+        argv = (*self.tool, cluster_id, "--config", str(self.config))
         step = Part(name=f"formatting {name}", argv=argv, env=self.env)
         await run(step, self.cluster.home / "logs" / f"{name}.log")
 
