@@ -201,7 +201,9 @@ class _Workshop:
     def _outbound(self) -> Stage:
         http = open_client(self.settings.whatsapp_api_url, self.settings.whatsapp_timeout_s)
         self.parts.opened.push_async_callback(http.aclose)
-        channels = Channels(self.pool, self.settings.secrets_key.get_secret_value())
+        channels = Channels(
+            self.pool, self.settings.secrets_key.get_secret_value(), newest=self._token_version
+        )
         courier = LinkingCourier(
             WhatsAppCourier(http, channels, observe=observe),
             Identities(self.pool, b""),  # it only links names; no new id is hashed here
@@ -219,6 +221,11 @@ class _Workshop:
             timer_topic=_timer("outbound"),
             max_inflight=self.settings.max_inflight,
         )
+
+    def _token_version(self, phone_number_id: str) -> int | None:
+        """Return the version of a number's token that the tenant's settings name."""
+        found = self.parts.tenants.by_phone_number(phone_number_id)
+        return None if found is None else found[1].token_version
 
     def sinks(self) -> Mapping[str, SinkRunner]:
         """Return every sink by its name."""
