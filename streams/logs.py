@@ -15,7 +15,18 @@ FORBIDDEN: Final = frozenset(
 )
 """Fields that are never written, whoever logs them."""
 
-QUIET: Final = ("faust", "mode", "aiokafka", "kafka", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "asyncio")
+QUIET: Final = (
+    "faust",
+    "mode",
+    "aiokafka",
+    "kafka",
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "openai",
+    "asyncio",
+)
 """Libraries whose lower levels quote requests, records or addresses."""
 
 FAUST_LOG: Final = logging.getLogger("faust")

