@@ -80,7 +80,7 @@ def metrics_page() -> str:
 def _metric_rows() -> Iterator[str]:
     for metric in vars(metrics).values():
         if isinstance(metric, Counter | Gauge | Histogram):
-            described = metric.describe()[0]
+            described = next(iter(metric.describe()))
             suffix = "_total" if isinstance(metric, Counter) else ""
             labels = ", ".join(metric._labelnames)  # noqa: SLF001 - the client has no public way
             yield (
