@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+UV := .uv/bin/uv
 UV_VERSION := 0.13.9
 BIN := $(VENV)/bin
 WHATICKET := $(BIN)/whaticket
@@ -15,8 +16,8 @@ setup: $(VENV)/.ready ## Install everything into .venv (Python >= 3.11 is all it
 
 $(VENV)/.ready: pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=/path/to/it")'
-	@test -x $(VENV)/uv/bin/uv || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install -q "uv==$(UV_VERSION)"; }
-	UV_PROJECT_ENVIRONMENT=$(VENV) $(VENV)/uv/bin/uv sync -q --frozen --inexact --python $(PYTHON) --all-groups --extra embedded
+	@test -x $(UV) || { $(PYTHON) -m venv .uv && .uv/bin/pip install -q "uv==$(UV_VERSION)"; }
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync -q --frozen --inexact --python $(PYTHON) --all-groups --extra embedded
 	@touch $@
 
 fmt: setup ## Format the code
