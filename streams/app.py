@@ -56,6 +56,9 @@ SINKS: Final = ("memory", "transcripts")
 NAMES: Final = (*STATEFUL_STAGES, *SINKS)
 """What a worker may run, as ``whaticket worker NAME``."""
 
+EMBEDDING: Final = {"ai", "memory"}
+"""Those who embed texts."""
+
 SLOW: Final = 0.0
 """Share of the drain for queued events where one may take seconds: none of them begins."""
 
@@ -114,6 +117,8 @@ async def build_worker(settings: Settings, names: Sequence[str]) -> Parts:
     sinks = workshop.sinks()
     parts.stages = [stages[name] for name in STATEFUL_STAGES if name in chosen]
     parts.sinks = [sinks[name] for name in SINKS if name in chosen]
+    if EMBEDDING & set(chosen) and settings.embedder == "local":
+        await workshop.embedder.embed(["oi"])  # loads the encoder now, not at the first question
     return parts
 
 
