@@ -23,7 +23,7 @@ from schemas.events import (
     TimerFired,
 )
 
-SEEN_IDS: Final = 2048
+SEEN_IDS: Final = 1024
 LONGEST_WAIT_MS: Final = 24 * 3_600_000
 """After this long a bubble is not sent any more: no window can still be open."""
 
