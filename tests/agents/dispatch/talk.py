@@ -100,6 +100,8 @@ class Talk:
         self.ids: Counter[str] = Counter()
         self.started: list[HandoffRequested] = []  # turns given to an AI agent, oldest first
         self.responded: set[str] = set()
+        self.spoken_epoch = -1  # of the newest AI bubble
+        self.floor = 0  # epoch of the newest marker
 
     # What may happen
 
@@ -279,12 +281,14 @@ class Talk:
         self._judge_turns(before)
 
     def _judge_epochs(self) -> None:
-        """In the order of the gate no AI bubble is older than a marker before it."""
-        newest = 0
+        """In the order of the gate a marker is newer than every AI bubble before it."""
         for each in self.of(OutboundRequested):
-            assert each.epoch >= newest
             if each.kind is OutboundKind.MARKER:
-                newest = each.epoch
+                assert each.epoch > self.spoken_epoch
+                self.floor = each.epoch
+            elif each.author is Author.AI:
+                assert each.epoch >= self.floor
+                self.spoken_epoch = each.epoch
 
     def _judge_turns(self, before: Conversation | None) -> None:
         """A turn starts only when none runs, or by the end of the one that ran."""

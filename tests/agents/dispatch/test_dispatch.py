@@ -492,6 +492,21 @@ def test_a_customer_who_never_stops_is_answered_too() -> None:
     assert (answered.phase, answered.unread) == (Phase.THINKING, 1)
 
 
+def test_the_end_of_an_older_turn_does_not_end_the_one_that_runs() -> None:
+    talk = thinking()
+    older = talk.started[0]
+    talk.control(Command.TAKEOVER)
+    talk.control(Command.RELEASE)
+    talk.hear("w2", "e o verde?")
+    talk.fire("burst")
+
+    decided = talk.respond("o azul custa R$ 10", turn=older)
+
+    assert (decided.decision, decided.phase) == ("stale_response", Phase.THINKING)
+    assert talk.texts == []
+    assert talk.respond("R$ 12").decision == "answered"
+
+
 def test_an_answer_that_tells_of_a_side_effect_is_sent() -> None:
     talk = thinking("faz o pedido do azul")
     talk.hear("w2", "obrigada")
@@ -552,6 +567,23 @@ def test_a_takeover_while_thinking_silences_the_ai() -> None:
     stale = talk.respond("R$ 10", side_effects=("call-1",))
     assert (stale.decision, stale.reason) == ("stale_response", "side_effects")
     assert talk.texts == []
+
+
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [(Command.TAKEOVER, {}), (Command.PAUSE, {}), (Command.PAUSE, {"until": T0 + HOUR})],
+)
+def test_a_marker_is_newer_than_the_answers_before_it(
+    command: Command, more: dict[str, Any]
+) -> None:
+    talk = thinking()
+    talk.respond("R$ 10")
+    (answer,) = talk.of(OutboundRequested)
+
+    talk.control(command, **more)
+
+    (marker,) = talk.of(OutboundRequested)
+    assert (marker.kind, marker.epoch) == (OutboundKind.MARKER, answer.epoch + 1)
 
 
 def test_a_takeover_counts_when_the_gate_confirms_its_marker() -> None:
