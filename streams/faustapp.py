@@ -90,3 +90,6 @@ class SafeApp(faust.App):
         if self._consumer is not None and self._consumer.started:
             await self.safe_consumer.quiesce()
         await super()._stop_consumer()
+
+    def _create_directories(self) -> None:
+        """Make no folders: tables live in memory, and an image's files are read-only."""
