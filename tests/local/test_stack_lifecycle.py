@@ -100,7 +100,7 @@ def test_status_shows_every_part_and_its_health(
     stack: Stack, at_home: Callable[[str], tuple[int, str]]
 ) -> None:
     status, text = at_home("status")
-    assert status == 0
+    assert status == 0, text
     for name in ("kafka", "registry", "postgres", "redis"):
         assert name in text
         assert str(stack.pid(name)) in text

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from rich.table import Table
 
 from streams.local.stack.hold import Entry
 from streams.local.stack.stack import Stack
+
+PATIENCE_S: Final = 10.0
+"""A person asks once, maybe on a busy machine; a start asks again and again."""
 
 
 async def health(entries: list[Entry]) -> list[tuple[Entry, str]]:
@@ -18,7 +22,7 @@ async def health(entries: list[Entry]) -> list[tuple[Entry, str]]:
             return "not running"
         if entry.probe is None:
             return "running"
-        return "ready" if await entry.probe.ready() else "not ready"
+        return "ready" if await entry.probe.ready(PATIENCE_S) else "not ready"
 
     # A step that has ended is no news; one that runs is.
     shown = [entry for entry in entries if entry.probe or entry.identity.alive()]
