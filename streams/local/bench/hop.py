@@ -29,7 +29,7 @@ from schemas.topics import MESSAGE_RECEIVED, Topic, changelog
 from streams.clock import WallClock
 from streams.engine import Engine
 from streams.publish import Publisher, record_of
-from streams.settings import Settings
+from streams.settings import Settings, home
 from streams.stage import Stage
 
 PARTITIONS: Final = 4
@@ -225,6 +225,7 @@ class Bench:
             topic_disable_leader=True,
             stream_wait_empty=False,
             table_standby_replicas=0,
+            datadir=home() / "bench",
         )
         await self._topic(f"{source}-seen-changelog", **{"cleanup.policy": "compact"})
         seen: Any = app.Table("seen", default=int, partitions=PARTITIONS)
