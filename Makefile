@@ -53,5 +53,5 @@ chaos: setup ## Kill every process once under load and check every promise
 docs: setup ## Render the generated docs and schemas
 	$(WHATICKET) docs
 
-bench: setup ## Measure one hop of the loop against yardsticks, on the running stack
+bench: setup ## Measure one hop of the loop against two yardsticks
 	$(WHATICKET) bench

@@ -15,17 +15,26 @@ def register(app: typer.Typer) -> None:
 def bench(
     events: Annotated[int, typer.Option(min=100, help="Records that each variant relays.")] = 10000,
 ) -> None:
-    """Measure one hop of the loop against a plain relay and against Faust with a table."""
+    """Measure one hop of the loop against a plain relay and against Faust with a table.
+
+    Uses the stack of this folder when it is up; else starts one and stops it again.
+    """
     import uvloop
     from rich.console import Console
     from rich.table import Table
 
-    from streams.local.bench.hop import Bench
+    from streams.local.bench.hop import Bench, Figure
+    from streams.local.outside import standing
     from streams.logs import configure
-    from streams.settings import settings
+    from streams.settings import home
 
     configure("error", service="bench")
-    figures = uvloop.run(Bench(settings(), events).measure())
+
+    async def measured() -> list[Figure]:
+        async with standing(home(), lambda *_: None) as current:
+            return await Bench(current, events).measure()
+
+    figures = uvloop.run(measured())
     yardstick = figures[0].per_second
     table = Table("variant", "events", "events/s", "CPU µs/event", "of the plain relay")
     for figure in figures:

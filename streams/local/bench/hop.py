@@ -126,7 +126,8 @@ class Bench:
                 await self._variant("our loop", self._loop),
             ]
         finally:
-            self.admin.delete_topics(self.made)
+            if self.made:
+                self.admin.delete_topics(self.made)
 
     async def _topic(self, name: str, **config: str) -> str:
         """Create a topic and wait until its leaders know it."""
