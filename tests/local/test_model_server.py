@@ -268,7 +268,6 @@ async def test_hundreds_of_requests_wait_together() -> None:
     assert len({answer.text for answer in answers}) == 1
 
 
-@pytest.mark.parametrize(("kind", "hint"), [("gpt", "`offline`"), ("smollm2", "local-model")])
-def test_a_model_that_cannot_be_run_says_what_to_do(kind: str, hint: str) -> None:
-    with pytest.raises(Misconfigured, match=hint):
-        speaker(kind, 0)
+def test_an_unknown_model_says_which_ones_are_known() -> None:
+    with pytest.raises(Misconfigured, match="`offline` or `smollm2`"):
+        speaker("gpt", 0)

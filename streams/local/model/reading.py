@@ -22,6 +22,7 @@ class Request:
         tools: Names of the tools that may be asked for.
         results: What the tools of the last step gave, if the request ends with tools' answers.
         tools_used: Names of the tools that were asked for earlier in this turn.
+        marked: Whether the question was marked as such, as the ai stage does.
     """
 
     question: str
@@ -29,12 +30,13 @@ class Request:
     tools: frozenset[str]
     results: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     tools_used: frozenset[str] = frozenset()
+    marked: bool = False
 
 
 def read(body: Mapping[str, Any]) -> Request:
     """Return what a request says; whatever is malformed counts as absent."""
     messages = [said for said in _list(body.get("messages")) if isinstance(said, Mapping)]
-    asked = [_text(said) for said in messages if said.get("role") == "user"]
+    asked = [content_of(said) for said in messages if said.get("role") == "user"]
     prompt = asked[-1] if asked else ""
     names = _calls(messages)
     return Request(
@@ -51,6 +53,7 @@ def read(body: Mapping[str, Any]) -> Request:
         ),
         results=_results(messages, names),
         tools_used=frozenset(names.values()),
+        marked=bool(_block("question", prompt)),
     )
 
 
@@ -85,11 +88,12 @@ def _results(
     for said in reversed(messages):
         if said.get("role") != "tool":
             break
-        last.append((names.get(str(said.get("tool_call_id")), ""), _json(_text(said))))
+        last.append((names.get(str(said.get("tool_call_id")), ""), _json(content_of(said))))
     return tuple(reversed(last))
 
 
-def _text(said: Mapping[str, Any]) -> str:
+def content_of(said: Mapping[str, Any]) -> str:
+    """Return the words of a message, whose content is a text or a list of parts."""
     content = said.get("content")
     if isinstance(content, str):
         return content

@@ -54,11 +54,13 @@ class Reply:
         text: Words; empty when a tool is asked for.
         tool: Name of the tool to ask for.
         arguments: Its arguments.
+        cut: Whether a limit ended the words.
     """
 
     text: str = ""
     tool: str = ""
     arguments: Mapping[str, Any] | None = None
+    cut: bool = False
 
 
 def answer(request: Request, *, seed: int = 0) -> Reply:

@@ -8,10 +8,14 @@ from collections.abc import Callable
 import uvicorn
 
 from schemas.errors import Misconfigured
+from streams.local.model.llama import Llama, weights
 from streams.local.model.server import ModelServer, Rules, Speaker
+from streams.local.model.smollm import SmallModel
 
 BACKLOG = 8192
 """Connections that may wait to be accepted: a burst of conversations arrives at once."""
+GRACE_S = 3
+"""Seconds for what is in flight when told to stop; a client tries again elsewhere."""
 
 
 def serve(
@@ -22,7 +26,7 @@ def serve(
     Args:
         host: Address to listen on.
         port: Port; 0 is any free one.
-        kind: ``offline``.
+        kind: ``offline``, or ``smollm2``.
         latency_ms: How long an answer takes.
         seed: Chooses among wordings.
         tell: Told the base URL once connections are accepted.
@@ -32,7 +36,11 @@ def serve(
     """
     server = ModelServer(speaker(kind, seed), latency_ms=latency_ms)
     config = uvicorn.Config(
-        server.app(), log_level="warning", access_log=False, timeout_keep_alive=75
+        server.app(),
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_S,
     )
     with socket.create_server((host, port), backlog=BACKLOG) as listening:
         bound_host, bound_port = listening.getsockname()[:2]
@@ -49,8 +57,5 @@ def speaker(kind: str, seed: int) -> Speaker:
     if kind == "offline":
         return Rules(seed)
     if kind == "smollm2":
-        raise Misconfigured(
-            "`--model smollm2` is for the extra `local-model`, which this version does not run yet:"
-            " use `--model offline`, or set OPENAI_BASE_URL to any server that speaks OpenAI's API"
-        )
-    raise Misconfigured(f"--model is `offline`, not {kind!r}")
+        return SmallModel(Llama(weights()))
+    raise Misconfigured(f"--model is `offline` or `smollm2`, not {kind!r}")

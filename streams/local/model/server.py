@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 import orjson
@@ -15,23 +15,35 @@ from starlette.routing import Route
 
 from agents.adapters.embedder import DIMENSIONS, unit
 from agents.adapters.sentences import SentenceEmbedder
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, Unavailable
 from streams.local.model import wire
 from streams.local.model.faults import HEADER, Fault, Faults
 from streams.local.model.reading import read, words
 from streams.local.model.rules import Reply, answer
 
-LABEL: Final = {"x-model-kind": "offline-rules; not a language model"}
+LABEL: Final = "x-model-kind"
 HUGE_BYTES: Final = 10 * 1024 * 1024
+
+Handle = Callable[[Request], Awaitable[Response]]
 
 
 class Speaker(Protocol):
-    """What answers a chat request."""
+    """What answers a chat request.
+
+    Attributes:
+        name: Name of the model.
+        label: What it is, for people who look at the answer's headers.
+    """
 
     name: str
+    label: str
 
     async def reply(self, body: Mapping[str, Any]) -> Reply:
-        """Return the reply to a chat request."""
+        """Return the reply to a chat request.
+
+        Raises:
+            Unavailable: It is too busy.
+        """
 
 
 class Rules:
@@ -42,6 +54,7 @@ class Rules:
     """
 
     name = wire.MODEL
+    label = "offline-rules; not a language model"
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
@@ -71,13 +84,21 @@ class ModelServer:
         """Return the ASGI application."""
         return Starlette(
             routes=[
-                Route("/v1/chat/completions", self._chat, methods=["POST"]),
-                Route("/v1/embeddings", self._embeddings, methods=["POST"]),
-                Route("/v1/models", self._models, methods=["GET"]),
-                Route("/health", self._health, methods=["GET"]),
-                Route("/control", self._control, methods=["GET", "POST", "DELETE"]),
+                Route("/v1/chat/completions", self._labelled(self._chat), methods=["POST"]),
+                Route("/v1/embeddings", self._labelled(self._embeddings), methods=["POST"]),
+                Route("/v1/models", self._labelled(self._models), methods=["GET"]),
+                Route("/health", self._labelled(self._health), methods=["GET"]),
+                Route("/control", self._labelled(self._control), methods=["GET", "POST", "DELETE"]),
             ]
         )
+
+    def _labelled(self, handle: Handle) -> Handle:
+        async def labelled(request: Request) -> Response:
+            response = await handle(request)
+            response.headers[LABEL] = self._speaker.label
+            return response
+
+        return labelled
 
     async def _chat(self, request: Request) -> Response:
         raw = await request.body()
@@ -88,7 +109,10 @@ class ModelServer:
         await asyncio.sleep(fault.seconds if fault and fault.kind == "slow" else self._latency_s)
         if fault is not None and (spoiled := _spoiled(fault, raw)) is not None:
             return spoiled
-        reply = _twisted(fault, body) or await self._speaker.reply(body)
+        try:
+            reply = _twisted(fault, body) or await self._speaker.reply(body)
+        except Unavailable as exc:
+            return _later(exc)
         whole = wire.completion(reply, raw, model=self._speaker.name)
         if fault is not None and fault.kind == "refusal":
             whole["choices"][0]["message"] |= {"content": None, "refusal": "não posso"}
@@ -98,9 +122,7 @@ class ModelServer:
             options = body.get("stream_options")
             counted = isinstance(options, dict) and options.get("include_usage") is True
             events = wire.stream(whole, with_usage=counted)
-            return StreamingResponse(
-                _each(events), media_type="text/event-stream", headers=dict(LABEL)
-            )
+            return StreamingResponse(_each(events), media_type="text/event-stream")
         return _json(whole)
 
     async def _embeddings(self, request: Request) -> Response:
@@ -166,6 +188,11 @@ def _twisted(fault: Fault | None, body: Mapping[str, Any]) -> Reply | None:
             return None
 
 
+def _later(exc: Unavailable) -> Response:
+    headers = {"retry-after": f"{exc.retry_after_s or 1:.0f}"}
+    return _json(wire.error("too many requests wait", "server_error"), 503, headers)
+
+
 def _spoiled(fault: Fault, raw: bytes) -> Response | None:
     """Return an answer that is broken below the level of words."""
     match fault.kind:
@@ -209,5 +236,5 @@ def _json(
         orjson.dumps(content),
         status_code=status,
         media_type="application/json",
-        headers={**LABEL, **(headers or {})},
+        headers=headers,
     )

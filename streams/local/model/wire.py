@@ -21,8 +21,9 @@ def completion(reply: Reply, body: bytes, *, model: str = MODEL) -> dict[str, An
     """Return a chat completion; its id follows from the request."""
     digest = hashlib.blake2b(body, digest_size=12).hexdigest()
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": None}
+    finish = "length" if reply.cut else "stop"
     if reply.tool:
-        message["tool_calls"] = [_call(reply, digest)]
+        message["tool_calls"], finish = [_call(reply, digest)], "tool_calls"
     return {
         "id": f"chatcmpl-{digest}",
         "object": "chat.completion",
@@ -33,7 +34,7 @@ def completion(reply: Reply, body: bytes, *, model: str = MODEL) -> dict[str, An
                 "index": 0,
                 "message": message,
                 "logprobs": None,
-                "finish_reason": "tool_calls" if reply.tool else "stop",
+                "finish_reason": finish,
             }
         ],
         "usage": usage(len(body), len(reply.text) + len(str(reply.arguments or ""))),
