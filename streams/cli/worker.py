@@ -43,6 +43,9 @@ def worker(
     async def run() -> int:
         return await Worker(current, lambda: build_worker(current, names), clock=WallClock()).run()
 
+    # The consumer and the encoder have threads of their own: at the default of 5 ms each of them
+    # may keep the event loop waiting that long, at every turn.
+    sys.setswitchinterval(0.0005)
     sys.exit(uvloop.run(run()))
 
 
