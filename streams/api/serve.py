@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -22,6 +21,7 @@ from streams.api.rooms import feed_server
 from streams.api.routes import Desk
 from streams.api.tokens import signing_key
 from streams.clock import WallClock
+from streams.listening import listen
 from streams.publish import Publisher, record_of
 from streams.registry import open_codec
 from streams.settings import Settings, require_secrets
@@ -125,7 +125,7 @@ async def serve(settings: Settings, told: Callable[[str], None]) -> None:
         told: Is given the one line that says where it listens.
     """
     async with application(settings) as app:
-        listening = socket.create_server((settings.http_host, settings.api_port), backlog=2048)
+        listening = listen(settings.http_host, settings.api_port, "API_PORT")
         server = server_of(app)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from sinks.identity import Identities
 from sinks.producers import Producers
 from sinks.rawparts import RawParts
 from streams.clock import WallClock
+from streams.listening import listen
+from streams.partitioner import check_partitioner
 from streams.publish import Publisher
 from streams.registry import open_codec
 from streams.settings import Settings, require_secrets
@@ -100,6 +101,7 @@ async def opened(settings: Settings) -> AsyncIterator[FastAPI]:
         Unavailable: Kafka or the registry does not answer.
     """
     require_secrets(settings, "hash_key", "secrets_key")
+    check_partitioner()
     key = hash_key(settings)
     client_id = f"whaticket.webhook.{settings.instance}"
     async with AsyncExitStack() as stack:
@@ -170,7 +172,7 @@ async def serve(settings: Settings, told: Callable[[str], None]) -> None:
         told: Is given the one line that says where it listens.
     """
     async with opened(settings) as app:
-        listening = socket.create_server((settings.http_host, settings.webhook_port), backlog=2048)
+        listening = listen(settings.http_host, settings.webhook_port, "WEBHOOK_PORT")
         server = _Server(
             uvicorn.Config(
                 app,
