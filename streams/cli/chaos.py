@@ -13,7 +13,7 @@ def chaos(
     ] = "split",
     conversations: Annotated[int, typer.Option(min=1, max=10_000, help="Customers.")] = 200,
     messages: Annotated[int, typer.Option(min=10, help="Messages in all.")] = 2000,
-    rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = 25.0,
+    rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Kinds and texts follow from it.")] = 1,
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait after sending.")] = 180.0,
 ) -> None:
