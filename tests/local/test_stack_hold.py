@@ -12,7 +12,9 @@ import pytest
 
 from streams.local.stack.hold import AlreadyUp, Entry, Ledger, clean, hold, holder, take_down
 from streams.local.stack.part import Part
+from streams.local.stack.probe import Probe
 from streams.local.stack.process import Identity, Process, until
+from streams.local.stack.report import health
 
 WAIT = "import time\nwhile True: time.sleep(1)"
 HOLD = f"""
@@ -90,6 +92,23 @@ async def test_a_pid_that_belongs_to_somebody_else_now_is_let_alone(tmp_path: Pa
         assert process.ended is None
     finally:
         await process.kill()
+
+
+@pytest.mark.parametrize(("serves", "state"), [(True, "not ready"), (False, "running")])
+async def test_a_process_that_serves_nobody_is_never_asked(
+    tmp_path: Path, serves: bool, state: str
+) -> None:
+    closed = Probe("http", "http://127.0.0.1:1/health")
+    part = Part(name="training", argv=(sys.executable, "-c", WAIT), env={}, probe=closed)
+    process = Process(part, tmp_path / "training.log")
+    ledger = Ledger(tmp_path / "processes.json")
+    try:
+        ledger.add(process, serves=serves)
+        rows = await health(Ledger(tmp_path / "processes.json").read())
+    finally:
+        await process.kill()
+
+    assert [(entry.name, told) for entry, told in rows] == [("training", state)]
 
 
 @pytest.mark.parametrize("text", ["", "[", "{}", "[{}]", json.dumps([{"name": "a"}]), "[1]"])

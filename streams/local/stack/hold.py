@@ -44,10 +44,11 @@ class Ledger:
         self._path = path
         self._entries: dict[str, Entry] = {}
 
-    def add(self, process: Process) -> None:
-        """Write down a process that was started."""
+    def add(self, process: Process, *, serves: bool = True) -> None:
+        """Write down a process that was started; one that serves nobody is never asked."""
         part: Part = process.part
-        self._entries[part.name] = Entry(part.name, process.identity, part.address, part.probe)
+        probe = part.probe if serves else None
+        self._entries[part.name] = Entry(part.name, process.identity, part.address, probe)
         self._write()
 
     def clear(self) -> None:

@@ -68,7 +68,7 @@ async def _record(training: Training, scratch: Path, ledger: Ledger, tell: Tell)
         if part.prepare:
             await part.prepare(lambda _: None)
         process = Process(part, scratch / f"{part.name}.log")
-        ledger.add(process)
+        ledger.add(process, serves=False)
         try:
             await _until_ready(process)
             # The JVM writes the cache when it ends.
