@@ -49,12 +49,8 @@ async def test_each_part_is_killed_and_started_once_at_even_shares() -> None:
 
     done = await kills(stack)
 
-    assert stack.calls == [
-        ("kill", "webhook"),
-        ("start", "webhook"),
-        ("kill", "worker"),
-        ("start", "worker"),
-    ]
+    assert [name for verb, name in stack.calls if verb == "kill"] == ["webhook", "worker"]
+    assert sorted(name for verb, name in stack.calls if verb == "start") == ["webhook", "worker"]
     assert [kill.part for kill in done] == ["webhook", "worker"]
     assert [3 <= kill.sent < 10 for kill in done] == [True, True]
     assert unreal(done, ["webhook", "worker"]) == []
