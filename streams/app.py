@@ -15,9 +15,7 @@ from typing import Final
 import asyncpg
 
 from agents.adapters.breaker import Breaker
-from agents.adapters.embedder import OpenAIEmbedder
 from agents.adapters.llm import OpenAIModel, client
-from agents.adapters.sentences import SentenceEmbedder
 from agents.adapters.whatsapp import WhatsAppCourier, open_client
 from agents.ai import ai
 from agents.core.conversation import Conversation
@@ -43,6 +41,7 @@ from sinks.ports import Sink
 from sinks.transcripts import Transcripts
 from streams.api.feed import HelpdeskFeed
 from streams.clock import WallClock
+from streams.embedding import open_embedder
 from streams.linking import LinkingCourier
 from streams.metrics import observe
 from streams.publish import Publisher
@@ -112,20 +111,23 @@ async def build_worker(settings: Settings, names: Sequence[str]) -> Parts:
     )
     pool = await open_pool(settings.postgres_dsn.get_secret_value(), name=client_id)
     parts.opened.push_async_callback(pool.close)
-    workshop = _Workshop(settings, parts, pool)
+    embedder = await parts.opened.enter_async_context(open_embedder(settings))
+    workshop = _Workshop(settings, parts, pool, embedder)
     stages = workshop.stages()
     sinks = workshop.sinks()
     parts.stages = [stages[name] for name in STATEFUL_STAGES if name in chosen]
     parts.sinks = [sinks[name] for name in SINKS if name in chosen]
     if EMBEDDING & set(chosen) and settings.embedder == "local":
-        await workshop.embedder.embed(["oi"])  # loads the encoder now, not at the first question
+        await embedder.embed(["oi"])  # loads the encoder now, not at the first question
     return parts
 
 
 class _Workshop:
     """Makes each part from the settings, once."""
 
-    def __init__(self, settings: Settings, parts: Parts, pool: asyncpg.Pool) -> None:
+    def __init__(
+        self, settings: Settings, parts: Parts, pool: asyncpg.Pool, embedder: Embedder
+    ) -> None:
         self.settings = settings
         self.parts = parts
         self.pool = pool
@@ -136,13 +138,8 @@ class _Workshop:
             timeout_s=settings.model_timeout_s,
         )
         parts.opened.push_async_callback(self.provider.close)
-        self.embedder = self._embedder()
+        self.embedder = embedder
         self.toolbox: Toolbox = shipped(Catalogue(pool))
-
-    def _embedder(self) -> Embedder:
-        if self.settings.embedder == "openai":
-            return OpenAIEmbedder(self.provider, self.settings.openai_embedding_model)
-        return SentenceEmbedder()
 
     def stages(self) -> Mapping[str, Stage]:
         """Return every stateful stage by its name."""

@@ -12,9 +12,7 @@ import typer
 from schemas.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from agents.ports import Embedder
     from sinks.knowledge import PostgresKnowledge
-    from streams.settings import Settings
 
 T = TypeVar("T")
 
@@ -50,21 +48,10 @@ def _read(file: Path) -> str:
         raise Misconfigured(f"{file.name} is no text in UTF-8") from exc
 
 
-def _embedder(current: Settings) -> Embedder:
-    from agents.adapters.embedder import OpenAIEmbedder
-    from agents.adapters.llm import client
-    from agents.adapters.sentences import SentenceEmbedder
-
-    if current.embedder == "local":
-        return SentenceEmbedder()
-    key = current.openai_api_key.get_secret_value()
-    provider = client(current.openai_base_url, key, timeout_s=current.model_timeout_s)
-    return OpenAIEmbedder(provider, current.openai_embedding_model)
-
-
 def _with_knowledge(ask: Callable[[PostgresKnowledge], Awaitable[T]]) -> T:
     from sinks.database import open_pool
     from sinks.knowledge import PostgresKnowledge
+    from streams.embedding import open_embedder
     from streams.settings import settings
 
     current = settings()
@@ -72,7 +59,8 @@ def _with_knowledge(ask: Callable[[PostgresKnowledge], Awaitable[T]]) -> T:
     async def run() -> T:
         pool = await open_pool(current.postgres_dsn.get_secret_value(), name="whaticket.cli")
         try:
-            return await ask(PostgresKnowledge(pool, _embedder(current)))
+            async with open_embedder(current) as embedder:
+                return await ask(PostgresKnowledge(pool, embedder))
         finally:
             await pool.close()
 

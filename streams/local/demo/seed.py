@@ -10,16 +10,13 @@ from typing import Final
 
 import asyncpg
 
-from agents.adapters.embedder import OpenAIEmbedder
-from agents.adapters.llm import client
-from agents.adapters.sentences import SentenceEmbedder
-from agents.ports import Embedder
 from sinks.catalogue import Catalogue
 from sinks.channels import Channels
 from sinks.database import open_pool
 from sinks.knowledge import PostgresKnowledge
 from sinks.tenants import FIELDS, Tenants
 from sinks.vault import Vault
+from streams.embedding import open_embedder
 from streams.local.demo import shop
 from streams.local.demo.payloads import phone_number_ids
 from streams.publish import Publisher, record_of
@@ -122,22 +119,10 @@ async def publish(tenants: Tenants, current: Settings) -> None:
 
 async def _knowledge(pool: asyncpg.Pool, current: Settings) -> int:
     """Add the documents; the embedding model is loaded only when one is new."""
-    provider = client(
-        current.openai_base_url,
-        current.openai_api_key.get_secret_value(),
-        timeout_s=current.model_timeout_s,
-    )
-    embedder: Embedder = (
-        OpenAIEmbedder(provider, current.openai_embedding_model)
-        if current.embedder == "openai"
-        else SentenceEmbedder()
-    )
-    try:
+    async with open_embedder(current) as embedder:
         knowledge = PostgresKnowledge(pool, embedder)
         added = [
             await knowledge.add_passages(shop.TENANT, source, text)
             for source, text in shop.knowledge()
         ]
-    finally:
-        await provider.close()
     return sum(added)
