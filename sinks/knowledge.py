@@ -40,11 +40,7 @@ class PostgresKnowledge:
             return ()
         (vector,) = await embedded(self.embedder, [question])
         with reachable():
-            async with self.pool.acquire() as connection, connection.transaction(readonly=True):
-                # The index knows no tenants: without this, a small tenant finds nothing beside
-                # a large one. Source: pgvector's README, "Iterative Index Scans".
-                await connection.execute(SQL["keep_looking"])
-                rows = await connection.fetch(SQL["search"], tenant_id, vector, limit)
+            rows = await self.pool.fetch(SQL["search"], tenant_id, vector, limit)
         return tuple(_found(row) for row in rows)
 
     async def recall(

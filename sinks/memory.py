@@ -64,7 +64,7 @@ def _clean(text: str) -> str:
     return text.replace("\x00", "\ufffd")
 
 
-def _row(event: MemoryUpdateRequested, vector: str) -> dict[str, Any]:
+def _row(event: MemoryUpdateRequested, vector: list[float]) -> dict[str, Any]:
     return {
         "tenant_id": event.tenant_id,
         "event_id": event.event_id,

@@ -17,8 +17,8 @@ class Embed(Protocol):
         """Return one unit vector for each text."""
 
 
-async def embedded(embedder: Embed, texts: Sequence[str]) -> list[str]:
-    """Return the vectors of some texts as pgvector reads them.
+async def embedded(embedder: Embed, texts: Sequence[str]) -> list[list[float]]:
+    """Return the vectors of some texts, of the size that the tables have.
 
     Raises:
         Misconfigured: The model's vectors have another number of dimensions.
@@ -32,4 +32,4 @@ async def embedded(embedder: Embed, texts: Sequence[str]) -> list[str]:
             raise Misconfigured(
                 f"the embedding model gives {len(vector)} dimensions, not {DIMENSIONS}"
             )
-    return ["[" + ",".join(map(repr, vector)) + "]" for vector in vectors]
+    return vectors

@@ -1,11 +1,8 @@
--- name: keep_looking
-SET LOCAL hnsw.iterative_scan = 'strict_order';
-
 -- name: search
-SELECT passage_id, source, body, sha256, 1 - (embedding <=> $2::text::vector) AS score
+SELECT passage_id, source, body, sha256, 1 - (embedding <=> $2::float4[]::vector) AS score
 FROM passages
 WHERE tenant_id = $1
-ORDER BY embedding <=> $2::text::vector, passage_id
+ORDER BY embedding <=> $2::float4[]::vector, passage_id
 LIMIT $3;
 
 -- name: recall
@@ -32,7 +29,7 @@ DELETE FROM passages WHERE tenant_id = $1 AND source = $2 AND sha256 <> ALL($3::
 INSERT INTO passages (tenant_id, passage_id, source, ordinal, body, sha256, embedding)
 SELECT $1, r.passage_id, r.source, r.ordinal, r.body, r.sha256, r.embedding::vector
 FROM jsonb_to_recordset($2) AS r (
-    passage_id text, source text, ordinal integer, body text, sha256 text, embedding text
+    passage_id text, source text, ordinal integer, body text, sha256 text, embedding float4[]
 )
 ORDER BY r.sha256
 ON CONFLICT DO NOTHING

@@ -13,7 +13,7 @@ SELECT
     r.embedding::vector, r.at_ms
 FROM jsonb_to_recordset($1) AS r (
     tenant_id text, event_id text, customer_id text, conversation_id text, turn_id text,
-    question text, answer text, embedding text, at_ms bigint
+    question text, answer text, embedding float4[], at_ms bigint
 )
 ORDER BY r.tenant_id, r.event_id
 ON CONFLICT DO NOTHING;
