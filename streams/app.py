@@ -202,7 +202,7 @@ class _Workshop:
 
     def _outbound(self) -> Stage:
         http = open_client(self.settings.whatsapp_api_url, self.settings.whatsapp_timeout_s)
-        self.parts.opened.push_async_callback(http.aclose)
+        self.parts.opened.push_async_callback(http.close)
         channels = Channels(
             self.pool, self.settings.secrets_key.get_secret_value(), newest=self._token_version
         )

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import aiohttp
 import httpx2
 import msgspec
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAioHttpClient
 
 from agents.adapters.breaker import Breaker
-from agents.adapters.pools import network
 from agents.ports import (
     Clock,
     Completion,
@@ -27,11 +27,21 @@ from schemas.errors import Rejected, Unavailable
 
 MAX_CONNECTIONS: Final = 10_000
 """As many conversations may wait for the model at once, each on a connection."""
+KEEPALIVE_S: Final = 4.0
+"""We close an idle connection before the other side does (uvicorn: 5 s)."""
 MAX_ANSWER_BYTES: Final = 1_048_576
 """An answer of 600 tokens is 4 KiB; a provider that sends far more is broken."""
 CONNECT_S: Final = 10.0
 
 SAID_LATER: Final = frozenset({408, 409, 425, 429})
+_BROKEN: Final = (
+    APIConnectionError,
+    httpx2.HTTPError,
+    httpx2.StreamError,
+    aiohttp.ClientError,  # the client's transport translates most of them, not all
+    TimeoutError,
+    OSError,
+)
 REASONS: Final = {401: "unauthorized", 403: "unauthorized", 404: "not_found", 413: "too_large"}
 """Codes of refusals by HTTP status; every other status below 500 is ``bad_request``."""
 
@@ -87,7 +97,10 @@ def client(
         transport: Instead of the network.
     """
     timeout = httpx2.Timeout(timeout_s, connect=CONNECT_S, pool=timeout_s)
-    http = DefaultAsyncHttpxClient(transport=transport or network(MAX_CONNECTIONS), timeout=timeout)
+    # Through aiohttp: httpcore's pool walks all of its connections for every request that begins
+    # or ends, and a request costs two and a half times the CPU time.
+    limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_S)
+    http = DefaultAioHttpClient(transport=transport, timeout=timeout, limits=limits)
     return AsyncOpenAI(
         base_url=base_url,
         api_key=api_key or "none",
@@ -188,7 +201,7 @@ def _translated() -> Iterator[None]:
         yield
     except APIStatusError as exc:
         raise _refusal(exc) from None
-    except (APIConnectionError, httpx2.HTTPError, httpx2.StreamError, TimeoutError, OSError):
+    except _BROKEN:
         raise Unavailable("model") from None
 
 
