@@ -37,6 +37,9 @@ T = TypeVar("T")
 
 BATCH: Final = 500
 POLL_MS: Final = 200
+GATHER_S: Final = 0.1
+"""How far apart two batches begin when the first was not full: a batch costs the same few
+statements whether it holds one record or a hundred, and nobody waits for a sink."""
 TRIES: Final = 3
 FUSE: Final = 25
 WAIT_S: Final = 0.5
@@ -121,9 +124,12 @@ class SinkRunner:
     async def _run(self) -> None:
         while not self.stopping.is_set():
             try:
+                began = time.monotonic()
                 fetched = await self.consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
                 if fetched:
                     await self.write(fetched)
+                if 0 < sum(map(len, fetched.values())) < BATCH:
+                    await self._pause(began + GATHER_S - time.monotonic())
             except Lost:
                 log.info("sink.batch_lost", sink=self.name)
             except KafkaError as exc:
@@ -250,6 +256,8 @@ class SinkRunner:
             self.dependencies.up(self)
 
     async def _pause(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), seconds)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -29,6 +30,10 @@ log = structlog.get_logger(__name__)
 FETCH_S: Final = 0.25
 FETCH_WAIT_MS: Final = 20
 """aiokafka keeps one fetch in flight; a partition drained meanwhile waits this long."""
+IDLE_FETCH_WAIT_MS: Final = 250
+"""Where nothing came for a while, all partitions are in the fetch in flight and nothing waits
+for it; a shorter one would only be repeated more often, with every partition's name in it."""
+QUIET_S: Final = 1.0
 YIELD_EVERY: Final = 50
 IDLE_S: Final = 0.02
 
@@ -75,6 +80,14 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting
         return consumer
 
+    def patience(self, milliseconds: int) -> None:
+        """Set how long the next fetch may wait at the broker for a first record."""
+        self._ensure_consumer()._fetcher._fetch_max_wait_ms = milliseconds  # noqa: SLF001 - see above
+
+    def leave_out(self, partitions: set[TP]) -> None:
+        """Fetch nothing of these partitions, as long as they are assigned."""
+        self._ensure_consumer().pause(*(TopicPartition(*tp) for tp in partitions))
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         wanted = {
             driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
@@ -100,12 +113,14 @@ class SafeConsumer(driver.Consumer):
 
     logger = FAUST_LOG
     app: Any  # a SafeApp; that module imports this one
+    _thread: InLoopConsumer
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.ledgers: dict[TP, Ledger] = {}
         self.undelivered: dict[TP, int] = {}
         self.split: set[TP] = set()
         self.fetch_epoch = 0
+        self.moved_at = 0.0
         self.position_lock = asyncio.Lock()  # a fetch and a seek never overlap
         self.commit_lock = asyncio.Lock()
         super().__init__(*args, **kwargs)
@@ -128,8 +143,17 @@ class SafeConsumer(driver.Consumer):
             async with self.position_lock:
                 epoch = self.fetch_epoch
                 records = await self._getmany(active, FETCH_S) or {}
+            self._pace(bool(records))
             await self._rewind(await self._deliver_batch(records, epoch), epoch)
             await asyncio.sleep(0)
+
+    def _pace(self, moved: bool) -> None:
+        """Let fetches wait longer while nothing comes."""
+        now = time.monotonic()
+        if moved:
+            self.moved_at = now
+        quiet = now - self.moved_at > QUIET_S
+        self._thread.patience(IDLE_FETCH_WAIT_MS if quiet else FETCH_WAIT_MS)
 
     async def _deliver_batch(self, records: Mapping[Any, list[Any]], epoch: int) -> set[TP]:
         """Deliver fairly over partitions; return those with records left."""
@@ -271,6 +295,10 @@ class SafeConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Note which input partitions came without their fellows."""
+        """Note which input partitions came without their fellows; fetch the inputs alone.
+
+        Changelogs are read by the recovery's own reader: what we write there must not come back.
+        """
         self.split = split(assigned, self.app.families)
+        self._thread.leave_out({tp for tp in assigned if tp.topic not in self.app.intakes})
         await super().on_partitions_assigned(assigned, generation_id)

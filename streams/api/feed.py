@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Final
 
 import asyncpg
@@ -47,18 +48,26 @@ class Bus(AsyncRedisManager):  # type: ignore[misc]  # python-socketio has no ty
             redis_options={"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S},
         )
 
-    async def _publish(self, data: Any) -> None:
-        if not self.connected:
-            self._redis_connect()
-        await self.redis.publish(self.channel, self.json.dumps(data))
+        self.gathered: list[str] = []
 
-    async def send(self, emit: Emit) -> None:
-        """Send one event.
+    async def _publish(self, data: Any) -> None:
+        self.gathered.append(self.json.dumps(data))
+
+    async def send(self, emits: Iterable[Emit]) -> None:
+        """Send events, in their order, in one round trip.
 
         Raises:
-            RedisError: Redis is down.
+            RedisError: Redis is down; how many of them it has is not known.
         """
-        await self.emit(emit.event, emit.body, room=list(emit.rooms))
+        self.gathered.clear()
+        for emit in emits:
+            await self.emit(emit.event, emit.body, room=list(emit.rooms))
+        if not self.connected:
+            self._redis_connect()
+        pipeline = self.redis.pipeline(transaction=False)
+        for message in self.gathered:
+            pipeline.publish(self.channel, message)
+        await pipeline.execute()
 
     async def close(self) -> None:
         """Disconnect."""
@@ -106,15 +115,14 @@ class HelpdeskFeed:
 
     async def _send(self, changes: Changes) -> None:
         """Send one batch; wait for Redis or Postgres as long as it takes."""
-        pending: deque[Emit] | None = None
+        pending: list[Emit] | None = None
         while pending is None or pending:
             try:
                 if pending is None:
-                    pending = deque(await self._read(changes))
-                while pending:
-                    await self.bus.send(pending[0])
-                    pending.popleft()
-                    FEED_EMITS.labels("sent").inc()
+                    pending = await self._read(changes)
+                await self.bus.send(pending)
+                FEED_EMITS.labels("sent").inc(len(pending))
+                pending = []
             except (RedisError, OSError, TimeoutError, PipelineError) as exc:
                 FEED_EMITS.labels("failed").inc()
                 log.warning("feed.waiting", error=place(exc))
