@@ -17,7 +17,7 @@ from faust.types import TP
 
 from agents.ports import Superseded
 from streams.logs import place
-from streams.metrics import INFLIGHT, LANE, LOCKS_ACQUIRED, LOCKS_FAILED, LOCKS_SECONDS
+from streams.metrics import INFLIGHT, LANE_CUT, LANE_ENTRIES, LANE_SECONDS
 from streams.stage import Stage
 
 log = structlog.get_logger(__name__)
@@ -147,16 +147,16 @@ class Lanes:
             while queue and not self.closing.is_set():
                 began = time.monotonic()
                 if self.current(queue[0]):
-                    LOCKS_ACQUIRED.labels(LANE).inc()
+                    LANE_ENTRIES.inc()
                     await self.handler.handle(queue[0])
-                    LOCKS_SECONDS.labels(LANE).observe(time.monotonic() - began)
+                    LANE_SECONDS.observe(time.monotonic() - began)
                 queue.popleft()
                 self._leave(key, 1)
         except Exception as exc:  # noqa: BLE001 - a bug of the loop itself must not end silently
             log.error("lane.given_up", error=place(exc), stage=self.stage.name)  # noqa: TRY400
             await self.app.crash(exc)
         finally:
-            LOCKS_FAILED.labels(LANE).inc(len(queue))
+            LANE_CUT.inc(len(queue))
             if self.lanes.get(key) is lane:
                 del self.lanes[key]
                 self._leave(key, len(queue))

@@ -13,7 +13,6 @@ the partition (``Fenced``: left to its new owner), or there is a bug (some attem
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from typing import Any, Final
 
 import structlog
 from faust.types import TP
+from prometheus_client import Counter, Histogram
 
 from schemas.errors import PipelineError, Rejected, Unavailable
 from streams.colocate import home
@@ -93,6 +93,7 @@ class Loop:
         self.pulse = pulse
         self.dependencies = dependencies
         self.given_up = 0
+        self.metrics: dict[str, tuple[Counter, Histogram]] = {}
 
     @property
     def stage_name(self) -> str:
@@ -116,7 +117,7 @@ class Loop:
     async def handle(self, message: Any) -> None:
         """Process one message to its end, or leave it unsettled for its next owner."""
         trial = Trial()
-        EVENTS_CONSUMED.labels(message.topic, self.app.conf.id).inc()
+        self._counted(message.topic)[0].inc()
         structlog.contextvars.bind_contextvars(
             topic=message.topic, partition=message.partition, offset=message.offset
         )
@@ -125,7 +126,15 @@ class Loop:
                 pass
         finally:
             self.dependencies.up(message)
-            EVENTS_SECONDS.labels(message.topic).observe(time.monotonic() - trial.began)
+            self._counted(message.topic)[1].observe(time.monotonic() - trial.began)
+
+    def _counted(self, topic: str) -> tuple[Counter, Histogram]:
+        """Return the metrics of every event of a topic; looking them up costs more than using."""
+        found = self.metrics.get(topic)
+        if found is None:
+            consumed = EVENTS_CONSUMED.labels(topic, self.app.conf.id)
+            found = self.metrics[topic] = (consumed, EVENTS_SECONDS.labels(topic))
+        return found
 
     async def _attempt(self, message: Any, trial: Trial) -> bool:
         """Try once; True when the loop is done with the message."""
@@ -271,15 +280,7 @@ class Loop:
 
     async def _publish(self, message: Any, records: Iterable[Record]) -> None:
         await self._fence(message)
-        sent: list[asyncio.Future[tuple[int, int]]] = []
-        try:
-            for record in records:
-                sent.append(await self.publisher.post(record))  # noqa: PERF401 - in order
-        finally:
-            results = await asyncio.gather(*sent, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        await self.publisher.publish(records)
 
     async def _fence(self, message: Any) -> None:
         """Refuse to write for a partition that may have another owner."""

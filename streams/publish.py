@@ -7,16 +7,18 @@ client of the pipeline must: a key on another partition would be a second owner 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+from prometheus_client import Counter
 
-from schemas.errors import Rejected, Unavailable
+from schemas.errors import PipelineError, Rejected, Unavailable
 from schemas.events import Event, SettingsChanged
 from schemas.ids import traceparent
 from streams.metrics import EVENTS_PUBLISHED
@@ -112,6 +114,32 @@ class Publisher:
             producer, self.producer = self.producer, None
             await producer.stop()
 
+    async def publish(self, records: Iterable[Record]) -> None:
+        """Post records in their order; return once the broker has them all.
+
+        Raises:
+            Unavailable: The broker did not take one of them; nothing is in flight any more.
+            Rejected: One of them is too large; the others were sent.
+        """
+        sent: list[Sent] = []
+        failure: PipelineError | None = None
+        try:
+            try:
+                for record in records:
+                    sent.append(await self.post(record))  # noqa: PERF401 - in order
+            except PipelineError as exc:
+                failure = exc
+            for future in sent:
+                try:
+                    await future
+                except PipelineError as exc:
+                    failure = failure or exc
+        finally:
+            for future in sent:
+                future.cancel()  # nothing, unless nobody waits for it any more
+        if failure is not None:
+            raise failure
+
     async def post(self, record: Record, partition: int | None = None) -> Sent:
         """Hand a record over; calls that follow one another keep their order.
 
@@ -143,6 +171,11 @@ class Publisher:
         return sent
 
 
+@cache
+def _published(topic: str, name: str) -> Counter:
+    return EVENTS_PUBLISHED.labels(topic, name)
+
+
 def _settle(sent: Sent, record: Record, raw: asyncio.Future[Any]) -> None:
     """Hand on what the broker said; its errors become ours."""
     if sent.done():  # whoever waited was cancelled
@@ -152,7 +185,7 @@ def _settle(sent: Sent, record: Record, raw: asyncio.Future[Any]) -> None:
         return
     exc = raw.exception()
     if exc is None:
-        EVENTS_PUBLISHED.labels(record.topic, event_type(record)).inc()
+        _published(record.topic, event_type(record)).inc()
         sent.set_result((raw.result().partition, raw.result().offset))
     elif isinstance(exc, MessageSizeTooLargeError):
         sent.set_exception(Rejected("record_too_large", record.topic))
