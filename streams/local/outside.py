@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 
 from schemas.errors import Unavailable
 from streams.local.simulator.book import CALLBACK_PARTS
@@ -26,6 +26,7 @@ TIMEOUT_S: Final = 15.0
 TRIES: Final = 8
 FIRST_DELAY_S: Final = 0.1
 APP: Final = "simulator"
+FAULTS: Final = (aiohttp.ClientError, TimeoutError)
 TERMINATED: Final = 143
 """Exit status of a process that was asked to end, as shells give it."""
 
@@ -38,7 +39,7 @@ class Outside:
         client: Where requests go out; the caller closes it.
     """
 
-    def __init__(self, current: Settings, client: httpx.AsyncClient) -> None:
+    def __init__(self, current: Settings, client: aiohttp.ClientSession) -> None:
         require_secrets(current, "simulator_app_secret")
         self.client = client
         self.secret = current.simulator_app_secret.get_secret_value().encode()
@@ -55,10 +56,10 @@ class Outside:
         """
         headers = {SIGNATURE_HEADER: sign(self.secret, body), "Content-Type": "application/json"}
         for attempt in range(TRIES):
-            with contextlib.suppress(httpx.HTTPError):
-                answer = await self.client.post(self.webhook, content=body, headers=headers)
-                if answer.status_code == OK:
-                    return
+            with contextlib.suppress(*FAULTS):
+                async with self.client.post(self.webhook, data=body, headers=headers) as answer:
+                    if answer.status == OK:
+                        return
             self.repeated += 1
             await asyncio.sleep(FIRST_DELAY_S * 2**attempt)
         raise Unavailable("webhook")
@@ -71,11 +72,11 @@ class Outside:
         """
         url = f"{self.simulator}/_simulator/messages"
         try:
-            answer = await self.client.get(url, params={"after": str(after)})
-            answer.raise_for_status()
-        except httpx.HTTPError as exc:
+            async with self.client.get(url, params={"after": str(after)}) as answer:
+                answer.raise_for_status()
+                found: dict[str, Any] = await answer.json()
+        except FAULTS as exc:
             raise Unavailable("whatsapp") from exc
-        found: dict[str, Any] = answer.json()
         return found
 
 
@@ -128,6 +129,8 @@ def _cancelled_by(crashed: asyncio.Task[Crashed]) -> None:
 @contextlib.asynccontextmanager
 async def outside(current: Settings, connections: int) -> AsyncIterator[Outside]:
     """Open the outside of a running stack with kept-alive connections."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as client:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections),
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+    ) as client:
         yield Outside(current, client)

@@ -3,10 +3,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-import httpx
+import aiohttp
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from schemas.errors import Misconfigured, Unavailable
@@ -29,30 +33,39 @@ class Clock:
 
 
 class Webhook:
-    """Our webhook, as a function: takes signed bodies, refuses the first of each when told."""
+    """Our webhook: takes signed bodies, refuses the first of them when told."""
 
     def __init__(self, refusals: int = 0) -> None:
         self.order: dict[str, list[str]] = defaultdict(list)
         self.refusals = refusals
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        digest = hmac.new(b"planted", request.content, hashlib.sha256).hexdigest()
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        digest = hmac.new(b"planted", body, hashlib.sha256).hexdigest()
         assert request.headers["X-Hub-Signature-256"] == f"sha256={digest}"
-        assert request.url == "http://127.0.0.1:8000/webhooks/whatsapp/simulator"
         if self.refusals:
             self.refusals -= 1
-            return httpx.Response(503)
-        value = orjson.loads(request.content)["entry"][0]["changes"][0]["value"]
+            return web.Response(status=503)
+        value = orjson.loads(body)["entry"][0]["changes"][0]["value"]
         message = value["messages"][0]
         self.order[message["from"]].append(message["id"])
-        return httpx.Response(200)
+        return web.Response()
+
+
+@asynccontextmanager
+async def facing(webhook: Webhook) -> AsyncIterator[Outside]:
+    """The outside of a stack whose webhook this is."""
+    app = web.Application()
+    app.router.add_post("/webhooks/whatsapp/simulator", webhook.answer)
+    async with TestServer(app) as server, aiohttp.ClientSession() as client:
+        yield Outside(CURRENT.model_copy(update={"webhook_port": server.port}), client)
 
 
 async def test_each_conversation_is_sent_in_its_order() -> None:
     webhook = Webhook()
     made = plan(20, 200, run="run", seed=1)
-    async with httpx.AsyncClient(transport=httpx.MockTransport(webhook)) as client:
-        sender = Sender(Outside(CURRENT, client), Clock())
+    async with facing(webhook) as world:
+        sender = Sender(world, Clock())
         await sender.send(made)
 
     assert webhook.order == {each[0].customer: [m.wamid for m in each] for each in made}
@@ -65,8 +78,7 @@ async def test_a_refused_message_is_sent_again_before_the_next(
     monkeypatch.setattr(outside_module, "FIRST_DELAY_S", 0.0001)
     webhook = Webhook(refusals=3)
     made = plan(1, 5, run="run", seed=1)
-    async with httpx.AsyncClient(transport=httpx.MockTransport(webhook)) as client:
-        world = Outside(CURRENT, client)
+    async with facing(webhook) as world:
         await Sender(world, Clock()).send(made)
 
     assert webhook.order[made[0][0].customer] == [m.wamid for m in made[0]]
@@ -78,13 +90,13 @@ async def test_a_webhook_that_never_answers_ends_the_load(
 ) -> None:
     monkeypatch.setattr(outside_module, "FIRST_DELAY_S", 0.0001)
     webhook = Webhook(refusals=1000)
-    async with httpx.AsyncClient(transport=httpx.MockTransport(webhook)) as client:
+    async with facing(webhook) as world:
         with pytest.raises(Unavailable):
-            await Outside(CURRENT, client).post(b"{}")
+            await world.post(b"{}")
 
 
 async def test_without_the_secret_nothing_starts() -> None:
-    async with httpx.AsyncClient() as client:
+    async with aiohttp.ClientSession() as client:
         with pytest.raises(Misconfigured, match="SIMULATOR_APP_SECRET"):
             Outside(Settings(simulator_app_secret=SecretStr("")), client)
 

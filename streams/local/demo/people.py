@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-import httpx
+import aiohttp
 
 from schemas.errors import PipelineError, Unavailable
 from streams.settings import Settings, require_secrets
@@ -25,7 +25,7 @@ class People:
         client: Where requests go out; the caller closes it.
     """
 
-    def __init__(self, current: Settings, client: httpx.AsyncClient) -> None:
+    def __init__(self, current: Settings, client: aiohttp.ClientSession) -> None:
         require_secrets(current, "api_token")
         self.client = client
         self.root = f"http://{current.http_host}:{current.api_port}"
@@ -61,12 +61,12 @@ class People:
         headers = {"Authorization": f"Bearer {self.token}", "Idempotency-Key": request_id}
         for _ in range(TRIES):
             try:
-                answer = await self.client.post(self.root + path, json=body, headers=headers)
-            except httpx.HTTPError as exc:
+                async with self.client.post(self.root + path, json=body, headers=headers) as answer:
+                    if answer.ok:
+                        return
+            except (aiohttp.ClientError, TimeoutError) as exc:
                 raise Unavailable("api") from exc
-            if answer.is_success:
-                return
-            if answer.status_code not in PASSING:
+            if answer.status not in PASSING:
                 break
             await asyncio.sleep(AGAIN_S)
-        raise PipelineError(f"the people's API answered {answer.status_code}")
+        raise PipelineError(f"the people's API answered {answer.status}")
