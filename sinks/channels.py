@@ -9,6 +9,7 @@ from typing import Final
 
 import asyncpg
 
+from schemas.events import Channel
 from sinks.database import queries, reachable
 from sinks.kept import Kept
 from sinks.vault import Vault
@@ -47,8 +48,9 @@ class Channels:
     Args:
         pool: Where the sealed secrets are.
         secrets_key: What opens them.
-        newest: Tells the newest known version of a number's token, if it is known
-            (``tenant.settings.changed``); an older kept token is then asked for again.
+        newest: Tells what a number's newest settings are, if they are known
+            (``tenant.settings.changed``): switched off, it has no token; an older kept token,
+            or the answer that there is none, is asked for again.
         monotonic: Seconds of a clock that never goes back.
     """
 
@@ -57,7 +59,7 @@ class Channels:
         pool: asyncpg.Pool,
         secrets_key: str,
         *,
-        newest: Callable[[str], int | None] | None = None,
+        newest: Callable[[str], Channel | None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pool = pool
@@ -77,10 +79,12 @@ class Channels:
             Unavailable: Postgres is down and the token is not in memory.
             Misconfigured: The token was sealed with another key.
         """
-        kept = self._tokens.peek(phone_number_id)
-        if kept is not None and self.newest is not None:
-            version = self.newest(phone_number_id)
-            if version is not None and version > kept.version:
+        channel = self.newest(phone_number_id) if self.newest is not None else None
+        if channel is not None:
+            if not channel.active:
+                return None
+            kept = self._tokens.peek(phone_number_id)
+            if kept is None or kept.version < channel.token_version:
                 self.forget(phone_number_id)
         token = await self._tokens.get(phone_number_id, self._load_token)
         return None if token is None else token.secret

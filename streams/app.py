@@ -29,6 +29,7 @@ from agents.toolbox import Toolbox, shipped
 from agents.tools import tools
 from schemas.codec import Codec
 from schemas.errors import Misconfigured
+from schemas.events import Channel
 from schemas.topics import STATEFUL_STAGES, TOPICS, Topic
 from sinks.catalogue import Catalogue
 from sinks.channels import Channels
@@ -204,7 +205,7 @@ class _Workshop:
         http = open_client(self.settings.whatsapp_api_url, self.settings.whatsapp_timeout_s)
         self.parts.opened.push_async_callback(http.close)
         channels = Channels(
-            self.pool, self.settings.secrets_key.get_secret_value(), newest=self._token_version
+            self.pool, self.settings.secrets_key.get_secret_value(), newest=self._channel
         )
         courier = LinkingCourier(
             WhatsAppCourier(http, channels, observe=observe),
@@ -224,10 +225,10 @@ class _Workshop:
             max_inflight=self.settings.max_inflight,
         )
 
-    def _token_version(self, phone_number_id: str) -> int | None:
-        """Return the version of a number's token that the tenant's settings name."""
+    def _channel(self, phone_number_id: str) -> Channel | None:
+        """Return what the tenant's settings say of a number."""
         found = self.parts.tenants.by_phone_number(phone_number_id)
-        return None if found is None else found[1].token_version
+        return None if found is None else found[1]
 
     def sinks(self) -> Mapping[str, SinkRunner]:
         """Return every sink by its name."""

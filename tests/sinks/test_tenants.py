@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import asyncpg
 import pytest
 from cryptography.fernet import Fernet
@@ -121,13 +123,13 @@ async def test_the_previous_app_secret_is_accepted_after_a_rotation(pool: asyncp
 
 async def test_a_newer_token_version_is_used_at_once(pool: asyncpg.Pool) -> None:
     tenants = await shop(pool, "token")
-    known = {"n-token": 1}
+    known = {"n-token": Channel(phone_number_id="n-token", app_id="app-token")}
     channels = Channels(pool, KEY, newest=known.get)
     assert await channels.token("n-token") == TOKEN
 
     await tenants.rotate_channel("n-token", token="EAAB-newer")
     assert await channels.token("n-token") == TOKEN
-    known["n-token"] = 2
+    known["n-token"] = replace(known["n-token"], token_version=2)
 
     assert await channels.token("n-token") == "EAAB-newer"
 
@@ -137,6 +139,26 @@ async def test_a_number_that_is_switched_off_has_no_token(pool: asyncpg.Pool) ->
     await tenants.activate_channel("n-off", active=False)
 
     assert await Channels(pool, KEY).token("n-off") is None
+
+
+async def test_a_number_is_switched_off_and_on_as_soon_as_its_settings_say_so(
+    pool: asyncpg.Pool,
+) -> None:
+    tenants = await shop(pool, "switch")
+    known = {"n-switch": Channel(phone_number_id="n-switch", app_id="app-switch")}
+    channels = Channels(pool, KEY, newest=known.get)
+    assert await channels.token("n-switch") == TOKEN
+
+    known["n-switch"] = replace(known["n-switch"], active=False)
+    assert await channels.token("n-switch") is None
+
+    await tenants.activate_channel("n-switch", active=False)
+    known.clear()
+    channels.forget("n-switch")
+    assert await channels.token("n-switch") is None  # and this answer is kept
+    await tenants.activate_channel("n-switch", active=True)
+    known["n-switch"] = Channel(phone_number_id="n-switch", app_id="app-switch")
+    assert await channels.token("n-switch") == TOKEN
 
 
 async def test_known_secrets_serve_while_postgres_is_down(pool: asyncpg.Pool) -> None:
