@@ -39,12 +39,14 @@ from sinks.identity import Identities
 from sinks.knowledge import PostgresKnowledge
 from sinks.memory import Memories
 from sinks.ports import Sink
+from sinks.processes import Processes
 from sinks.transcripts import Transcripts
 from streams.api.feed import HelpdeskFeed
 from streams.clock import WallClock
 from streams.embedding import open_embedder
 from streams.linking import LinkingCourier
 from streams.metrics import observe
+from streams.presence import Presence
 from streams.publish import Publisher
 from streams.registry import open_codec
 from streams.settings import Settings, require_secrets
@@ -103,14 +105,19 @@ async def build_worker(settings: Settings, names: Sequence[str]) -> Parts:
     require_secrets(settings, "secrets_key")
     codec = await open_codec(settings)
     client_id = f"whaticket.{'-'.join(names) or 'pipeline'}.{settings.instance}"
+    pool = await open_pool(settings.postgres_dsn.get_secret_value(), name=client_id)
     parts = Parts(
         codec=codec,
         publisher=Publisher(
             settings.kafka_bootstrap, client_id=client_id, linger_ms=settings.linger_ms
         ),
-        tenants=TenantSettings(settings.kafka_bootstrap, codec, client_id=client_id),
+        tenants=TenantSettings(
+            settings.kafka_bootstrap,
+            codec,
+            client_id=client_id,
+            told=Presence(Processes(pool), client_id),
+        ),
     )
-    pool = await open_pool(settings.postgres_dsn.get_secret_value(), name=client_id)
     parts.opened.push_async_callback(pool.close)
     embedder = await parts.opened.enter_async_context(open_embedder(settings))
     workshop = _Workshop(settings, parts, pool, embedder)

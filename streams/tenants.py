@@ -28,15 +28,41 @@ class Reader(Protocol):
         """Return the event."""
 
 
+class Told(Protocol):
+    """Is told how much of the topic is in use (``streams.presence.Presence``)."""
+
+    async def join(self) -> None:
+        """Note that this process begins to read."""
+
+    def reached(self, offset: int, /) -> None:
+        """Note that everything below an offset is in use."""
+
+    async def leave(self) -> None:
+        """Note that this process ends."""
+
+
 class TenantSettings:
-    """Newest settings of each tenant; ``start`` returns once all of the topic was read."""
+    """Newest settings of each tenant; ``start`` returns once all of the topic was read.
+
+    Attributes:
+        known: Settings by tenant.
+        numbers: Settings and channel by business number.
+        refused: Offset of the newest record of a tenant, where it could not be read.
+    """
 
     def __init__(
-        self, bootstrap: str, codec: Reader, *, client_id: str = "whaticket.tenants"
+        self,
+        bootstrap: str,
+        codec: Reader,
+        *,
+        client_id: str = "whaticket.tenants",
+        told: Told | None = None,
     ) -> None:
         self.bootstrap = bootstrap
         self.codec = codec
         self.client_id = client_id
+        self.told = told
+        self.refused: dict[str, int] = {}
         self.known: dict[str, SettingsChanged] = {}
         self.numbers: dict[str, tuple[SettingsChanged, Channel]] = {}
         self.complete = asyncio.Event()
@@ -52,6 +78,8 @@ class TenantSettings:
         """
         if self.consumer is not None:
             return
+        if self.told is not None:  # before the end is asked for: see streams.presence
+            await self.told.join()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap,
             client_id=self.client_id,
@@ -79,6 +107,8 @@ class TenantSettings:
                 await self.task
         if self.consumer is not None:
             await self.consumer.stop()
+        if self.told is not None:
+            await self.told.leave()
 
     def get(self, tenant_id: str, /) -> SettingsChanged | None:
         """Return the settings of a tenant, or None when it is not known."""
@@ -98,7 +128,10 @@ class TenantSettings:
 
     async def _follow(self, consumer: AIOKafkaConsumer, end: int) -> None:
         while True:
-            if await consumer.position(PARTITION) >= end:
+            position = await consumer.position(PARTITION)
+            if self.told is not None:
+                self.told.reached(min((position, *self.refused.values())))
+            if position >= end:
                 self.complete.set()
             try:
                 batches = await consumer.getmany(timeout_ms=200)
@@ -111,10 +144,21 @@ class TenantSettings:
                     await self._learn(record)
 
     async def _learn(self, record: Any) -> None:
+        """Put one record to use; one that cannot be read is not in use until a newer one is."""
         tenant_id = (record.key or b"").decode("utf-8", "replace")
         if record.value is None:
             self._forget(tenant_id)
             return
+        settings = await self._read(record)
+        if settings is None:
+            self.refused[tenant_id] = record.offset
+            return
+        self._forget(settings.tenant_id)
+        self.known[settings.tenant_id] = settings
+        for channel in settings.channels:
+            self.numbers[channel.phone_number_id] = (settings, channel)
+
+    async def _read(self, record: Any) -> SettingsChanged | None:
         while True:
             try:
                 event = await self.codec.read(record.value)
@@ -126,16 +170,14 @@ class TenantSettings:
                 log.error(  # noqa: TRY400 - a message may quote the record
                     "tenants.bad_record", offset=record.offset, error=place(exc)
                 )
-                return
-        if not isinstance(event, SettingsChanged):
-            log.error("tenants.wrong_record", offset=record.offset, record=type(event).__name__)
-            return
-        self._forget(event.tenant_id)
-        self.known[event.tenant_id] = event
-        for channel in event.channels:
-            self.numbers[channel.phone_number_id] = (event, channel)
+                return None
+        if isinstance(event, SettingsChanged):
+            return event
+        log.error("tenants.wrong_record", offset=record.offset, record=type(event).__name__)
+        return None
 
     def _forget(self, tenant_id: str) -> None:
         self.known.pop(tenant_id, None)
+        self.refused.pop(tenant_id, None)
         for number in [n for n, (owner, _) in self.numbers.items() if owner.tenant_id == tenant_id]:
             del self.numbers[number]

@@ -19,11 +19,13 @@ from schemas.errors import Misconfigured
 from sinks.channels import Channels
 from sinks.database import open_pool
 from sinks.identity import Identities
+from sinks.processes import Processes
 from sinks.producers import Producers
 from sinks.rawparts import RawParts
 from streams.clock import WallClock
 from streams.listening import listen
 from streams.partitioner import check_partitioner
+from streams.presence import Presence
 from streams.publish import Publisher
 from streams.registry import open_codec
 from streams.settings import Settings, require_secrets
@@ -111,9 +113,14 @@ async def opened(settings: Settings) -> AsyncIterator[FastAPI]:
         publisher = _publisher(settings, client_id)
         await publisher.start()
         stack.push_async_callback(publisher.stop)
-        tenants = TenantSettings(settings.kafka_bootstrap, codec, client_id=client_id)
-        await tenants.start()
+        tenants = TenantSettings(
+            settings.kafka_bootstrap,
+            codec,
+            client_id=client_id,
+            told=Presence(Processes(pool), client_id),
+        )
         stack.push_async_callback(tenants.stop)
+        await tenants.start()
         inbox = Inbox(
             numbers=tenants,
             people=Identities(pool, key),
