@@ -18,6 +18,7 @@ MODULES: Final = (
     "api",
     "topics",
     "tenants",
+    "processes",
     "knowledge",
     "people",
     "trace",

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from schemas.errors import Misconfigured, Unavailable
+from schemas.errors import Misconfigured
+from streams.cli.published import WAIT, asked, changed, published
 
 if TYPE_CHECKING:
-    from schemas.events import SettingsChanged
     from sinks.tenants import Tenants
-
-T = TypeVar("T")
 
 STDIN: Final = "-"
 SETTINGS: Final = typer.Argument(None, help="name=value, such as ai_enabled=false.")
@@ -44,27 +42,29 @@ def add(
     tenant: str = typer.Argument(help="Id of the company; never changes."),
     settings: list[str] = SETTINGS,
     prompt_file: Path = PROMPT_FILE,
+    wait: float = WAIT,
 ) -> None:
     """Add a company and publish its settings."""
     given = _settings(settings, prompt_file)
-    _say(_changed(lambda tenants: tenants.add(tenant, given)))
+    changed(lambda tenants: tenants.add(tenant, given), wait)
 
 
 def change(
     tenant: str = typer.Argument(help="Id of the company."),
     settings: list[str] = SETTINGS,
     prompt_file: Path = PROMPT_FILE,
+    wait: float = WAIT,
 ) -> None:
     """Change settings of a company and publish them; the others stay."""
     given = _settings(settings, prompt_file)
-    _say(_changed(lambda tenants: tenants.change(tenant, given)))
+    changed(lambda tenants: tenants.change(tenant, given), wait)
 
 
 def show(tenant: str = typer.Argument(help="Id of the company.")) -> None:
     """Print a company's settings as they are published."""
     import msgspec
 
-    found = _with_tenants(lambda tenants: tenants.get(tenant))
+    found = asked(lambda tenants: tenants.get(tenant))
     if found is None:
         raise Misconfigured(f"no tenant is called {tenant}")
     typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
@@ -72,7 +72,7 @@ def show(tenant: str = typer.Argument(help="Id of the company.")) -> None:
 
 def tenants_list() -> None:
     """List the companies."""
-    for each in _with_tenants(lambda tenants: tenants.all()):
+    for each in asked(lambda tenants: tenants.all()):
         ai = "ai" if each.ai_enabled else "people only"
         numbers = len(each.channels)
         typer.echo(f"{each.tenant_id}\t{each.company}\tv{each.version}\t{numbers} numbers\t{ai}")
@@ -81,6 +81,7 @@ def tenants_list() -> None:
 def publish(
     tenant: str = typer.Argument(None, help="Publish this company again, whatever is known."),
     everyone: bool = typer.Option(False, "--all", help="Publish every company again."),
+    wait: float = WAIT,
 ) -> None:
     """Publish settings that are stored but not surely on the log."""
 
@@ -88,8 +89,7 @@ def publish(
         if tenant is not None or everyone:
             await tenants.republish(tenant)
 
-    _, announced = _run(forget, announcing=True)
-    typer.echo(f"published {len(announced)}")
+    published(forget, wait)
 
 
 def channel_add(
@@ -97,32 +97,37 @@ def channel_add(
     tenant: str = typer.Option(help="The company."),
     app: str = typer.Option(help="The Meta app that signs its webhooks."),
     token_file: str = typer.Option(None, help="File of the access token; - is stdin."),
+    wait: float = WAIT,
 ) -> None:
     """Give a company a business number."""
     token = _secret(token_file, "access token")
-    _say(_changed(lambda t: t.add_channel(tenant, phone_number_id, app_id=app, token=token)))
+    changed(
+        lambda tenants: tenants.add_channel(tenant, phone_number_id, app_id=app, token=token), wait
+    )
 
 
 def channel_rotate(
     phone_number_id: str = typer.Argument(help="WhatsApp's id of the business number."),
     token_file: str = typer.Option(None, help="File of the access token; - is stdin."),
+    wait: float = WAIT,
 ) -> None:
     """Replace the access token of a business number; workers use it at once."""
     token = _secret(token_file, "access token")
-    _say(_changed(lambda tenants: tenants.rotate_channel(phone_number_id, token=token)))
+    changed(lambda tenants: tenants.rotate_channel(phone_number_id, token=token), wait)
 
 
 def channel_switch(
     phone_number_id: str = typer.Argument(help="WhatsApp's id of the business number."),
     active: bool = typer.Option(..., "--on/--off", help="Whether it may send."),
+    wait: float = WAIT,
 ) -> None:
     """Let a business number send, or stop it."""
-    _say(_changed(lambda tenants: tenants.activate_channel(phone_number_id, active=active)))
+    changed(lambda tenants: tenants.activate_channel(phone_number_id, active=active), wait)
 
 
 def channel_list() -> None:
     """List the business numbers; no token is shown."""
-    for each in _with_tenants(lambda tenants: tenants.all()):
+    for each in asked(lambda tenants: tenants.all()):
         for channel in each.channels:
             state = "on" if channel.active else "off"
             typer.echo(
@@ -139,7 +144,7 @@ def app_add(
     """Add a Meta app: webhooks that it signs are accepted."""
     secret = _secret(secret_file, "app secret")
     verify_token = _secret(verify_token_file, "verify token")
-    _with_tenants(lambda t: t.add_app(app, verify_token=verify_token, secret=secret))
+    asked(lambda t: t.add_app(app, verify_token=verify_token, secret=secret))
     typer.echo(f"app {app} added")
 
 
@@ -149,13 +154,13 @@ def app_rotate(
 ) -> None:
     """Replace an app's secret; the one before stays valid until the next rotation."""
     secret = _secret(secret_file, "app secret")
-    _with_tenants(lambda tenants: tenants.rotate_app(app, secret=secret))
+    asked(lambda tenants: tenants.rotate_app(app, secret=secret))
     typer.echo(f"app {app} has a new secret; every webhook process knows it within a minute")
 
 
 def app_list() -> None:
     """List the Meta apps; no secret is shown."""
-    for app in _with_tenants(lambda tenants: tenants.apps()):
+    for app in asked(lambda tenants: tenants.apps()):
         typer.echo(app)
 
 
@@ -194,66 +199,6 @@ def _settings(given: Sequence[str] | None, prompt_file: Path | None) -> dict[str
         except OSError as exc:
             raise Misconfigured(f"cannot read the prompt: {exc.strerror}") from exc
     return found
-
-
-def _say(settings: SettingsChanged) -> None:
-    typer.echo(f"{settings.tenant_id} is at version {settings.version}, published")
-
-
-def _with_tenants(ask: Callable[[Tenants], Awaitable[T]]) -> T:
-    return _run(ask, announcing=False)[0]
-
-
-def _changed(ask: Callable[[Tenants], Awaitable[SettingsChanged]]) -> SettingsChanged:
-    return _run(ask, announcing=True)[0]
-
-
-def _run(
-    ask: Callable[[Tenants], Awaitable[T]], *, announcing: bool
-) -> tuple[T, tuple[SettingsChanged, ...]]:
-    """Ask the stored companies something; then publish what is not on the log."""
-    from sinks.database import open_pool
-    from sinks.tenants import Tenants
-    from sinks.vault import Vault
-    from streams.settings import require_secrets, settings
-
-    current = settings()
-    require_secrets(current, "secrets_key")
-
-    async def run() -> tuple[T, tuple[SettingsChanged, ...]]:
-        pool = await open_pool(current.postgres_dsn.get_secret_value(), name="whaticket.cli")
-        try:
-            tenants = Tenants(pool, Vault(current.secrets_key.get_secret_value()))
-            answer = await ask(tenants)
-            return answer, await _announced(tenants) if announcing else ()
-        finally:
-            await pool.close()
-
-    return asyncio.run(run())
-
-
-async def _announced(tenants: Tenants) -> tuple[SettingsChanged, ...]:
-    from schemas.events import Event
-    from streams.announce import announce
-    from streams.publish import Publisher, record_of
-    from streams.registry import open_codec
-    from streams.settings import settings
-
-    publisher = Publisher(settings().kafka_bootstrap, client_id="whaticket.cli")
-    try:
-        codec = await open_codec(settings())
-        await publisher.start()
-
-        async def publish(event: Event) -> None:
-            await (await publisher.post(record_of(event, codec)))
-
-        return await announce(tenants, publish)
-    except (Unavailable, Misconfigured) as exc:
-        raise Misconfigured(
-            f"stored, but not published ({exc}): run `whaticket tenant publish` later"
-        ) from exc
-    finally:
-        await publisher.stop()
 
 
 def register(app: typer.Typer) -> None:

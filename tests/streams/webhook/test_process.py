@@ -54,6 +54,17 @@ class Running:
     producer_secret: str
     env: dict[str, str]
 
+    async def whaticket(self, *words: str) -> tuple[int | None, str]:
+        """Run a command beside it; returns the exit status and what was said."""
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "streams", *words),
+            env=self.env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await command.communicate()
+        return command.returncode, output.decode()
+
     async def post(self, body: object) -> httpx.Response:
         raw = json.dumps(body).encode()
         headers = {"X-Hub-Signature-256": signature(raw)}
@@ -186,14 +197,7 @@ async def test_the_example_of_the_docs_works(webhook: Running) -> None:
 
 async def test_producers_are_kept_by_the_command_line(webhook: Running) -> None:
     async def run(*words: str) -> tuple[int | None, str]:
-        command = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "streams", "producer", *words),
-            env=webhook.env,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await command.communicate()
-        return command.returncode, output.decode()
+        return await webhook.whaticket("producer", *words)
 
     added = await run("add", "shop", "--tenant", TENANT)
     again = await run("add", "shop", "--tenant", TENANT)
@@ -208,6 +212,14 @@ async def test_producers_are_kept_by_the_command_line(webhook: Running) -> None:
     assert f"shop\t{TENANT}" in listed[1]
     assert "whsec_" not in listed[1]
     assert "Traceback" not in again[1] + unknown[1] + bad_name[1]
+
+
+async def test_a_change_of_settings_waits_for_the_webhook(webhook: Running) -> None:
+    listed = await webhook.whaticket("processes")
+    code, said = await webhook.whaticket("tenant", "set", TENANT, "name=Loja")
+
+    assert "whaticket.webhook.0" in listed[1]
+    assert (code, said.splitlines()[-1]) == (0, "in use by 1 of 1 live processes")
 
 
 async def test_it_is_ready_and_counts_what_it_published(webhook: Running) -> None:
@@ -254,6 +266,9 @@ async def test_an_orderly_stop_ends_with_0_and_the_log_holds_no_secret(webhook: 
     webhook.process.send_signal(signal.SIGTERM)
     code = await asyncio.to_thread(webhook.process.wait, 30)
 
+    listed = await webhook.whaticket("processes")
+    assert listed[0] == 0
+    assert "whaticket.webhook.0" not in listed[1]
     written = webhook.log.read_text()
     assert code == 0
     assert "webhook.stopped" in written
