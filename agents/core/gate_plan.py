@@ -81,12 +81,13 @@ def _on_request(step: GateStep, event: OutboundRequested) -> None:
     newest = step.state.epoch
     step.change(seen=ids, epoch=max(newest, event.epoch))
     if event.kind is OutboundKind.MARKER:
-        _apply_marker(step, event)
+        apply_marker(step, event)
     else:
         _enqueue(step, event, newest)
 
 
-def _apply_marker(step: GateStep, event: OutboundRequested) -> None:
+def apply_marker(step: GateStep, event: OutboundRequested) -> None:
+    """Drop what the AI said for an older epoch, and tell dispatch."""
     step.change(floor=max(step.state.floor, event.epoch))
     for bubble in step.state.bubbles:
         if bubble.waits and bubble.author is Author.AI and bubble.epoch < step.state.floor:
@@ -98,7 +99,21 @@ def _enqueue(step: GateStep, event: OutboundRequested, newest_epoch: int) -> Non
     window = max(
         filter(None, (step.state.window_expires_ms, event.window_expires_at)), default=None
     )
-    bubble = Bubble(
+    bubble = bubble_of(event)
+    reason = _refusal(step.state, bubble)
+    step.change(bubbles=(*step.state.bubbles, bubble), window_expires_ms=window)
+    step.updated(bubble, BubbleState.PLANNED, text=bubble.text)
+    if bubble.author is Author.AI and bubble.epoch < newest_epoch:
+        step.drop(bubble, "stale_epoch")
+    elif _part_failed(step.state, bubble):
+        step.drop(bubble, "part_failed")
+    elif reason:
+        step.end(bubble, BubbleState.FAILED, reason)
+
+
+def bubble_of(event: OutboundRequested) -> Bubble:
+    """Return the bubble that a request asks for."""
+    return Bubble(
         bubble_id=event.bubble_id,
         turn_id=event.turn_id,
         epoch=event.epoch,
@@ -112,15 +127,6 @@ def _enqueue(step: GateStep, event: OutboundRequested, newest_epoch: int) -> Non
         requested_ms=event.occurred_at,
         trace_id=event.trace_id,
     )
-    reason = _refusal(step.state, bubble)
-    step.change(bubbles=(*step.state.bubbles, bubble), window_expires_ms=window)
-    step.updated(bubble, BubbleState.PLANNED, text=bubble.text)
-    if bubble.author is Author.AI and bubble.epoch < newest_epoch:
-        step.drop(bubble, "stale_epoch")
-    elif _part_failed(step.state, bubble):
-        step.drop(bubble, "part_failed")
-    elif reason:
-        step.end(bubble, BubbleState.FAILED, reason)
 
 
 def _refusal(state: Gate, bubble: Bubble) -> str:
@@ -182,14 +188,15 @@ def _next(step: GateStep) -> Plan:
     while (head := step.state.head) is not None:
         if f"retry:{head.bubble_id}" in step.state.timers:
             break
-        if not (reason := _too_late(step, head)):
+        if not (reason := too_late(step, head)):
             return _post(step, head)
         step.end(head, BubbleState.FAILED, reason, error_code=head.error_code)
     step.disarm("next")
     return Plan(step=step)
 
 
-def _too_late(step: GateStep, bubble: Bubble) -> str:
+def too_late(step: GateStep, bubble: Bubble) -> str:
+    """Return why a bubble that waits must not be sent any more, or nothing."""
     window = bubble.window_expires_ms and max(
         bubble.window_expires_ms, step.state.window_expires_ms or 0
     )

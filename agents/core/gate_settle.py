@@ -43,7 +43,7 @@ def settle(
             _refused(step, replace(bubble, posted_ms=0, error_code=0), kind, now_ms)
         case _:
             assert_never(receipt)
-    _wake_next(step, now_ms)
+    wake_next(step, now_ms)
     return step.state, tuple(step.effects)
 
 
@@ -70,7 +70,7 @@ def _refused(step: GateStep, bubble: Bubble, kind: ErrorClass, now_ms: int) -> N
         step.arm(f"retry:{bubble.bubble_id}", due_ms)
 
 
-def _wake_next(step: GateStep, now_ms: int) -> None:
+def wake_next(step: GateStep, now_ms: int) -> None:
     """Let the next bubble go by an event of its own: one event makes at most one POST."""
     head = step.state.head
     if head is None or f"retry:{head.bubble_id}" in step.state.timers:

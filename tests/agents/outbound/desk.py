@@ -10,6 +10,7 @@ import msgspec
 from agents.core.gate import Bubble, Gate
 from agents.core.gate_plan import plan
 from agents.core.gate_settle import settle
+from agents.core.outbound_given_up import given_up
 from agents.ports import Accepted, Letter, Receipt, Unknown
 from schemas.events import (
     Author,
@@ -121,15 +122,31 @@ class Desk:
             assert msgspec.json.encode(same) == msgspec.json.encode((after, effects))
         self.state, self.effects = after, effects
         self.said += effects
-        if isinstance(event, OutboundRequested) and event not in self.asked:
-            self.asked.append(event)
-            if event.kind is OutboundKind.MARKER:
-                self.floor = max(self.floor, event.epoch)
+        self._ask(event)
         self._judge_state(before, after)
         if planned.letter is not None and planned.bubble is not None:
             self._judge_post(planned.bubble, planned.letter, answer)
         self._judge_effects(source)
         return planned.letter
+
+    def give_up(self, event: Event) -> None:
+        """Let an event go to the dead letters after some tries."""
+        self.offset += 1
+        source = Position(topic=event.event, partition=3, offset=self.offset)
+        before = self.state
+        after, effects = given_up(before, event, source=source, now_ms=self.now, reason="bug")
+        again = given_up(before, event, source=source, now_ms=self.now, reason="bug")
+        assert again == (after, effects)
+        self.state, self.effects = after, effects
+        self.said += effects
+        self._ask(event)
+        self.done |= {each.bubble_id for each in self.of(OutboundSettled)}
+        self._judge_state(before, after)
+        self._judge_effects(source)
+
+    def give_up_timer(self, timer: str) -> None:
+        self.now = max(self.now, self.it.timers[timer])
+        self.give_up(self.fired(timer))
 
     def fire(self, timer: str, receipt: Receipt | None = None) -> Letter | None:
         self.now = max(self.now, self.it.timers[timer])
@@ -150,6 +167,12 @@ class Desk:
             self.fire(min(self.it.timers, key=self.it.timers.__getitem__))
         raise AssertionError("the gate never comes to rest")
 
+    def _ask(self, event: Event) -> None:
+        if isinstance(event, OutboundRequested) and event not in self.asked:
+            self.asked.append(event)
+            if event.kind is OutboundKind.MARKER:
+                self.floor = max(self.floor, event.epoch)
+
     # What is seen
 
     @property
@@ -167,6 +190,11 @@ class Desk:
     @property
     def ends(self) -> list[tuple[str, BubbleState, str]]:
         return [(each.bubble_id, each.state, each.reason) for each in self.of(OutboundSettled)]
+
+    @property
+    def every_end(self) -> list[tuple[str, BubbleState, str]]:
+        ends = [each for each in self.said if isinstance(each, OutboundSettled)]
+        return [(each.bubble_id, each.state, each.reason) for each in ends]
 
     def bubble(self, name: str) -> Bubble:
         found = self.it.find(name)

@@ -99,6 +99,22 @@ class GateMachine(RuleBasedStateMachine):
         event: Event = data.draw(st.sampled_from(self.desk.asked))
         self.desk.apply(event, receipt)
 
+    @rule(author=st.sampled_from((Author.AI, Author.HUMAN)), takeover=st.booleans())
+    def a_request_is_given_up(self, author: Author, takeover: bool) -> None:
+        self.count += 1
+        self.epoch += takeover
+        name = f"g{self.count}"
+        self.desk.give_up(
+            marker(name, self.epoch, self.desk.now)
+            if takeover
+            else bubble(name, self.desk.now, author=author, turn_id="turn_a", epoch=self.epoch)
+        )
+
+    @precondition(lambda self: self.desk.state and self.desk.state.timers)
+    @rule(data=st.data())
+    def a_timer_is_given_up(self, data: st.DataObject) -> None:
+        self.desk.give_up_timer(data.draw(st.sampled_from(sorted(self.desk.it.timers))))
+
     @rule(seconds=st.sampled_from((0, 1, 60, 90_000)))
     def time_passes(self, seconds: int) -> None:
         self.desk.now += seconds * 1000
