@@ -23,6 +23,7 @@ from agents.core.gate import Gate
 from agents.core.toolcalls import ToolCalls
 from agents.core.turn import Turn
 from agents.dispatch import dispatch, parked
+from agents.given_up import ai_gave_up, outbound_gave_up, tools_gave_up
 from agents.outbound import outbound
 from agents.ports import Embedder
 from agents.toolbox import Toolbox, shipped
@@ -190,6 +191,7 @@ class _Workshop:
             ),
             max_inflight=self.settings.max_inflight,
             queued_share=SLOW,
+            parked=partial(ai_gave_up, tenants=self.parts.tenants),
         )
 
     def _tools(self) -> Stage:
@@ -206,6 +208,7 @@ class _Workshop:
             ),
             max_inflight=self.settings.max_inflight,
             queued_share=SLOW,
+            parked=partial(tools_gave_up, toolbox=self.toolbox),
         )
 
     def _outbound(self) -> Stage:
@@ -230,6 +233,7 @@ class _Workshop:
             ),
             timer_topic=_timer("outbound"),
             max_inflight=self.settings.max_inflight,
+            parked=outbound_gave_up,
         )
 
     def _channel(self, phone_number_id: str) -> Channel | None:
