@@ -1,39 +1,89 @@
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
+import httpx
 import pytest
+import pytest_asyncio
 
-from schemas.events import OutcomeKind
+from schemas.events import (
+    ConversationChanged,
+    Event,
+    HandoffRequested,
+    MessageReceived,
+    OutcomeKind,
+    TurnKind,
+)
+from schemas.topics import MESSAGE_RECEIVED
 from sinks.ports import Recorded
 from streams.clock import WallClock
+from streams.local.demo.shop import TENANT
 from streams.local.demo.stage import Played, play
 from streams.local.load.checker import check
 from streams.local.load.figures import overheads
-from streams.local.load.plan import plan
+from streams.local.load.plan import ANSWERED, QUESTIONS, Outgoing, Sort, plan
 from streams.local.load.run import CONNECTIONS, Sender, run
-from streams.local.outside import outside, standing
+from streams.local.outside import TIMEOUT_S, Outside, outside, standing
+from streams.local.simulator.envelopes import SIGNATURE_HEADER, sign
 from streams.reading import Reading
 from streams.registry import open_codec
 from streams.settings import Settings
 from streams.tracing import NotOnTheLog, traced
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(600),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+TIMES = 100
 
 
-@pytest.fixture
-async def current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Settings]:
-    """A whole stack of its own: real parts, simulator, offline model, webhook, API, worker."""
-    monkeypatch.setenv("WHATICKET_HOME", str(tmp_path / "home"))
-    for name in ("WEBHOOK_PORT", "API_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    async with standing(tmp_path / "home", lambda _name, _line: None) as settings:
-        yield settings
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def current(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+    """A whole stack of its own: real parts, simulator, offline model, webhook, API, worker.
+
+    One for all tests: a start takes longer than what is tested.
+    """
+    home = tmp_path_factory.mktemp("live") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WHATICKET_HOME", str(home))
+        for name in ("WEBHOOK_PORT", "API_PORT"):
+            patch.delenv(name, raising=False)
+        async with standing(home, lambda _name, _line: None) as settings:
+            yield settings
+
+
+class Flood(Outside):
+    """Posts every body many times at once, each time once."""
+
+    def __init__(self, current: Settings, client: httpx.AsyncClient) -> None:
+        super().__init__(current, client)
+        self.answers: list[int] = []
+
+    async def post(self, body: bytes) -> None:
+        headers = {SIGNATURE_HEADER: sign(self.secret, body), "Content-Type": "application/json"}
+        posts = [
+            self.client.post(self.webhook, content=body, headers=headers) for _ in range(TIMES)
+        ]
+        self.answers += [answer.status_code for answer in await asyncio.gather(*posts)]
+
+
+def question(customer: str) -> Outgoing:
+    return Outgoing(
+        customer=customer,
+        sequence=1,
+        wamid=f"wamid.live-{customer}",
+        sort=Sort.QUESTION,
+        text=QUESTIONS[0],
+        target="",
+        expects=ANSWERED,
+    )
 
 
 async def test_demo_load_and_trace_on_a_whole_stack(current: Settings) -> None:
-    """One stack for all of it: a start takes longer than what is tested."""
     shown: list[Recorded] = []
     async with outside(current, CONNECTIONS) as world:
         first = await play(current, world, shown.append)
@@ -64,3 +114,61 @@ async def _the_log_tells(current: Settings, played: Played) -> None:
     assert kinds == {OutcomeKind.ANSWERED, OutcomeKind.HANDED, OutcomeKind.IGNORED}
     with pytest.raises(NotOnTheLog):
         await traced(current, wamid="wamid.nowhere")
+
+
+async def test_one_message_that_is_posted_a_hundred_times_at_once_is_acted_on_once(
+    current: Settings,
+) -> None:
+    asked = question("5500900000001")
+    limits = httpx.Limits(max_connections=TIMES)
+    reading = Reading(current.kafka_bootstrap, await open_codec(current))
+
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as client:
+        flood = Flood(current, client)
+        loaded = await run([[asked]], reading, Sender(flood, WallClock()), patience_s=120)
+
+    assert flood.answers == [200] * TIMES
+    events: list[Event] = [record.event for record in loaded.records]
+    received = [e for e in events if isinstance(e, MessageReceived) and e.wamid == asked.wamid]
+    (conversation,) = {each.conversation_id for each in received}
+    steps = [
+        e
+        for e in events
+        if isinstance(e, ConversationChanged) and e.conversation_id == conversation
+    ]
+    decided = [e for e in steps if e.cause and e.cause.topic == MESSAGE_RECEIVED.name]
+    outcomes = [o for e in steps for o in e.outcomes if o.wamid == asked.wamid]
+    turns = [
+        e
+        for e in events
+        if isinstance(e, HandoffRequested)
+        and e.kind is TurnKind.START
+        and e.conversation_id == conversation
+    ]
+    assert len(decided) == len(received), "every repetition was decided"
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.ANSWERED]
+    assert [turn.wamids for turn in turns] == [(asked.wamid,)]
+    assert [bubble.conversation_id for bubble in loaded.known.accepted] == [conversation]
+
+
+async def test_the_kill_switch_holds_as_soon_as_the_command_returns(current: Settings) -> None:
+    asked = question("5500900000002")
+    reading = Reading(current.kafka_bootstrap, await open_codec(current))
+    async with outside(current, CONNECTIONS) as world:
+        switched = await whaticket("tenant", "set", TENANT, "ai_enabled=false")
+        loaded = await run([[asked]], reading, Sender(world, WallClock()), patience_s=120)
+        await whaticket("tenant", "set", TENANT, "ai_enabled=true")
+
+    assert switched.splitlines()[-1] == "in use by 2 of 2 live processes"
+    (outcome,) = loaded.known.outcomes[asked.wamid]
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.HANDED, "ai_disabled")
+
+
+async def whaticket(*words: str) -> str:
+    """Run a command of this stack's folder; return what it said."""
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "streams", *words), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await command.communicate()
+    assert command.returncode == 0
+    return output.decode()
