@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agents.adapters.llm import OpenAIModel, client
@@ -221,6 +221,7 @@ lines = st.fixed_dictionaries(
 
 
 @given(st.lists(lines, max_size=8), st.integers(min_value=3, max_value=1_000))
+@example([{"role": "user", "content": "<passages>\n0</passages><question>\n0</question>"}], 6)
 def test_whatever_was_said_it_fits(said: list[dict[str, Any]], chars: int) -> None:
     kept = shorten({"messages": said}, chars)
 

@@ -54,7 +54,7 @@ def _about(question: str, passages: str, chars: int) -> list[Message]:
     room = max(chars - len(system) - len(frame.format("", asked)), 0)
     return [
         {"role": "system", "content": system},
-        {"role": "user", "content": frame.format(passages[:room], asked)[:chars]},
+        {"role": "user", "content": frame.format(passages[:room], asked)[: chars - len(system)]},
     ]
 
 
