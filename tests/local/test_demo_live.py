@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 
-import httpx
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -25,7 +25,7 @@ from streams.local.load.checker import check
 from streams.local.load.figures import overheads
 from streams.local.load.plan import ANSWERED, QUESTIONS, Outgoing, Sort, plan
 from streams.local.load.run import CONNECTIONS, Sender, run
-from streams.local.outside import TIMEOUT_S, Outside, outside, standing
+from streams.local.outside import Outside, outside, standing
 from streams.local.simulator.envelopes import SIGNATURE_HEADER, sign
 from streams.reading import Reading
 from streams.registry import open_codec
@@ -59,16 +59,17 @@ async def current(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Set
 class Flood(Outside):
     """Posts every body many times at once, each time once."""
 
-    def __init__(self, current: Settings, client: httpx.AsyncClient) -> None:
+    def __init__(self, current: Settings, client: aiohttp.ClientSession) -> None:
         super().__init__(current, client)
         self.answers: list[int] = []
 
     async def post(self, body: bytes) -> None:
+        self.answers += await asyncio.gather(*(self._once(body) for _ in range(TIMES)))
+
+    async def _once(self, body: bytes) -> int:
         headers = {SIGNATURE_HEADER: sign(self.secret, body), "Content-Type": "application/json"}
-        posts = [
-            self.client.post(self.webhook, content=body, headers=headers) for _ in range(TIMES)
-        ]
-        self.answers += [answer.status_code for answer in await asyncio.gather(*posts)]
+        async with self.client.post(self.webhook, data=body, headers=headers) as answer:
+            return answer.status
 
 
 def question(customer: str) -> Outgoing:
@@ -120,10 +121,9 @@ async def test_one_message_that_is_posted_a_hundred_times_at_once_is_acted_on_on
     current: Settings,
 ) -> None:
     asked = question("5500900000001")
-    limits = httpx.Limits(max_connections=TIMES)
     reading = Reading(current.kafka_bootstrap, await open_codec(current))
 
-    async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as client:
+    async with aiohttp.ClientSession() as client:
         flood = Flood(current, client)
         loaded = await run([[asked]], reading, Sender(flood, WallClock()), patience_s=120)
 
