@@ -10,17 +10,22 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 from faust.types import TP
 
 from agents.ports import Superseded
 from streams.logs import place
-from streams.metrics import INFLIGHT, LANE_CUT, LANE_ENTRIES, LANE_SECONDS
+from streams.metrics import INFLIGHT, LANE, LOCKS_ACQUIRED, LOCKS_FAILED, LOCKS_SECONDS
 from streams.stage import Stage
 
 log = structlog.get_logger(__name__)
+
+# Looked up once: every event uses them.
+ENTERED: Final = LOCKS_ACQUIRED.labels(LANE)
+CUT_SHORT: Final = LOCKS_FAILED.labels(LANE)
+HELD_S: Final = LOCKS_SECONDS.labels(LANE)
 
 LaneKey = tuple[int, bytes | None]
 T = TypeVar("T")
@@ -147,16 +152,16 @@ class Lanes:
             while queue and not self.closing.is_set():
                 began = time.monotonic()
                 if self.current(queue[0]):
-                    LANE_ENTRIES.inc()
+                    ENTERED.inc()
                     await self.handler.handle(queue[0])
-                    LANE_SECONDS.observe(time.monotonic() - began)
+                    HELD_S.observe(time.monotonic() - began)
                 queue.popleft()
                 self._leave(key, 1)
         except Exception as exc:  # noqa: BLE001 - a bug of the loop itself must not end silently
             log.error("lane.given_up", error=place(exc), stage=self.stage.name)  # noqa: TRY400
             await self.app.crash(exc)
         finally:
-            LANE_CUT.inc(len(queue))
+            CUT_SHORT.inc(len(queue))
             if self.lanes.get(key) is lane:
                 del self.lanes[key]
                 self._leave(key, len(queue))

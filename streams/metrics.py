@@ -97,9 +97,6 @@ FEED_EMITS: Final = Counter(
 
 LANE: Final = "conversation_lane"
 """The ``resource_type`` of the ``locks_*`` metrics: there are no locks, there are lanes."""
-LANE_ENTRIES: Final = LOCKS_ACQUIRED.labels(LANE)
-LANE_CUT: Final = LOCKS_FAILED.labels(LANE)
-LANE_SECONDS: Final = LOCKS_SECONDS.labels(LANE)
 
 CONTENT_TYPE: Final[Mapping[str, str]] = MappingProxyType(
     {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
