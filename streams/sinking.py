@@ -25,6 +25,7 @@ from schemas.topics import Topic
 from sinks.ports import Recorded, Sink
 from streams.clock import WallClock
 from streams.dlq import Original, Verdict, dead_letter
+from streams.fetching import keep_sessions
 from streams.health import Dependencies
 from streams.logs import place
 from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, LAG, SINK_RECORDS, SINK_SECONDS
@@ -111,6 +112,7 @@ class SinkRunner:
             await self.consumer.start()
         except KafkaConnectionError as exc:
             raise Unavailable("kafka") from exc
+        keep_sessions(self.consumer)
         self.task = asyncio.create_task(self._run(), name=f"sink.{self.name}")
 
     async def stop(self) -> None:

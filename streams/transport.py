@@ -22,6 +22,7 @@ from faust.types import TP
 from mode.utils.futures import maybe_async
 
 from streams.colocate import split
+from streams.fetching import keep_sessions
 from streams.ledger import Ledger
 from streams.logs import FAUST_LOG
 
@@ -55,6 +56,11 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
         """Start as a plain service does."""
         self._thread_started.set()
         await self._default_start()
+
+    async def on_start(self) -> None:
+        """Connect; fetch in sessions."""
+        await super().on_start()
+        keep_sessions(self._ensure_consumer())
 
     async def on_stop(self) -> None:
         """Leave the group; what the thread would have done at its end."""
@@ -233,6 +239,12 @@ class SafeConsumer(driver.Consumer):
         async with self.position_lock:
             self.fetch_epoch += 1
             await super().seek_wait(partitions)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Complain of no quiet partition: a fetch session tells only of those that move."""
+
+    def verify_recovery_event_path(self, now: float, tp: TP) -> None:
+        """Expect no fetch of changelogs: recovery reads them with a reader of its own."""
 
     def on_buffer_drop(self, tp: TP) -> None:
         """Like Faust's, but a paused or revoked partition stays paused."""
