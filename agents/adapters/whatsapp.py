@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import time
 from typing import Any, Final, assert_never
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
@@ -67,8 +69,16 @@ def open_client(base_url: str, timeout_s: float) -> aiohttp.ClientSession:
         timeout=aiohttp.ClientTimeout(
             total=connect_s + timeout_s, connect=connect_s, sock_read=timeout_s
         ),
-        trust_env=True,  # a company's proxy is told by the environment
+        proxy=_proxy(base_url),
     )
+
+
+def _proxy(base_url: str) -> str | None:
+    """Return the proxy that the environment names; asked once, aiohttp would for each request."""
+    place = urlsplit(base_url)
+    if proxy_bypass(place.hostname or ""):
+        return None
+    return getproxies().get(place.scheme)
 
 
 class WhatsAppCourier:

@@ -173,6 +173,21 @@ def test_an_answer_means_one_thing(status: int, answer: object, receipt: Receipt
     assert receipt_of(status, said) == receipt
 
 
+@pytest.mark.parametrize(
+    ("excepted", "through"), [("", "http://proxy.example:3128"), ("graph.example", None)]
+)
+async def test_a_proxy_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, excepted: str, through: str | None
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", excepted)
+
+    async with open_client("https://graph.example/v25.0", 2.0) as client:
+        proxy = client._default_proxy
+
+    assert proxy == through
+
+
 async def test_a_redirect_is_not_followed() -> None:
     asked: list[str] = []
 
