@@ -23,12 +23,14 @@ def bench(
     from rich.console import Console
     from rich.table import Table
 
+    from streams.interpreter import prepare
     from streams.local.bench.hop import Bench, Figure
     from streams.local.outside import standing
     from streams.logs import configure
     from streams.settings import home
 
     configure("error", service="bench")
+    prepare()
 
     async def measured() -> list[Figure]:
         async with standing(home(), lambda *_: None) as current:

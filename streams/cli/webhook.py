@@ -30,12 +30,14 @@ def webhook() -> None:
     """Take what WhatsApp and other systems push, and put it on the log."""
     import uvloop
 
+    from streams.interpreter import prepare
     from streams.logs import configure
     from streams.settings import settings
     from streams.webhook.serve import serve
 
     current = settings()
     configure(current.log_level, service="webhook", instance=current.instance)
+    prepare()
     uvloop.run(serve(current, typer.echo))
 
 

@@ -31,6 +31,7 @@ def worker(
 
     from streams.app import build_worker
     from streams.clock import WallClock
+    from streams.interpreter import prepare
     from streams.logs import configure
     from streams.settings import settings
     from streams.worker import Worker
@@ -43,9 +44,7 @@ def worker(
     async def run() -> int:
         return await Worker(current, lambda: build_worker(current, names), clock=WallClock()).run()
 
-    # The consumer and the encoder have threads of their own: at the default of 5 ms each of them
-    # may keep the event loop waiting that long, at every turn.
-    sys.setswitchinterval(0.0005)
+    prepare()
     sys.exit(uvloop.run(run()))
 
 
