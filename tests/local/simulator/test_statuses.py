@@ -12,17 +12,9 @@ from streams.local.simulator import postman as postman_module
 from streams.local.simulator.book import Entry
 from streams.local.simulator.envelopes import sign
 from streams.local.simulator.postman import Postman
+from tests.local.simulator.surroundings import SECRET, Clock
 
-SECRET = b"planted"
 URL = "http://ours/webhooks/whatsapp/simulator"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000_000
-
-    def now_ms(self) -> int:
-        return self.now
 
 
 def entry(number: int = 1, phone: str = "111", to: str = "5511999990001") -> Entry:

@@ -1,70 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 
-from streams.local.simulator import Simulator, application
+from streams.local.simulator import Simulator
 from streams.local.simulator.book import bubble_of
 from streams.local.simulator.envelopes import sign, wamid
-from streams.local.simulator.postman import Postman
 from streams.local.simulator.refusals import Refusal
 from streams.local.simulator.rules import SHAPES, Attempt
+from tests.local.simulator.surroundings import AUTH, NUMBER, SECRET, Webhook
 
-SECRET = b"planted"
-NUMBER = "1122334455667"
 PATH = f"/v25.0/{NUMBER}/messages"
-AUTH = {"Authorization": "Bearer planted-token"}
 CALLBACK = "v1|demo|conv_1|cust_1|bubble-1|1"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000_000
-
-    def now_ms(self) -> int:
-        return self.now
-
-
-class Webhook:
-    """Our webhook, as a function: keeps what it was sent and answers as told."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        self.signatures: list[str] = []
-        self.answers: list[int] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.bodies.append(request.content)
-        self.signatures.append(request.headers["X-Hub-Signature-256"])
-        return httpx.Response(self.answers.pop(0) if self.answers else 200)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def webhook() -> Webhook:
-    return Webhook()
-
-
-@pytest.fixture
-async def simulator(clock: Clock, webhook: Webhook) -> AsyncIterator[Simulator]:
-    async with httpx.AsyncClient(transport=httpx.MockTransport(webhook)) as out:
-        postman = Postman(out, "http://ours/webhooks/whatsapp/simulator", SECRET, clock)
-        yield Simulator(postman, clock, seed=7)
-
-
-@pytest.fixture
-async def client(simulator: Simulator) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(application(simulator))
-    async with httpx.AsyncClient(transport=transport, base_url="http://sim") as client:
-        yield client
 
 
 def text(body: str = "Olá", **more: object) -> dict[str, Any]:

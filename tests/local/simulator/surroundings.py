@@ -1,0 +1,31 @@
+"""What stands around a simulator in tests: a clock and our webhook, as functions."""
+
+from __future__ import annotations
+
+import httpx
+
+SECRET = b"planted"
+NUMBER = "1122334455667"
+AUTH = {"Authorization": "Bearer planted-token"}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000
+
+    def now_ms(self) -> int:
+        return self.now
+
+
+class Webhook:
+    """Our webhook, as a function: keeps what it was sent and answers as told."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.signatures: list[str] = []
+        self.answers: list[int] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.bodies.append(request.content)
+        self.signatures.append(request.headers["X-Hub-Signature-256"])
+        return httpx.Response(self.answers.pop(0) if self.answers else 200)
