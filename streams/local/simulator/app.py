@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Final
 
 import orjson
 from starlette.applications import Starlette
@@ -13,114 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agents.ports import Clock
-from streams.local.simulator.book import Book, Entry, as_json, bubble_of
-from streams.local.simulator.envelopes import received, wamid
-from streams.local.simulator.postman import Postman
+from streams.local.simulator.answers import json
+from streams.local.simulator.book import as_json
+from streams.local.simulator.files import ATTACHMENTS, delete, download, look_up, upload
 from streams.local.simulator.refusals import BAD_REQUEST, Refusal, invalid
-from streams.local.simulator.rules import SHAPES, Attempt, Rule, digits, is_receipt, judge
+from streams.local.simulator.rules import Attempt
+from streams.local.simulator.state import Simulator
 
-LABEL: Final = {"x-simulator": "whaticket; this is not WhatsApp"}
 WEBHOOK_PATH: Final = "/webhooks/whatsapp/"
-
-
-def json(content: object, status: int = 200) -> Response:
-    """Return a JSON answer that says who answers."""
-    return Response(orjson.dumps(content), status, LABEL, "application/json")
-
-
-class Simulator:
-    """The state of one simulator: rules, book, statuses and the ids it gives.
-
-    Args:
-        postman: Posts to our webhook.
-        clock: Tells the time.
-        seed: Ids of messages follow from it.
-        rules: Checks of a request to send, in order.
-    """
-
-    def __init__(
-        self, postman: Postman, clock: Clock, *, seed: int, rules: Sequence[Rule] = SHAPES
-    ) -> None:
-        self.postman = postman
-        self.clock = clock
-        self.seed = seed
-        self.rules = list(rules)
-        self.book = Book()
-        self.sent = 0
-        self.customers = 0
-        self.refused = 0
-        self.receipts = 0
-
-    def take(self, attempt: Attempt) -> tuple[int, dict[str, Any]]:
-        """Accept or refuse one request; return HTTP status and body."""
-        if refusal := judge(self.rules, attempt):
-            self.refused += 1
-            return refusal.status, refusal.body(f"sim{self.refused:08d}")
-        if is_receipt(attempt.body):
-            self.receipts += 1
-            return 200, {"success": True}
-        return 200, self._accept(attempt)
-
-    def _accept(self, attempt: Attempt) -> dict[str, Any]:
-        body = attempt.body
-        self.sent += 1
-        given = body["to"] if body.get("to") is not None else body["recipient"]
-        to = digits(given) if body.get("to") is not None else given
-        kind = body.get("type", "text")
-        callback = body.get("biz_opaque_callback_data") or ""
-        bubble_id, number = bubble_of(callback)
-        entry = Entry(
-            number=self.sent,
-            phone_number_id=attempt.phone_number_id,
-            to=to,
-            wamid=wamid(self.seed, self.sent),
-            type=kind,
-            text=body["text"]["body"] if kind == "text" else "",
-            callback_data=callback,
-            bubble_id=bubble_id,
-            attempt=number,
-            at_ms=attempt.at_ms,
-        )
-        self.book.write(entry)
-        self.postman.promise(entry)
-        named = "wa_id" if body.get("to") is not None else "user_id"
-        return {
-            "messaging_product": "whatsapp",
-            "contacts": [{"input": given, named: to}],
-            "messages": [{"id": entry.wamid, "message_status": "accepted"}],
-        }
-
-    def customer(self, asked: dict[str, Any]) -> tuple[str, bytes]:
-        """Return id and body of a customer's message, as Meta would post it."""
-        self.customers += 1
-        message = dict(asked.get("message") or {"type": "text", "text": {"body": asked["text"]}})
-        message["from"] = asked["from"]
-        message["id"] = str(
-            asked.get("wamid") or message.get("id") or wamid(self.seed, self.customers, "in")
-        )
-        message.setdefault("timestamp", str(self.clock.now_ms() // 1000))
-        body = received(
-            asked["phone_number_id"],
-            message,
-            name=str(asked.get("name", "")),
-            user_id=str(asked.get("user_id", "")),
-        )
-        return message["id"], orjson.dumps(body)
-
-    def figures(self) -> dict[str, int]:
-        """Return what was counted."""
-        return {
-            "accepted": self.book.total,
-            "last": self.sent,
-            "refused": self.refused,
-            "receipts": self.receipts,
-            "duplicates": sum(self.book.duplicates().values()),
-            "webhooks_posted": self.postman.posted,
-            "webhooks_retried": self.postman.retried,
-            "statuses_waiting": self.postman.waiting,
-            "statuses_dropped": self.postman.dropped,
-        }
 
 
 async def send(request: Request) -> Response:
@@ -214,11 +114,15 @@ def application(simulator: Simulator) -> Starlette:
             await task
 
     routes = [
-        Route("/{version}/{phone_number_id}/messages", send, methods=["POST"]),
         Route("/_simulator/messages", recorded, methods=["GET"]),
         Route("/_simulator/messages", forget, methods=["DELETE"]),
         Route("/_simulator/messages", say, methods=["POST"]),
         Route("/health", health, methods=["GET"]),
+        Route(ATTACHMENTS, download, methods=["GET"]),
+        Route("/{version}/{phone_number_id}/messages", send, methods=["POST"]),
+        Route("/{version}/{phone_number_id}/media", upload, methods=["POST"]),
+        Route("/{version}/{media_id}", look_up, methods=["GET"]),
+        Route("/{version}/{media_id}", delete, methods=["DELETE"]),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.state.simulator = simulator

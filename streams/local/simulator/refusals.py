@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from streams.local.simulator.filetypes import TYPES
+
 TITLES: Final = {
     100: "Invalid parameter",
     190: "Authentication Error",
@@ -28,28 +30,35 @@ class Refusal:
 
     Attributes:
         code: Meta's error code: what a client decides by.
-        details: One sentence for a developer; never holds what a customer wrote.
+        details: One sentence for a developer, or nothing; never holds what a customer wrote.
         status: HTTP status; not what a client decides by.
         title: Title of the code, when it is not one of ``TITLES``.
+        subcode: Meta's second code, where it gives one.
+        message: The whole message, where it is none of code and title.
+        kind: Class of the error in Graph's words.
     """
 
     code: int
     details: str
     status: int = BAD_REQUEST
     title: str = ""
+    subcode: int | None = None
+    message: str = ""
+    kind: str = "OAuthException"
 
     def body(self, fbtrace_id: str) -> dict[str, Any]:
         """Return the JSON body of the answer."""
         title = self.title or TITLES.get(self.code, "Something went wrong")
-        return {
-            "error": {
-                "message": f"(#{self.code}) {title}",
-                "type": "OAuthException",
-                "code": self.code,
-                "error_data": {"messaging_product": "whatsapp", "details": self.details},
-                "fbtrace_id": fbtrace_id,
-            }
+        error: dict[str, Any] = {
+            "message": self.message or f"(#{self.code}) {title}",
+            "type": self.kind,
+            "code": self.code,
         }
+        if self.subcode is not None:
+            error["error_subcode"] = self.subcode
+        if self.details:
+            error["error_data"] = {"messaging_product": "whatsapp", "details": self.details}
+        return {"error": {**error, "fbtrace_id": fbtrace_id}}
 
 
 def missing(parameter: str) -> Refusal:
@@ -65,3 +74,66 @@ def wrong(parameter: str, why: str) -> Refusal:
 def invalid(parameter: str, why: str) -> Refusal:
     """Return the answer to a request that Graph refuses before WhatsApp sees it."""
     return Refusal(100, f"Param {parameter} {why}")
+
+
+def required(parameter: str) -> Refusal:
+    """Return Graph's answer to a form that lacks a field.
+
+    Source: github.com/Neurotech-HQ/heyoo, issue 27 (recorded answer).
+    """
+    return Refusal(100, "", title=f"The parameter {parameter} is required.")
+
+
+def wrong_type(mime_type: str) -> Refusal:
+    """Return the answer to a file of a type that WhatsApp does not take.
+
+    Source: github.com/fbsamples/whatsapp-api-examples, issue 10 (recorded answer).
+    """
+    taken = ", ".join(TYPES)
+    title = f"Param file must be a file with one of the following types: {taken}."
+    given = f" Received file of type '{mime_type}'." if mime_type else ""
+    return Refusal(100, "", title=title + given)
+
+
+def too_large() -> Refusal:
+    """Return the answer to a file that is larger than its type may be.
+
+    Source: github.com/shridarpatil/whatomate, pull request 540 (quoted answer).
+    """
+    return Refusal(100, "File Too Large: The file you uploaded is too large.")
+
+
+def unknown_object(method: str, object_id: str) -> Refusal:
+    """Return Graph's answer to an id that is unknown, deleted or too old.
+
+    Source: github.com/roughike/flutter_facebook_login, issue 44 (recorded answer).
+    """
+    return Refusal(
+        100,
+        "",
+        message=f"Unsupported {method} request. Object with ID '{object_id}' does not exist,"
+        " cannot be loaded due to missing permissions, or does not support this operation."
+        " Please read the Graph API documentation at"
+        " https://developers.facebook.com/docs/graph-api",
+        subcode=33,
+        kind="GraphMethodException",
+    )
+
+
+def foreign_number() -> Refusal:
+    """Return the answer to a ``phone_number_id`` that did not upload the file.
+
+    Source: github.com/chatwoot/chatwoot, pull request 13319 (quoted answer): customers' files
+    were uploaded by no business number at all.
+    """
+    param = "Param phone_number_id is not a valid whatsapp business phone number id ID"
+    return Refusal(100, "", title=param)
+
+
+def not_uploaded(kind: str) -> Refusal:
+    """Return the answer to a message whose file was never uploaded by this number.
+
+    Source: n8n, node WhatsApp Business Cloud, which recognises the answer by this text.
+    """
+    param = f"Param {kind}.id is not a valid whatsapp business account media attachment ID"
+    return Refusal(100, "", title=param)

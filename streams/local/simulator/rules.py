@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from streams.local.simulator.interactive import interactive
-from streams.local.simulator.refusals import UNAUTHORIZED, Refusal, invalid, missing, wrong
+from streams.local.simulator.refusals import (
+    UNAUTHORIZED,
+    Refusal,
+    invalid,
+    missing,
+    not_uploaded,
+    wrong,
+)
+from streams.local.simulator.shelf import Shelf
 
 BEARER: Final = re.compile(r"Bearer [^\s]{1,1024}")
 PHONE: Final = re.compile(r"\+?[\d\s()-]{5,24}")
@@ -59,7 +67,12 @@ def judge(rules: Sequence[Rule], attempt: Attempt) -> Refusal | None:
 
 def authorized(attempt: Attempt) -> Refusal | None:
     """A bearer token must be there; which one it is does not matter here."""
-    if BEARER.fullmatch(attempt.authorization):
+    return has_token(attempt.authorization)
+
+
+def has_token(authorization: str) -> Refusal | None:
+    """Check the header of any request to the Cloud API."""
+    if BEARER.fullmatch(authorization):
         return None
     return Refusal(190, "Invalid OAuth access token.", UNAUTHORIZED)
 
@@ -126,7 +139,7 @@ def has_content(attempt: Attempt) -> Refusal | None:
     if is_receipt(body):
         return None
     kind = body.get("type", "text")
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         return invalid("type", "is not a type of message.")
     content = body.get(kind)
     if content is None:
@@ -189,6 +202,22 @@ SHAPES: Final[tuple[Rule, ...]] = (
     has_content,
 )
 """The rules that do not depend on what was sent before."""
+
+
+def has_uploaded(shelf: Shelf) -> Rule:
+    """Return the rule that a file named by its id was uploaded for the sending number."""
+
+    def rule(attempt: Attempt) -> Refusal | None:
+        body = attempt.body
+        kind = body.get("type")
+        if is_receipt(body) or CONTENTS.get(kind) is not _media or "id" not in body[kind]:
+            return None
+        file = shelf.find(str(body[kind]["id"]), now_ms=attempt.at_ms)
+        if file is not None and file.owner == attempt.phone_number_id:
+            return None
+        return not_uploaded(kind)
+
+    return rule
 
 
 def is_receipt(body: dict[str, Any]) -> bool:

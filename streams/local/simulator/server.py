@@ -8,8 +8,9 @@ import httpx
 import uvicorn
 
 from streams.clock import WallClock
-from streams.local.simulator.app import WEBHOOK_PATH, Simulator, application
+from streams.local.simulator.app import WEBHOOK_PATH, application
 from streams.local.simulator.postman import LANES, Postman
+from streams.local.simulator.state import Simulator
 
 TIMEOUT_S = 30.0
 

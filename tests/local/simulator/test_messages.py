@@ -64,6 +64,7 @@ async def test_a_user_id_is_a_recipient(client: httpx.AsyncClient) -> None:
         (lambda b: b.update(text={"body": "x" * 4097}), 100),
         (lambda b: b.update(text="x"), 100),
         (lambda b: b.update(type="nonsense"), 100),
+        (lambda b: b.update(type=["text"]), 100),
         (lambda b: b.update(biz_opaque_callback_data="x" * 513), 100),
         (lambda b: (b.pop("to"), b.update(recipient="5511999990001")), 131009),
         (lambda b: b.update(type="template", template={"name": "t"}), 131008),

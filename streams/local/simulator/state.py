@@ -1,0 +1,125 @@
+"""What a simulator knows, and how it answers a request to send."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from agents.ports import Clock
+from streams.local.simulator.book import Book, Entry, bubble_of
+from streams.local.simulator.envelopes import received, wamid
+from streams.local.simulator.postman import Postman
+from streams.local.simulator.refusals import Refusal
+from streams.local.simulator.rules import (
+    SHAPES,
+    Attempt,
+    Rule,
+    digits,
+    has_uploaded,
+    is_receipt,
+    judge,
+)
+from streams.local.simulator.shelf import Shelf
+
+
+class Simulator:
+    """The state of one simulator: rules, book, statuses and the ids it gives.
+
+    Args:
+        postman: Posts to our webhook.
+        clock: Tells the time.
+        seed: Ids of messages follow from it.
+        rules: Checks of a request to send, in order.
+    """
+
+    def __init__(
+        self, postman: Postman, clock: Clock, *, seed: int, rules: Sequence[Rule] = SHAPES
+    ) -> None:
+        self.postman = postman
+        self.clock = clock
+        self.seed = seed
+        self.book = Book()
+        self.shelf = Shelf(seed)
+        self.rules = [*rules, has_uploaded(self.shelf)]
+        self.sent = 0
+        self.customers = 0
+        self.refused = 0
+        self.receipts = 0
+
+    def take(self, attempt: Attempt) -> tuple[int, dict[str, Any]]:
+        """Accept or refuse one request; return HTTP status and body."""
+        if refusal := judge(self.rules, attempt):
+            return refusal.status, self.refuse(refusal)
+        if is_receipt(attempt.body):
+            self.receipts += 1
+            return 200, {"success": True}
+        return 200, self._accept(attempt)
+
+    def refuse(self, refusal: Refusal) -> dict[str, Any]:
+        """Return the body of a refusal, and count it."""
+        self.refused += 1
+        return refusal.body(f"sim{self.refused:08d}")
+
+    def _accept(self, attempt: Attempt) -> dict[str, Any]:
+        body = attempt.body
+        self.sent += 1
+        given = body["to"] if body.get("to") is not None else body["recipient"]
+        to = digits(given) if body.get("to") is not None else given
+        kind = body.get("type", "text")
+        callback = body.get("biz_opaque_callback_data") or ""
+        bubble_id, number = bubble_of(callback)
+        entry = Entry(
+            number=self.sent,
+            phone_number_id=attempt.phone_number_id,
+            to=to,
+            wamid=wamid(self.seed, self.sent),
+            type=kind,
+            text=body["text"]["body"] if kind == "text" else "",
+            callback_data=callback,
+            bubble_id=bubble_id,
+            attempt=number,
+            at_ms=attempt.at_ms,
+        )
+        self.book.write(entry)
+        self.postman.promise(entry)
+        named = "wa_id" if body.get("to") is not None else "user_id"
+        return {
+            "messaging_product": "whatsapp",
+            "contacts": [{"input": given, named: to}],
+            "messages": [{"id": entry.wamid, "message_status": "accepted"}],
+        }
+
+    def customer(self, asked: dict[str, Any]) -> tuple[str, bytes]:
+        """Return id and body of a customer's message, as Meta would post it."""
+        self.customers += 1
+        now_ms = self.clock.now_ms()
+        message = dict(asked.get("message") or {"type": "text", "text": {"body": asked["text"]}})
+        message["from"] = asked["from"]
+        message["id"] = str(
+            asked.get("wamid") or message.get("id") or wamid(self.seed, self.customers, "in")
+        )
+        message.setdefault("timestamp", str(now_ms // 1000))
+        body = received(
+            asked["phone_number_id"],
+            message,
+            name=str(asked.get("name", "")),
+            user_id=str(asked.get("user_id", "")),
+        )
+        return message["id"], orjson.dumps(body)
+
+    def figures(self) -> dict[str, int]:
+        """Return what was counted."""
+        return {
+            "accepted": self.book.total,
+            "last": self.sent,
+            "refused": self.refused,
+            "receipts": self.receipts,
+            "files": len(self.shelf.files),
+            "duplicates": sum(self.book.duplicates().values()),
+            "webhooks_posted": self.postman.posted,
+            "webhooks_retried": self.postman.retried,
+            "statuses_waiting": self.postman.waiting,
+            "statuses_dropped": self.postman.dropped,
+        }
