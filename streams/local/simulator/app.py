@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from streams.local.simulator.answers import json
+from streams.local.simulator.attachments import unattachable
 from streams.local.simulator.book import as_json
 from streams.local.simulator.files import ATTACHMENTS, delete, download, look_up, upload
 from streams.local.simulator.refusals import BAD_REQUEST, Refusal, invalid
@@ -87,8 +88,10 @@ def unspeakable(asked: object) -> Refusal | None:
     for name in ("phone_number_id", "from"):
         if not isinstance(asked.get(name), str) or not asked[name]:
             return invalid(name, "is required.")
+    if "media" in asked:
+        return unattachable(asked["media"])
     if not isinstance(asked.get("message"), dict) and not isinstance(asked.get("text"), str):
-        return invalid("text", "or message is required.")
+        return invalid("text", ", media or message is required.")
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from agents.ports import Clock
+from streams.local.simulator.attachments import attached
 from streams.local.simulator.book import Book, Entry, bubble_of
 from streams.local.simulator.envelopes import received, wamid
 from streams.local.simulator.postman import Postman
@@ -95,7 +96,11 @@ class Simulator:
         """Return id and body of a customer's message, as Meta would post it."""
         self.customers += 1
         now_ms = self.clock.now_ms()
-        message = dict(asked.get("message") or {"type": "text", "text": {"body": asked["text"]}})
+        if "media" in asked:
+            message = attached(asked["media"], self.shelf, now_ms=now_ms)
+        else:
+            given = asked.get("message")
+            message = dict(given or {"type": "text", "text": {"body": asked["text"]}})
         message["from"] = asked["from"]
         message["id"] = str(
             asked.get("wamid") or message.get("id") or wamid(self.seed, self.customers, "in")
