@@ -1,13 +1,12 @@
-"""What one record says, in words for a person; what a customer wrote stays marked as private."""
+"""What one record says, in words for a person."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.events import (
-    Citation,
+    BubbleState,
     ControlRequested,
     ConversationChanged,
     Event,
@@ -15,12 +14,10 @@ from schemas.events import (
     HumanReplied,
     MemoryUpdateRequested,
     MessageReceived,
-    ModelCall,
     OutboundKind,
     OutboundRequested,
     OutboundSettled,
     OutboundUpdated,
-    Person,
     ResponseGenerated,
     SettingsChanged,
     StatusReceived,
@@ -29,31 +26,22 @@ from schemas.events import (
     ToolCallRequested,
     TurnKind,
 )
+from streams.details import (
+    Detail,
+    call,
+    day_and_time,
+    decided,
+    file,
+    hidden,
+    passages,
+    person,
+    time_of_day,
+)
 
-SHOWN_DIGITS: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Detail:
-    """One fact of a record.
-
-    Attributes:
-        name: What it is.
-        value: The fact, as text.
-        private: True when a person wrote it or is named by it.
-    """
-
-    name: str
-    value: str
-    private: bool = False
-
-    def shown(self, *, show_text: bool) -> str:
-        """Return the value, masked when it is private."""
-        if show_text or not self.private:
-            return self.value
-        if self.name in ("sender", "recipient"):
-            return f"…{self.value[-SHOWN_DIGITS:]}"
-        return f"[{len(self.value)} characters]"
+SEEN: Final = frozenset(
+    {BubbleState.SENT, BubbleState.DELIVERED, BubbleState.READ, BubbleState.PLAYED}
+)
+"""States that WhatsApp tells later: the time of posting is told with those before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +57,14 @@ class Told:
     details: tuple[Detail, ...]
 
 
-def tell(event: Event) -> Told:  # noqa: C901, PLR0911, PLR0912 - one arm for each record
-    """Return a record in words."""
+def tell(event: Event) -> Told:
+    """Return a record in words, and how the stage that said it numbers the step."""
+    told = _tell(event)
+    steps = [detail for detail in decided(event.cause) if detail.value]
+    return Told(told.what, (*told.details, *steps))
+
+
+def _tell(event: Event) -> Told:  # noqa: C901, PLR0911, PLR0912 - one arm for each record
     match event:
         case MessageReceived():
             return _message(event)
@@ -89,78 +83,98 @@ def tell(event: Event) -> Told:  # noqa: C901, PLR0911, PLR0912 - one arm for ea
         case OutboundUpdated():
             return _bubble_now(event)
         case OutboundSettled():
-            return _told(f"{event.kind} settled: {event.state}", ("reason", event.reason))
+            return _bubble_ended(event)
         case StatusReceived():
             return _status(event)
         case TimerFired():
-            return _told(f"timer {event.timer.partition(':')[0]} fired")
+            return _timer(event)
         case HumanReplied():
             return _reply(event)
         case ControlRequested():
             return _control(event)
         case MemoryUpdateRequested():
-            return _told("something to remember", ("facts", len(event.facts)))
+            return _memory(event)
         case SettingsChanged():
             return _told(f"settings version {event.version}")
 
 
-def _told(what: str, *facts: tuple[str, object], private: Iterable[Detail] = ()) -> Told:
+def _told(what: str, *facts: tuple[str, object] | Detail) -> Told:
     """Return a told record; facts that are empty are left out."""
-    details = [Detail(name, str(value)) for name, value in facts if value not in (None, "", (), 0)]
-    return Told(what, (*details, *(detail for detail in private if detail.value)))
+    details = [
+        fact if isinstance(fact, Detail) else Detail(fact[0], _plain(fact[1])) for fact in facts
+    ]
+    return Told(what, tuple(detail for detail in details if detail.value))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return "" if value in (None, 0) else str(value)
 
 
 def _message(event: MessageReceived) -> Told:
     return _told(
         f"the customer sent {event.kind}" + ("" if event.answerable else ", not to be answered"),
         ("wamid", event.wamid),
+        ("number", event.phone_number_id),
+        ("WhatsApp's time", time_of_day(event.sent_at)),
         ("quotes", event.reply_to_wamid),
         ("about", event.target_wamid),
-        private=(_person("sender", event.sender), Detail("text", event.text or "", private=True)),
+        ("raw part", event.raw_ref),
+        person("sender", event.sender),
+        hidden("text", event.text),
+        hidden("reaction", event.reaction),
+        hidden("button", event.button_id),
+        *file(event.media),
     )
 
 
 def _step(event: ConversationChanged) -> Told:
-    outcomes = [
-        Detail("outcome", f"{outcome.wamid} {outcome.kind} ({outcome.reason})")
-        for outcome in event.outcomes
-    ]
     return _told(
         f"decided: {event.decision}",
         ("reason", event.reason),
         ("intent", event.intent),
         ("phase", f"{event.phase_before} → {event.phase}"),
         ("owner", event.owner),
+        ("person", event.agent_user),
         ("epoch", event.epoch),
-        ("seq", event.cause.seq if event.cause else 0),
-        ("settings", event.cause.settings_version if event.cause else 0),
-        private=outcomes,
+        ("takeover", "not yet confirmed by the gate" if event.takeover_pending else ""),
+        ("turn", event.turn_id),
+        *(
+            Detail("outcome", f"{outcome.wamid} {outcome.kind} ({outcome.reason})")
+            for outcome in event.outcomes
+        ),
     )
 
 
 def _turn(event: HandoffRequested) -> Told:
     if event.kind is TurnKind.CANCEL:
-        return _told(f"turn {event.turn_seq} taken back", ("reason", event.reason))
+        return _told(
+            f"turn {event.turn_seq} taken back", ("reason", event.reason), ("turn", event.turn_id)
+        )
     return _told(
         f"turn {event.turn_seq} given to {event.to_agent}",
         ("reason", event.reason),
         ("from", event.from_agent),
-        ("messages", len(event.wamids)),
         ("turn", event.turn_id),
-        private=(Detail("question", event.question, private=True),),
+        ("epoch", event.epoch),
+        ("history", f"{len(event.history)} lines" if event.history else ""),
+        ("until", time_of_day(event.deadline_at)),
+        ("messages", event.wamids),
+        hidden("question", event.question),
     )
 
 
 def _tool(event: ToolCallRequested) -> Told:
-    return Told(
+    return _told(
         f"{event.agent} asks for the tool {event.tool}",
-        (
-            Detail("step", str(event.step)),
-            Detail("call", event.call_id),
-            *_call(event.model_call),
-            *_passages(event.citations),
-            Detail("arguments", event.arguments, private=True),
-        ),
+        ("step", event.step),
+        ("call", event.call_id),
+        ("turn", event.turn_id),
+        ("until", time_of_day(event.deadline_at)),
+        *call(event.model_call),
+        *passages(event.citations),
+        hidden("arguments", event.arguments),
     )
 
 
@@ -169,91 +183,116 @@ def _tool_done(event: ToolCallCompleted) -> Told:
         f"the tool {event.tool} " + ("answered" if event.ok else f"refused: {event.error}"),
         ("step", event.step),
         ("call", event.call_id),
-        ("changed something", event.side_effect or None),
+        ("changed something", "yes" if event.side_effect else ""),
         ("took", f"{event.duration_ms} ms"),
-        private=(Detail("content", event.content, private=True),),
+        hidden("content", event.content),
     )
 
 
 def _response(event: ResponseGenerated) -> Told:
-    calls = [detail for call in event.calls for detail in _call(call)]
-    bubbles = [Detail("bubble", text, private=True) for text in event.bubbles]
+    made = [detail for each in event.calls for detail in call(each)]
+    if not made and event.model:
+        made = [Detail("model", f"{event.model}, prompt {event.prompt_version}")]
     return _told(
         f"{event.agent} {event.outcome}",
         ("reason", event.reason),
         ("handed to", event.handoff_to),
+        ("turn", event.turn_id),
         ("tokens of the turn", event.prompt_tokens + event.completion_tokens),
         ("confidence", round(event.confidence, 3)),
-        ("side effects", len(event.side_effects)),
-        private=(*calls, *_passages(event.citations), *bubbles),
+        ("tool calls", event.tool_calls),
+        ("changed something", event.side_effects),
+        *made,
+        *passages(event.citations),
+        *(hidden("bubble", text) for text in event.bubbles),
     )
 
 
 def _bubble(event: OutboundRequested) -> Told:
     if event.kind is OutboundKind.MARKER:
-        return _told(f"marker to the gate: epoch {event.epoch}", ("reason", event.reason))
+        said = f"marker to the gate: epoch {event.epoch}"
+        return _told(said, ("marker", event.bubble_id), ("reason", event.reason))
     return _told(
         f"bubble {event.ordinal} of {event.of} of {event.author} to be sent",
         ("bubble", event.bubble_id),
+        ("turn", event.turn_id),
         ("epoch", event.epoch),
-        private=(
-            _person("recipient", event.recipient),
-            Detail("text", event.text or "", private=True),
-        ),
+        ("number", event.phone_number_id),
+        ("window until", day_and_time(event.window_expires_at)),
+        ("quotes", event.reply_to_wamid),
+        person("recipient", event.recipient),
+        hidden("text", event.text),
     )
 
 
 def _bubble_now(event: OutboundUpdated) -> Told:
     return _told(
-        f"{'bubble' if event.kind is OutboundKind.MESSAGE else 'marker'} {event.state}",
-        ("bubble", event.bubble_id),
+        f"{_thing(event.kind)} {event.state}",
+        (_thing(event.kind), event.bubble_id),
         ("attempt", event.attempt),
+        ("posted", "" if event.state in SEEN else time_of_day(event.posted_at)),
         ("wamid", event.wamid),
         ("error", event.error_code),
         ("reason", event.reason),
     )
 
 
+def _bubble_ended(event: OutboundSettled) -> Told:
+    return _told(
+        f"{_thing(event.kind)} settled: {event.state}",
+        (_thing(event.kind), event.bubble_id),
+        ("wamid", event.wamid),
+        ("error", event.error_code),
+        ("reason", event.reason),
+    )
+
+
+def _thing(kind: OutboundKind) -> str:
+    return "bubble" if kind is OutboundKind.MESSAGE else "marker"
+
+
 def _status(event: StatusReceived) -> Told:
+    error = f"{event.error_code} {event.error_title or ''}" if event.error_code else ""
+    billed = {None: "", False: "no", True: event.pricing_category or "yes"}
     return _told(
         f"WhatsApp says: {event.status}",
         ("wamid", event.wamid),
         ("bubble", event.bubble_id),
-        ("error", event.error_code),
+        ("attempt", event.attempt),
+        ("WhatsApp's time", time_of_day(event.status_at)),
+        ("error", error.strip()),
+        ("billed", billed[event.billable]),
     )
+
+
+def _timer(event: TimerFired) -> Told:
+    kind, _, about = event.timer.partition(":")
+    return _told(f"timer {kind} fired", ("of", about), ("due", time_of_day(event.due_at)))
 
 
 def _reply(event: HumanReplied) -> Told:
     return _told(
         f"a person replied ({event.origin})",
         ("person", event.agent_user),
-        private=(Detail("text", event.text or "", private=True),),
+        ("reply", event.reply_id),
+        ("wamid", event.wamid),
+        hidden("text", event.text),
     )
 
 
 def _control(event: ControlRequested) -> Told:
     return _told(
-        f"{event.command} requested", ("person", event.agent_user), ("reason", event.reason)
+        f"{event.command} requested",
+        ("person", event.agent_user),
+        ("reason", event.reason),
+        ("request", event.request_id),
+        ("until", day_and_time(event.until)),
     )
 
 
-def _person(name: str, person: Person) -> Detail:
-    return Detail(name, person.wa_id or person.user_id or "", private=True)
-
-
-def _call(call: ModelCall | None) -> tuple[Detail, ...]:
-    if call is None:
-        return ()
-    took = call.answered_at - call.requested_at
-    said = (
-        f"{call.model}, prompt {call.prompt_version}, step {call.step}, {took} ms,"
-        f" {call.prompt_tokens}+{call.completion_tokens} tokens, {call.finish_reason}"
-    )
-    return (Detail("model", said),)
-
-
-def _passages(citations: Iterable[Citation]) -> tuple[Detail, ...]:
-    return tuple(
-        Detail("passage", f"{each.passage_id} from {each.source}, score {each.score:.3f}")
-        for each in citations
+def _memory(event: MemoryUpdateRequested) -> Told:
+    return _told(
+        "something to remember",
+        ("turn", event.turn_id),
+        *(hidden("fact", f"{fact.name}: {fact.value}") for fact in event.facts),
     )

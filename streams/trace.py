@@ -6,25 +6,26 @@ story is a tree written as a timeline in which every line names the line that it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from schemas.events import (
-    ConversationChanged,
     Event,
-    HandoffRequested,
     MessageReceived,
+    OutboundSettled,
+    OutboundUpdated,
     Outcome,
     Position,
     ResponseGenerated,
-    StatusReceived,
     ToolCallRequested,
 )
 from schemas.topics import SETTINGS_CHANGED, TOPICS
 from sinks.ports import Recorded
-from streams.telling import Detail, tell
+from streams.bubbles import Bubble, bubbles
+from streams.concerning import Concern, cause_of, concern, concerned, outcomes
+from streams.details import Detail
+from streams.telling import tell
 
 ORDER: Final = {topic.name: place for place, topic in enumerate(TOPICS)}
 CONVERSATION_TOPICS: Final = tuple(t.name for t in TOPICS if t is not SETTINGS_CHANGED)
@@ -40,6 +41,7 @@ class Entry:
         at_ms: When it happened, Unix milliseconds.
         position: Where it stands in the log.
         because: Number of the line that it follows from, if that is part of the story.
+        cause: Where the record is that it follows from, part of the story or not.
         what: What happened, without private words.
         details: Facts about it.
     """
@@ -48,6 +50,7 @@ class Entry:
     at_ms: int
     position: Position
     because: int | None
+    cause: Position | None
     what: str
     details: tuple[Detail, ...]
 
@@ -58,14 +61,20 @@ class Story:
 
     Attributes:
         conversation_id: The conversation.
+        tenant_id: The company; empty when nothing is told.
         wamid: The message that was asked for; None is the whole conversation.
+        trace_id: The trace that the message began; None for a whole conversation.
         entries: What happened, causes first.
-        outcomes: How the message ended, or every message of the conversation.
+        bubbles: What was sent because of it.
+        outcomes: How the messages of the story ended.
     """
 
     conversation_id: str
+    tenant_id: str
     wamid: str | None
+    trace_id: str | None
     entries: tuple[Entry, ...]
+    bubbles: tuple[Bubble, ...]
     outcomes: tuple[Outcome, ...]
 
 
@@ -75,110 +84,62 @@ def story(records: Iterable[Recorded], conversation_id: str, wamid: str | None =
     Args:
         records: Records of its topics, in any order; others are left out.
         conversation_id: The conversation.
-        wamid: Only what has to do with this message; None is everything.
+        wamid: Only what has to do with this message: a customer's, or one of ours and what it
+            answers. None is everything.
     """
     own = [record for record in records if record.event.conversation_id == conversation_id]
-    chosen = own if wamid is None else list(_about(own, wamid))
-    numbers: dict[Position, int] = {}
-    entries = []
-    for record in _causes_first(chosen):
-        told = tell(record.event)
-        cause = cause_of(record.event)
-        numbers[record.position] = len(numbers) + 1
-        entries.append(
-            Entry(
-                number=numbers[record.position],
-                at_ms=at_of(record.event),
-                position=record.position,
-                because=numbers.get(cause) if cause else None,
-                what=told.what,
-                details=told.details,
-            )
-        )
+    about = None if wamid is None else concern(own, wamid)
+    chosen = own if about is None else concerned(own, about)
+    moments = _moments(chosen)
+    told = list(_causes_first(chosen, moments))
     return Story(
         conversation_id=conversation_id,
+        tenant_id=told[0].event.tenant_id if told else "",
         wamid=wamid,
-        entries=tuple(entries),
-        outcomes=tuple(outcome for outcome in _outcomes(own) if wamid in (None, outcome.wamid)),
+        trace_id=_trace(told, about),
+        entries=tuple(_entries(told, moments)),
+        bubbles=bubbles(told, moments),
+        outcomes=tuple(o for o in outcomes(own) if about is None or o.wamid in about.wamids),
     )
 
 
-def _outcomes(records: Sequence[Recorded]) -> Iterator[Outcome]:
+def _entries(records: Iterable[Recorded], moments: Mapping[Position, int]) -> Iterator[Entry]:
+    numbers: dict[Position, int] = {}
     for record in records:
-        if isinstance(record.event, ConversationChanged):
-            yield from record.event.outcomes
+        told = tell(record.event)
+        cause = cause_of(record.event)
+        numbers[record.position] = len(numbers) + 1
+        yield Entry(
+            number=numbers[record.position],
+            at_ms=moments[record.position],
+            position=record.position,
+            because=numbers.get(cause) if cause else None,
+            cause=cause,
+            what=told.what,
+            details=told.details,
+        )
 
 
-def _about(records: Sequence[Recorded], wamid: str) -> Iterator[Recorded]:
-    """Yield what has to do with a message: its turns, their effects, and what led to them."""
-    by_position = {record.position: record for record in records}
-    turns = _turns(records, wamid)
-    reached: dict[Position, Recorded] = {}
-    while True:
-        new = [
-            record
-            for record in records
-            if record.position not in reached and _belongs(record.event, wamid, turns, reached)
-        ]
-        if not new:
-            break
-        reached |= {record.position: record for record in new}
-    bubbles = {getattr(record.event, "bubble_id", None) for record in reached.values()} - {None}
+def _trace(records: Sequence[Recorded], about: Concern | None) -> str | None:
+    """Return the trace that the first message of a story began."""
     for record in records:
-        if isinstance(record.event, StatusReceived) and record.event.bubble_id in bubbles:
-            reached[record.position] = record
-    for record in list(reached.values()):
-        _add_causes(record, by_position, reached)
-    yield from reached.values()
+        event = record.event
+        if about and isinstance(event, MessageReceived) and event.wamid in about.wamids:
+            return event.trace_id
+    return None
 
 
-def _turns(records: Sequence[Recorded], wamid: str) -> set[str]:
-    """Return the turns that covered a message."""
-    turns = {
-        record.event.turn_id
-        for record in records
-        if isinstance(record.event, HandoffRequested) and wamid in record.event.wamids
-    }
-    named = {outcome.turn_id for outcome in _outcomes(records) if outcome.wamid == wamid}
-    return turns | {turn for turn in named if turn is not None}
-
-
-def _belongs(event: Event, wamid: str, turns: set[str], reached: dict[Position, Recorded]) -> bool:
-    """Say whether a record is the message, of its turns, or follows from what is."""
-    if isinstance(event, MessageReceived):
-        return event.wamid == wamid
-    turn_id = getattr(event, "turn_id", None)
-    if turn_id in turns:
-        return True
-    if isinstance(event, ConversationChanged):
-        if any(outcome.wamid == wamid for outcome in event.outcomes):
-            return True
-        return _follows(event, reached, messages_only=turn_id is not None)
-    return turn_id is None and _follows(event, reached)
-
-
-def _follows(
-    event: Event, reached: dict[Position, Recorded], *, messages_only: bool = False
-) -> bool:
-    cause = cause_of(event)
-    source = reached.get(cause) if cause else None
-    return source is not None and (not messages_only or isinstance(source.event, MessageReceived))
-
-
-def _add_causes(
-    record: Recorded, every: dict[Position, Recorded], reached: dict[Position, Recorded]
-) -> None:
-    """Add what led to a record; nothing else that followed from that."""
-    while cause := cause_of(record.event):
-        if cause in reached or cause not in every:
-            return
-        record = every[cause]
-        reached[cause] = record
-
-
-def _causes_first(records: Iterable[Recorded]) -> Iterator[Recorded]:
+def _causes_first(
+    records: Iterable[Recorded], moments: Mapping[Position, int]
+) -> Iterator[Recorded]:
     """Yield records by time, but never an effect before its cause: clocks may differ."""
-    waiting = {record.position: record for record in sorted(records, key=_when)}
+
+    def when(record: Recorded) -> tuple[int, int, int, int]:
+        place = record.position
+        order = ORDER.get(place.topic, len(ORDER))
+        return moments[place], order, place.partition, place.offset
+
+    waiting = {record.position: record for record in sorted(records, key=when)}
     while waiting:
         position = next(iter(waiting))
         chain = [waiting.pop(position)]
@@ -187,17 +148,22 @@ def _causes_first(records: Iterable[Recorded]) -> Iterator[Recorded]:
         yield from reversed(chain)
 
 
-def _when(record: Recorded) -> tuple[int, int, int, int]:
-    place = record.position
-    return at_of(record.event), ORDER.get(place.topic, len(ORDER)), place.partition, place.offset
+def _moments(records: Sequence[Recorded]) -> dict[Position, int]:
+    """Return when each record's fact was known; a bubble settles no earlier than it was posted.
 
-
-def cause_of(event: Event) -> Position | None:
-    """Return the record that made a stage say this, if a stage did."""
-    cause = event.cause
-    if cause is None:
-        return None
-    return Position(topic=cause.topic, partition=cause.partition, offset=cause.offset)
+    The gate says how a bubble ended in the step that began before the request was written.
+    """
+    posted: dict[str, int] = {}
+    for record in records:
+        if isinstance(record.event, OutboundUpdated) and record.event.posted_at is not None:
+            known = posted.get(record.event.bubble_id, 0)
+            posted[record.event.bubble_id] = max(known, record.event.posted_at)
+    return {
+        record.position: max(at_of(record.event), posted.get(record.event.bubble_id, 0))
+        if isinstance(record.event, OutboundSettled)
+        else at_of(record.event)
+        for record in records
+    }
 
 
 def at_of(event: Event) -> int:
@@ -209,60 +175,6 @@ def at_of(event: Event) -> int:
         times += [call.answered_at for call in event.calls]
     if isinstance(event, ToolCallRequested) and event.model_call is not None:
         times.append(event.model_call.answered_at)
+    if isinstance(event, OutboundUpdated) and event.posted_at is not None:
+        times.append(event.posted_at)
     return max(times)
-
-
-def where(position: Position) -> str:
-    """Return a position as Kafka's tools are asked for it: ``topic[partition]@offset``."""
-    return f"{position.topic}[{position.partition}]@{position.offset}"
-
-
-def clock(at_ms: int) -> str:
-    """Return the time of day, UTC, with milliseconds."""
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds")[11:23]
-
-
-def lines(told: Story, *, show_text: bool = False) -> Iterator[str]:
-    """Yield a story as lines for a person."""
-    yield f"conversation {told.conversation_id}" + (f"  message {told.wamid}" if told.wamid else "")
-    began = told.entries[0].at_ms if told.entries else 0
-    for entry in told.entries:
-        because = f"  (from {entry.because})" if entry.because else ""
-        yield (
-            f"{entry.number:>3}  {clock(entry.at_ms)}  +{entry.at_ms - began} ms"
-            f"  {entry.what}{because}  {where(entry.position)}"
-        )
-        for detail in entry.details:
-            yield f"         {detail.name}: {detail.shown(show_text=show_text)}"
-    for outcome in told.outcomes:
-        turn = f", turn {outcome.turn_id}" if outcome.turn_id else ""
-        yield f"outcome of {outcome.wamid}: {outcome.kind} ({outcome.reason}{turn})"
-    if told.wamid and not told.outcomes:
-        yield f"outcome of {told.wamid}: none yet"
-
-
-def plain(told: Story, *, show_text: bool = False) -> dict[str, Any]:
-    """Return a story as plain data."""
-    return {
-        "conversation_id": told.conversation_id,
-        "wamid": told.wamid,
-        "entries": [_plain_entry(entry, show_text=show_text) for entry in told.entries],
-        "outcomes": [
-            {"wamid": o.wamid, "kind": str(o.kind), "reason": o.reason, "turn_id": o.turn_id}
-            for o in told.outcomes
-        ],
-    }
-
-
-def _plain_entry(entry: Entry, *, show_text: bool) -> dict[str, Any]:
-    return {
-        "number": entry.number,
-        "at_ms": entry.at_ms,
-        "topic": entry.position.topic,
-        "partition": entry.position.partition,
-        "offset": entry.position.offset,
-        "because": entry.because,
-        "what": entry.what,
-        "details": [[each.name, each.shown(show_text=show_text)] for each in entry.details],
-    }

@@ -25,7 +25,7 @@ async def traced(current: Settings, *, wamid: str = "", conversation_id: str = "
 
     Args:
         current: Where Kafka and the registry are.
-        wamid: A message; one of ours tells the whole conversation.
+        wamid: A customer's message, or one of ours.
         conversation_id: A conversation, when no message is given.
 
     Raises:
@@ -33,21 +33,18 @@ async def traced(current: Settings, *, wamid: str = "", conversation_id: str = "
         Unavailable: Kafka or the registry does not answer.
     """
     reading = Reading(current.kafka_bootstrap, await open_codec(current))
-    message = None
     if wamid:
-        conversation_id, message = await _find(reading, wamid)
+        conversation_id = await _conversation(reading, wamid)
     records = await reading.read(CONVERSATION_TOPICS, key=conversation_id)
     if not records:
         raise NotOnTheLog(f"nothing is on the topics of {conversation_id}")
-    return story(records, conversation_id, message)
+    return story(records, conversation_id, wamid or None)
 
 
-async def _find(reading: Reading, wamid: str) -> tuple[str, str | None]:
-    """Return the conversation of a message, and the message when a customer sent it."""
+async def _conversation(reading: Reading, wamid: str) -> str:
+    """Return the conversation of a message."""
     for record in await reading.read(SEARCHED):
         event = record.event
-        if isinstance(event, MessageReceived) and event.wamid == wamid:
-            return event.conversation_id, wamid
-        if isinstance(event, OutboundUpdated) and event.wamid == wamid:
-            return event.conversation_id, None
+        if isinstance(event, (MessageReceived, OutboundUpdated)) and event.wamid == wamid:
+            return event.conversation_id
     raise NotOnTheLog(f"no message {wamid} is on the topics")

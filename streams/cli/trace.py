@@ -21,8 +21,8 @@ def trace(
     import asyncio
     import json
 
+    from streams.printing import lines, plain
     from streams.settings import settings
-    from streams.trace import lines, plain
     from streams.tracing import traced
 
     if bool(wamid) == bool(conversation):

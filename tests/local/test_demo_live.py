@@ -110,7 +110,12 @@ async def _the_log_tells(current: Settings, played: Played) -> None:
         assert [outcome.kind in post.sent[0].expects for outcome in told.outcomes] == [True]
         assert told.entries[0].what == "the customer sent text"
     ours = next(a for a in played.known.accepted)
-    assert (await traced(current, wamid=ours.wamid)).entries
+    (bubble,) = [
+        bubble
+        for bubble in (await traced(current, wamid=ours.wamid)).bubbles
+        if bubble.wamid == ours.wamid
+    ]
+    assert [step.what for step in bubble.steps[:3]] == ["asked", "posted", "accepted"]
     kinds = {o.kind for outcomes in played.known.outcomes.values() for o in outcomes}
     assert kinds == {OutcomeKind.ANSWERED, OutcomeKind.HANDED, OutcomeKind.IGNORED}
     with pytest.raises(NotOnTheLog):
