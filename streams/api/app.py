@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from http import HTTPStatus
+from typing import Any, Final
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from socketio import ASGIApp, AsyncServer
+from starlette.exceptions import HTTPException
 
 from schemas.errors import Misconfigured, Unavailable
 from streams.api.routes import Desk, people_router
 from streams.http import Checks, RequestMetrics, health_router
+
+CODE: Final = re.compile(r"[a-z_]+")
+FIELD_CHARS: Final = 128
+PROBLEMS: Final = 20
 
 
 def rest(desk: Desk, *, token: str, checks: Checks) -> FastAPI:
@@ -48,13 +55,17 @@ async def _misconfigured(_: Request, exc: Exception) -> JSONResponse:
 async def _refused(_: Request, exc: Exception) -> JSONResponse:
     if not isinstance(exc, HTTPException):
         raise exc
-    return JSONResponse({"error": exc.detail}, exc.status_code, exc.headers)
+    # our own details are codes; the framework's are sentences
+    code = exc.detail if CODE.fullmatch(exc.detail) else HTTPStatus(exc.status_code).phrase
+    error = code.lower().replace(" ", "_")
+    return JSONResponse({"error": error}, exc.status_code, exc.headers)
 
 
 async def _invalid(_: Request, exc: Exception) -> JSONResponse:
-    """Name what is wrong; never repeat what was sent."""
+    """Name what is wrong; never repeat what was sent, but for the name of a field."""
     errors = exc.errors() if isinstance(exc, RequestValidationError) else ()
     problems = [
-        {"field": ".".join(map(str, error["loc"])), "problem": error["msg"]} for error in errors
+        {"field": ".".join(map(str, error["loc"]))[:FIELD_CHARS], "problem": error["msg"]}
+        for error in errors[:PROBLEMS]
     ]
     return JSONResponse({"error": "invalid_request", "problems": problems}, 422)

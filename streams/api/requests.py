@@ -16,6 +16,9 @@ TEXT_CHARS: Final = 4096
 
 KEY_PATTERN: Final = r"^[\x21-\x7e]{1,200}$"
 
+SOME_WORD: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
+"""Not only blanks, and no NUL: Postgres holds none in a text."""
+
 User = Annotated[str, StringConstraints(pattern=r"^[\w.@+-]{1,64}$")]
 Reason = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_:.-]{0,64}$")]
 
@@ -31,7 +34,7 @@ class _Asked(BaseModel):
 class Reply(_Asked):
     """A person's message to the customer."""
 
-    text: Annotated[str, Field(min_length=1, max_length=TEXT_CHARS, pattern=r"\S")]
+    text: Annotated[str, Field(min_length=1, max_length=TEXT_CHARS, pattern=SOME_WORD)]
 
 
 class Control(_Asked):

@@ -7,12 +7,14 @@ import hmac
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Protocol
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Security
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 
 from schemas.errors import Unavailable
 from schemas.events import Command, Event
 from sinks.conversations import Conversations, Place
+from streams.api.answers import REFUSALS, Accepted, Listed, Whole
 from streams.api.requests import (
     KEY_PATTERN,
     Control,
@@ -28,6 +30,9 @@ Publish = Callable[[Event], Awaitable[Any]]
 
 CONTROLS: Final = (Command.TAKEOVER, Command.RELEASE, Command.CLOSE, Command.UNPARK)
 RETRY_AFTER_S: Final = 2.0
+BODY_BYTES: Final = 64 * 1024
+"""Largest body: the longest text, every character of it escaped, has room in it."""
+
 MOST: Final = 200
 MOST_MESSAGES: Final = 500
 
@@ -94,7 +99,7 @@ class Desk:
 
     async def listed(
         self,
-        tenant: Annotated[str, Query(min_length=1, max_length=200)],
+        tenant: Annotated[str, Query(max_length=200, pattern=r"^[^\x00]+$")],
         status: Annotated[str | None, Query(pattern="^(open|pending|closed)$")] = None,
         before_ms: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
         limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
@@ -139,13 +144,21 @@ class Desk:
 
 def people_router(desk: Desk, *, token: str) -> APIRouter:
     """Return the routes under ``/v1``; every request needs the bearer token."""
-    router = APIRouter(prefix="/v1/conversations", dependencies=[Depends(bearer(token))])
+    router = APIRouter(
+        prefix="/v1/conversations",
+        dependencies=[Depends(bearer(token)), Security(HTTPBearer(auto_error=False))],
+        responses=REFUSALS,
+        max_body_size=BODY_BYTES,
+    )
     posts: dict[str, Endpoint] = {"reply": desk.reply, "pause": desk.pause}
     for command in CONTROLS:
         posts[command.value] = desk.control(command)
     for name, endpoint in posts.items():
         path = f"/{{conversation_id}}/{name}"
-        router.add_api_route(path, endpoint, methods=["POST"], status_code=202, name=name)
-    router.add_api_route("", desk.listed, name="conversations")
-    router.add_api_route("/{conversation_id}", desk.whole, name="conversation")
+        router.add_api_route(
+            path, endpoint, methods=["POST"], status_code=202, name=name, response_model=Accepted
+        )
+    router.add_api_route("", desk.listed, name="conversations", response_model=Listed)
+    path = "/{conversation_id}"
+    router.add_api_route(path, desk.whole, name="conversation", response_model=Whole)
     return router
