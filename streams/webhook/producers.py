@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -14,6 +14,7 @@ from schemas.errors import Rejected
 from sinks.identity import Ask
 from sinks.producers import Producer
 from streams.webhook.bodies import Bodies
+from streams.webhook.document import PUSH, PUSHED
 from streams.webhook.inbox import Inbox
 from streams.webhook.ports import Numbers, Senders
 from streams.webhook.pushes import Push, customer, event_of
@@ -77,8 +78,9 @@ def producers_router(doorway: Doorway, bodies: Bodies) -> APIRouter:
     """Return the endpoint of other systems."""
     router = APIRouter(tags=["producers"])
 
-    async def receive(producer: str, request: Request) -> Response:
+    async def receive(request: Request) -> Response:
         """Take one event; a ``webhook-id`` that is repeated changes nothing."""
+        producer = request.path_params["producer"]
         sender = await doorway.known(producer)
         if sender is None:
             return Response(status_code=404)
@@ -89,20 +91,8 @@ def producers_router(doorway: Doorway, bodies: Bodies) -> APIRouter:
                 return Response(status_code=401)
             return await doorway.accept(producer, sender, webhook_id, body)
 
-    router.add_api_route(PATH, receive, methods=["POST"], responses=_REFUSALS)
+    router.add_api_route(PATH, receive, methods=["POST"], responses=PUSHED, openapi_extra=PUSH)
     return router
-
-
-_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    400: {"description": "The body is not JSON."},
-    401: {"description": "The signature is wrong or older than five minutes."},
-    404: {"description": "No such producer."},
-    408: {"description": "The body came too slowly."},
-    413: {"description": "The body is larger than 3 MB."},
-    415: {"description": "The body is compressed."},
-    422: {"description": "The payload is none of version 1; the answer names what is wrong."},
-    503: {"description": "Kafka or Postgres is down; deliver again later."},
-}
 
 
 def _refusal(status: int, error: str, faults: list[dict[str, str]] | None = None) -> Response:

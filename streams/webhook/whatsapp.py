@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from streams.webhook.bodies import Bodies
+from streams.webhook.document import RECEIVE, RECEIVED, VERIFIED, VERIFY
 from streams.webhook.inbox import Inbox
 from streams.webhook.ports import AppSecrets
 from streams.webhook.signatures import meta_signed
@@ -24,8 +25,9 @@ def whatsapp_router(inbox: Inbox, secrets: AppSecrets, bodies: Bodies) -> APIRou
     """Return the two endpoints of WhatsApp; answers of refusals have no body."""
     router = APIRouter(tags=["whatsapp"])
 
-    async def verify(app_id: str, request: Request) -> Response:
+    async def verify(request: Request) -> Response:
         """Answer Meta's check of a new subscription with its challenge."""
+        app_id = request.path_params["app_id"]
         if not _APP_ID.fullmatch(app_id):
             return Response(status_code=404)
         token = await secrets.verify_token(app_id)
@@ -36,8 +38,9 @@ def whatsapp_router(inbox: Inbox, secrets: AppSecrets, bodies: Bodies) -> APIRou
             return Response(status_code=403)
         return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
 
-    async def receive(app_id: str, request: Request) -> Response:
+    async def receive(request: Request) -> Response:
         """Take messages, statuses and echoes; 200 only once the log has all of them."""
+        app_id = request.path_params["app_id"]
         active = await secrets.app_secrets(app_id) if _APP_ID.fullmatch(app_id) else ()
         if not active:
             return Response(status_code=404)
@@ -48,23 +51,11 @@ def whatsapp_router(inbox: Inbox, secrets: AppSecrets, bodies: Bodies) -> APIRou
             await inbox.accept(app_id, body)
         return Response(status_code=200)
 
-    router.add_api_route(PATH, verify, methods=["GET"], responses=_CHECKED)
-    router.add_api_route(PATH, receive, methods=["POST"], responses=_RECEIVED)
+    get: dict[str, Any] = {"responses": VERIFIED, "openapi_extra": VERIFY}
+    post: dict[str, Any] = {"responses": RECEIVED, "openapi_extra": RECEIVE}
+    router.add_api_route(PATH, verify, methods=["GET"], response_class=Response, **get)
+    router.add_api_route(PATH, receive, methods=["POST"], response_class=Response, **post)
     return router
-
-
-_CHECKED: Final[dict[int | str, dict[str, Any]]] = {
-    403: {"description": "The token is wrong or a parameter is missing."},
-    404: {"description": "No such app."},
-}
-_RECEIVED: Final[dict[int | str, dict[str, Any]]] = {
-    401: {"description": "The signature is wrong."},
-    404: {"description": "No such app."},
-    408: {"description": "The body came too slowly."},
-    413: {"description": "The body is larger than 3 MB."},
-    415: {"description": "The body is compressed."},
-    503: {"description": "Kafka or Postgres is down; deliver again later."},
-}
 
 
 def _challenge(request: Request, token: str) -> str | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from standardwebhooks import Webhook
 
 from schemas.codec import Codec
@@ -222,17 +223,19 @@ class World:
             timeout_s=self.timeout_s,
         )
 
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+    def app(self) -> FastAPI:
         inbox = self.inbox()
-        app = build(
+        return build(
             inbox,
             secrets=self.secrets,
             doorway=Doorway(inbox, self.senders, self.numbers, FixedClock()),
             checks=all_up,
             bodies=self.bodies,
         )
-        transport = httpx.ASGITransport(app)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(self.app())
         async with httpx.AsyncClient(transport=transport, base_url="http://webhook") as client:
             yield client
 
