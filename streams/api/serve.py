@@ -21,6 +21,7 @@ from streams.api.rooms import feed_server
 from streams.api.routes import Desk
 from streams.api.tokens import signing_key
 from streams.clock import WallClock
+from streams.heads import BoundedHeads
 from streams.listening import listen
 from streams.publish import Publisher, record_of
 from streams.registry import open_codec
@@ -107,6 +108,7 @@ def server_of(app: Any) -> Server:
     """Return a server of the application; it takes a socket that listens already."""
     config = uvicorn.Config(
         app,
+        http=BoundedHeads,
         lifespan="off",
         # query strings hold tokens (promise I7)
         access_log=False,

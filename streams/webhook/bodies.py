@@ -61,7 +61,8 @@ class Bodies:
                 async with asyncio.timeout(self._seconds):
                     await self._read(request, chunks)
             except TimeoutError:
-                raise Refused(408) from None
+                # a sender that is slow once must not keep the connection
+                raise Refused(408, {"Connection": "close"}) from None
             except ClientDisconnect:
                 raise Refused(400) from None
             yield b"".join(chunks)

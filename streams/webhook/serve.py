@@ -23,6 +23,7 @@ from sinks.processes import Processes
 from sinks.producers import Producers
 from sinks.rawparts import RawParts
 from streams.clock import WallClock
+from streams.heads import BoundedHeads
 from streams.listening import listen
 from streams.partitioner import check_partitioner
 from streams.presence import Presence
@@ -171,6 +172,22 @@ class _Server(uvicorn.Server):
         yield
 
 
+def server_of(app: Any) -> uvicorn.Server:
+    """Return a server of the application; it takes a socket that listens already."""
+    config = uvicorn.Config(
+        app,
+        http=BoundedHeads,
+        # Request lines hold tokens and challenges: they are never logged.
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_S,
+        ws="none",
+        lifespan="off",
+    )
+    return _Server(config)
+
+
 async def serve(settings: Settings, told: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -180,18 +197,7 @@ async def serve(settings: Settings, told: Callable[[str], None]) -> None:
     """
     async with opened(settings) as app:
         listening = listen(settings.http_host, settings.webhook_port, "WEBHOOK_PORT")
-        server = _Server(
-            uvicorn.Config(
-                app,
-                # Request lines hold tokens and challenges: they are never logged.
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                timeout_graceful_shutdown=STOP_S,
-                ws="none",
-                lifespan="off",
-            )
-        )
+        server = server_of(app)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, setattr, server, "should_exit", True)
