@@ -8,26 +8,10 @@ import pytest
 
 from schemas.events import HumanReplied, MessageReceived, StatusReceived
 from streams.whatsapp import Echo, Message, Other, Status, parse
-from tests.streams.webhook.world import PAYLOADS, World, bodies
+from tests.streams.webhook.world import PAYLOADS, World, bodies, expected
 
 RECORDED = bodies()
 NAMES = [name for name, _ in RECORDED]
-
-
-def expected(body: Any) -> dict[str, int]:
-    """Count what a body holds, by lists alone: nothing here is the code under test."""
-    changes = [change for entry in body["entry"] for change in entry["changes"]]
-    values = [change["value"] for change in changes]
-    return {
-        "Message": sum(len(value.get("messages", [])) for value in values),
-        "Status": sum(len(value.get("statuses", [])) for value in values),
-        "Echo": sum(len(value.get("message_echoes", [])) for value in values),
-        "Other": sum(
-            "errors" in value
-            or not any(key in value for key in ("messages", "statuses", "message_echoes"))
-            for value in values
-        ),
-    }
 
 
 def counted(parts: tuple[Any, ...]) -> dict[str, int]:

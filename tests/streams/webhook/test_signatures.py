@@ -100,6 +100,18 @@ async def test_the_signature_is_of_the_bytes_as_meta_escaped_them() -> None:
     assert event.text == "ä😮/"
 
 
+async def test_a_body_that_is_replayed_ten_minutes_later_is_the_same_event() -> None:
+    world = World()
+    await world.post(HELLO)
+    world.clock.now += 600_000
+
+    answer = await world.post(HELLO)
+
+    first, second = world.events()
+    assert answer.status_code == 200
+    assert (first.event_id, first.idempotency_key) == (second.event_id, second.idempotency_key)
+
+
 @pytest.mark.parametrize("secret", [SECRET, OLD_SECRET])
 async def test_both_active_secrets_of_an_app_are_accepted(secret: str) -> None:
     answer = await World().post(RAW, **{"X-Hub-Signature-256": signature(RAW, secret)})
