@@ -310,3 +310,18 @@ def _reachable(before: Phase, after: Phase) -> bool:
 
 def with_settings(**changes: Any) -> SettingsChanged:
     return replace(SETTINGS, **changes)
+
+
+def thinking(*texts: str, settings: SettingsChanged | None = SETTINGS) -> Talk:
+    """A conversation whose turn is with the AI."""
+    talk = Talk(settings)
+    for number, text in enumerate(texts or ("quanto custa?",), 1):
+        talk.hear(f"w{number}", text)
+    talk.fire("burst")
+    return talk
+
+
+def with_human() -> Talk:
+    talk = Talk()
+    talk.hear("w1", "quero falar com um atendente")
+    return talk

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agents.core.texts import BUBBLE_CHARS
+from schemas.events import (
+    Author,
+    BubbleState,
+    Command,
+    HandoffRequested,
+    MessageKind,
+    OutboundKind,
+    OutboundRequested,
+    OutcomeKind,
+    Person,
+    Phase,
+    ReplyOrigin,
+    TurnKind,
+)
+from tests.agents.dispatch.talk import (
+    MARIA,
+    T0,
+    Talk,
+    thinking,
+    with_human,
+)
+
+HOUR = 3_600_000
+
+
+def test_a_takeover_while_thinking_silences_the_ai() -> None:
+    talk = thinking()
+
+    decided = talk.control(Command.TAKEOVER)
+
+    (marker,) = talk.of(OutboundRequested)
+    (cancelled,) = talk.of(HandoffRequested)
+    assert (marker.kind, marker.text, marker.epoch) == (OutboundKind.MARKER, None, talk.it.epoch)
+    assert cancelled.kind is TurnKind.CANCEL
+    assert (decided.phase, decided.agent_user) == (Phase.WITH_HUMAN, "ana")
+    assert decided.takeover_pending
+    assert [each.reason for each in decided.outcomes] == ["takeover"]
+    stale = talk.respond("R$ 10", side_effects=("call-1",))
+    assert (stale.decision, stale.reason) == ("stale_response", "side_effects")
+    assert talk.texts == []
+
+
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [(Command.TAKEOVER, {}), (Command.PAUSE, {}), (Command.PAUSE, {"until": T0 + HOUR})],
+)
+def test_a_marker_is_newer_than_the_answers_before_it(
+    command: Command, more: dict[str, Any]
+) -> None:
+    talk = thinking()
+    talk.respond("R$ 10")
+    (answer,) = talk.of(OutboundRequested)
+
+    talk.control(command, **more)
+
+    (marker,) = talk.of(OutboundRequested)
+    assert (marker.kind, marker.epoch) == (OutboundKind.MARKER, answer.epoch + 1)
+
+
+def test_a_takeover_counts_when_the_gate_confirms_its_marker() -> None:
+    talk = thinking()
+    talk.control(Command.TAKEOVER)
+    (marker,) = talk.of(OutboundRequested)
+
+    decided = talk.settle(marker, BubbleState.APPLIED)
+
+    assert (decided.decision, decided.takeover_pending) == ("takeover_applied", False)
+
+
+def test_a_repeated_command_is_obeyed_once() -> None:
+    talk = thinking()
+    talk.control(Command.TAKEOVER, "r1")
+    epoch = talk.it.epoch
+
+    decided = talk.control(Command.TAKEOVER, "r1")
+
+    assert decided.decision == "duplicate_ignored"
+    assert (talk.it.epoch, len(talk.effects)) == (epoch, 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "decision"),
+    [
+        (Command.RELEASE, "release_ignored"),
+        (Command.UNPARK, "unpark_ignored"),
+        (Command.UNKNOWN, "unknown_ignored"),
+    ],
+)
+def test_a_command_that_does_not_fit_changes_nothing(command: Command, decision: str) -> None:
+    talk = Talk()
+
+    decided = talk.control(command)
+
+    assert (decided.decision, decided.reason) == (decision, "phase:idle")
+    assert (decided.phase, decided.epoch) == (Phase.IDLE, 0)
+
+
+def test_a_release_gives_the_conversation_back_to_the_ai() -> None:
+    talk = with_human()
+
+    decided = talk.control(Command.RELEASE)
+
+    assert (decided.phase, decided.owner, decided.epoch) == (Phase.IDLE, None, 1)
+    assert [each.kind for each in talk.of(OutboundRequested)] == [OutboundKind.MARKER]
+    talk.hear("w2", "quanto custa?")
+    assert talk.fire("burst").decision == "turn_started"
+
+
+def test_a_person_who_writes_takes_the_conversation() -> None:
+    talk = thinking()
+
+    decided = talk.reply("Oi, aqui é a Ana")
+
+    marker, bubble = talk.of(OutboundRequested)
+    assert (marker.kind, bubble.text) == (OutboundKind.MARKER, "Oi, aqui é a Ana")
+    assert (bubble.author, bubble.epoch, bubble.recipient) == (Author.HUMAN, marker.epoch, MARIA)
+    assert (decided.phase, decided.agent_user, decided.unread) == (Phase.WITH_HUMAN, "ana", 0)
+    assert [each.reason for each in decided.outcomes] == ["human_replied"]
+    assert talk.it.history[-1].text == "Oi, aqui é a Ana"
+
+
+def test_only_the_first_reply_needs_a_marker() -> None:
+    talk = with_human()
+    talk.reply("oi")
+    assert len(talk.of(OutboundRequested)) == 2
+
+    talk.reply("tudo bem?")
+
+    assert talk.texts == ["tudo bem?"]
+
+
+def test_an_answer_from_the_phone_app_is_a_takeover_and_is_not_sent_again() -> None:
+    talk = thinking()
+
+    decided = talk.reply("respondi pelo celular", ReplyOrigin.PHONE_APP, wamid="wamid.echo")
+
+    assert (decided.phase, decided.agent_user) == (Phase.WITH_HUMAN, None)
+    assert talk.texts == [None]
+    assert talk.it.history[-1].wamid == "wamid.echo"
+
+
+@pytest.mark.parametrize("kind", [MessageKind.EDIT, MessageKind.REVOKE, MessageKind.REACTION])
+def test_an_echo_without_words_is_no_takeover(kind: MessageKind) -> None:
+    talk = thinking()
+
+    decided = talk.reply("x", ReplyOrigin.PHONE_APP, kind=kind)
+
+    assert (decided.decision, decided.phase) == ("reply_noted", Phase.THINKING)
+
+
+def test_a_reply_to_a_stranger_goes_to_the_recipient_it_names() -> None:
+    talk = Talk()
+
+    talk.reply("oi", recipient=Person(wa_id="551199"))
+
+    assert talk.of(OutboundRequested)[-1].recipient == Person(wa_id="551199")
+
+
+def test_a_reply_without_words_is_refused_and_takes_nothing() -> None:
+    decided = thinking().reply(" ")
+
+    assert (decided.decision, decided.reason) == ("reply_refused", "no_text")
+    assert decided.phase is Phase.THINKING
+
+
+def test_a_long_reply_is_cut_into_bubbles() -> None:
+    talk = with_human()
+
+    talk.reply("a" * (BUBBLE_CHARS + 1))
+
+    assert [len(text) for text in talk.texts if text is not None] == [BUBBLE_CHARS, 1]
+
+
+def test_messages_wait_for_the_end_of_a_pause() -> None:
+    talk = thinking()
+    paused = talk.control(Command.PAUSE, until=T0 + HOUR)
+    held = talk.hear("w2", "quanto custa?")
+    assert (paused.phase, held.decision, held.outcomes) == (Phase.PAUSED, "held", ())
+
+    decided = talk.fire("pause")
+
+    assert (decided.decision, decided.phase) == ("released", Phase.THINKING)
+    assert talk.of(HandoffRequested)[0].wamids == ("w2",)
+
+
+def test_messages_of_a_pause_without_end_are_for_people() -> None:
+    talk = Talk()
+    talk.hear("w1")
+    talk.control(Command.PAUSE)
+
+    decided = talk.hear("w2", "quanto custa?")
+
+    assert [(each.kind, each.reason) for each in decided.outcomes] == [
+        (OutcomeKind.HANDED, "paused")
+    ]
+
+
+def test_a_person_who_answers_in_a_pause_has_answered_what_waits() -> None:
+    talk = Talk()
+    talk.hear("w1")
+    talk.control(Command.PAUSE, until=T0 + HOUR)
+    talk.hear("w2", "quanto custa?")
+
+    decided = talk.reply("R$ 10")
+
+    assert [(each.wamid, each.reason) for each in decided.outcomes] == [("w2", "human_replied")]
+    assert decided.phase is Phase.PAUSED
+
+
+def test_a_message_opens_a_closed_conversation_again() -> None:
+    talk = thinking()
+    closed = talk.control(Command.CLOSE)
+
+    decided = talk.hear("w2", "mais uma coisa")
+
+    assert (closed.phase, closed.outcomes[0].kind) == (Phase.CLOSED, OutcomeKind.HANDED)
+    assert (decided.phase, decided.reason) == (Phase.GATHERING, "reopened")
+
+
+def test_a_flood_is_parked_until_an_operator_lets_it_go_on() -> None:
+    talk = Talk()
+    decided = [talk.hear(f"w{number}", "a") for number in range(52)]
+
+    assert (decided[50].decision, decided[50].reason) == ("parked", "flood")
+    assert {each.kind for each in decided[50].outcomes} == {OutcomeKind.PARKED}
+    assert len(decided[50].outcomes) == 51
+    assert [each.kind for each in decided[51].outcomes] == [OutcomeKind.PARKED]
+    assert talk.control(Command.UNPARK).phase is Phase.IDLE
+    assert talk.hear("w99", "oi").phase is Phase.GATHERING
+
+
+def test_more_words_than_a_turn_may_hold_go_to_a_person() -> None:
+    talk = Talk()
+    decided = [talk.hear(f"w{number}", "a" * 4000) for number in range(5)]
+
+    assert decided[-1].reason == "too_long"
+    assert len(decided[-1].outcomes) == 5
