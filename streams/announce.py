@@ -10,6 +10,9 @@ import structlog
 
 from schemas.errors import Unavailable
 from schemas.events import Event, SettingsChanged
+from streams.publish import Publisher, record_of
+from streams.registry import open_codec
+from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -69,3 +72,27 @@ async def _until_published(publish: Publish, settings: SettingsChanged, retry_s:
             await asyncio.sleep(retry_s)
         else:
             return
+
+
+async def announce_from(
+    stored: Stored, current: Settings, *, client_id: str
+) -> tuple[SettingsChanged, ...]:
+    """Announce through a producer of its own, which is opened only when something waits.
+
+    Raises:
+        Misconfigured: The topic or its schema is missing.
+        Unavailable: Kafka or the registry does not answer.
+    """
+    if not await stored.unpublished():
+        return ()
+    codec = await open_codec(current)
+    publisher = Publisher(current.kafka_bootstrap, client_id=client_id)
+    try:
+        await publisher.start()
+
+        async def publish(event: Event) -> None:
+            await (await publisher.post(record_of(event, codec)))
+
+        return await announce(stored, publish)
+    finally:
+        await publisher.stop()

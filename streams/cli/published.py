@@ -82,27 +82,15 @@ def _with_tenants(run: Callable[[Tenants, asyncpg.Pool], Awaitable[T]]) -> T:
 
 
 async def _announced(tenants: Tenants) -> tuple[SettingsChanged, ...]:
-    from schemas.events import Event
-    from streams.announce import announce
-    from streams.publish import Publisher, record_of
-    from streams.registry import open_codec
+    from streams.announce import announce_from
     from streams.settings import settings
 
-    publisher = Publisher(settings().kafka_bootstrap, client_id="whaticket.cli")
     try:
-        codec = await open_codec(settings())
-        await publisher.start()
-
-        async def publish(event: Event) -> None:
-            await (await publisher.post(record_of(event, codec)))
-
-        return await announce(tenants, publish)
+        return await announce_from(tenants, settings(), client_id="whaticket.cli")
     except (Unavailable, Misconfigured) as exc:
         raise Misconfigured(
             f"stored, but not published ({exc}): run `whaticket tenant publish` later"
         ) from exc
-    finally:
-        await publisher.stop()
 
 
 async def _confirmed(pool: asyncpg.Pool, wait_s: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,11 +15,10 @@ from sinks.database import open_pool
 from sinks.knowledge import PostgresKnowledge
 from sinks.tenants import FIELDS, Tenants
 from sinks.vault import Vault
+from streams.announce import announce_from
 from streams.embedding import open_embedder
 from streams.local.demo import shop
 from streams.local.demo.payloads import phone_number_ids
-from streams.publish import Publisher, record_of
-from streams.registry import open_codec
 from streams.settings import Settings, require_secrets
 
 TOKEN: Final = "simulator"  # noqa: S105 - the simulator takes any token
@@ -62,7 +60,7 @@ async def seed(current: Settings, today: dt.date) -> Seeded:
         await _tenant(tenants)
         await _app(tenants, Channels(pool, key), secret)
         await _channels(tenants, {shop.NUMBER, *phone_number_ids()})
-        await publish(tenants, current)
+        await announce_from(tenants, current, client_id="whaticket.seed")
         passages = await _knowledge(pool, current)
         catalogue = Catalogue(pool)
         await catalogue.put_products(shop.TENANT, shop.products())
@@ -98,23 +96,6 @@ async def _channels(tenants: Tenants, numbers: Iterable[str]) -> None:
     there = {channel.phone_number_id for channel in known.channels} if known else set()
     for number in sorted(set(numbers) - there):
         await tenants.add_channel(shop.TENANT, number, app_id=shop.APP, token=TOKEN)
-
-
-async def publish(tenants: Tenants, current: Settings) -> None:
-    """Put every version that is not surely on the log there."""
-    waiting = await tenants.unpublished()
-    if not waiting:
-        return
-    codec = await open_codec(current)
-    publisher = Publisher(current.kafka_bootstrap, client_id="whaticket.seed")
-    await publisher.start()
-    try:
-        records = [record_of(settings, codec) for settings in waiting]
-        await asyncio.gather(*[await publisher.post(record) for record in records])
-    finally:
-        await publisher.stop()
-    for settings in waiting:
-        await tenants.published(settings)
 
 
 async def _knowledge(pool: asyncpg.Pool, current: Settings) -> int:
