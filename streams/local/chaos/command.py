@@ -6,15 +6,12 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from streams.clock import WallClock
 from streams.local.chaos.kills import Kill, Say, kill_each, unreal, victims
+from streams.local.load.begun import begun
 from streams.local.load.plan import plan
-from streams.local.load.run import CONNECTIONS, Result, Sender, run
-from streams.local.outside import outside
+from streams.local.load.run import Result, run
 from streams.local.stack import StackOptions, running
 from streams.local.stack.options import Layout
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.settings import load
 
 
@@ -47,19 +44,15 @@ async def killed(asked: Run, say: Say) -> tuple[Result, list[Kill], list[str]]:
     Returns:
         What the load did, the kills, and the planned kills that did not really happen.
     """
-    clock = WallClock()
     options = StackOptions(home=asked.home, layout=asked.layout)
-    async with running(options, lambda name, line: say(f"{name}: {line}")) as stack:
-        current = load(asked.home)
-        async with outside(current, CONNECTIONS) as world:
-            reading = Reading(current.kafka_bootstrap, await open_codec(current))
-            planned = plan(
-                asked.conversations, asked.messages, run=f"{clock.now_ms():x}", seed=asked.seed
-            )
-            sender = Sender(world, clock, asked.rate)
-            total = sum(map(len, planned))
-            parts = victims(stack.names)
-            async with asyncio.TaskGroup() as tasks:
-                kills = tasks.create_task(kill_each(stack, parts, sender, total, say))
-                result = await run(planned, reading, sender, patience_s=asked.patience_s)
-            return result, kills.result(), unreal(kills.result(), parts)
+    async with (
+        running(options, lambda name, line: say(f"{name}: {line}")) as stack,
+        begun(load(asked.home), asked.rate) as sent,
+    ):
+        planned = plan(asked.conversations, asked.messages, run=sent.name, seed=asked.seed)
+        total = sum(map(len, planned))
+        parts = victims(stack.names)
+        async with asyncio.TaskGroup() as tasks:
+            kills = tasks.create_task(kill_each(stack, parts, sent.sender, total, say))
+            result = await run(planned, sent.reading, sent.sender, patience_s=asked.patience_s)
+        return result, kills.result(), unreal(kills.result(), parts)

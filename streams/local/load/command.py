@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from streams.clock import WallClock
+from streams.local.load.begun import begun
 from streams.local.load.plan import Outgoing
-from streams.local.load.run import CONNECTIONS, Result, Sender, run
-from streams.local.outside import outside, standing
+from streams.local.load.run import Result, run
+from streams.local.outside import standing
 from streams.local.stack.supervisor import Tell
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.settings import home
 
 Planned = Callable[[str], Sequence[Sequence[Outgoing]]]
@@ -29,8 +27,5 @@ async def loaded(planned: Planned, tell: Tell, *, rate: float, patience_s: float
     Raises:
         PipelineError: The stack could not be started or does not answer.
     """
-    clock = WallClock()
-    async with standing(home(), tell) as current, outside(current, CONNECTIONS) as world:
-        reading = Reading(current.kafka_bootstrap, await open_codec(current))
-        plan = planned(f"{clock.now_ms():x}")
-        return await run(plan, reading, Sender(world, clock, rate), patience_s=patience_s)
+    async with standing(home(), tell) as current, begun(current, rate) as load:
+        return await run(planned(load.name), load.reading, load.sender, patience_s=patience_s)
