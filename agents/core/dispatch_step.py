@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from agents.core import seen
 from agents.core.conversation import Conversation, Pending, Trigger, evolve
-from agents.core.sequels import Sequels
+from agents.core.sequels import Sequels, caused_by
 from agents.core.texts import LINE_CHARS, extended, shortened
 from schemas.events import (
     Author,
-    Cause,
     ConversationChanged,
     Envelope,
     Event,
@@ -58,18 +57,9 @@ class Step:
         self.settings = settings
         self.now_ms = now_ms
         self.effects: list[Event] = []
-        self.sequels = Sequels(
-            event,
-            Cause(
-                topic=source.topic,
-                partition=source.partition,
-                offset=source.offset,
-                seq=self.state.seq,
-                decided_at=now_ms,
-                settings_version=settings.version if settings else 0,
-            ),
-            trace_id=_trace_of(state, event),
-        )
+        version = settings.version if settings else 0
+        cause = caused_by(source, seq=self.state.seq, now_ms=now_ms, settings_version=version)
+        self.sequels = Sequels(event, cause, trace_id=_trace_of(state, event))
         self._phase_before = state.phase
         self._decision = ""
         self._reason = ""

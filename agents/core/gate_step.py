@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from agents.core.gate import Bubble, Gate, trimmed
-from agents.core.sequels import Sequels
+from agents.core.sequels import Sequels, caused_by
 from schemas.events import (
     Author,
     BubbleState,
-    Cause,
     Envelope,
     Event,
     OutboundKind,
@@ -40,16 +39,7 @@ class GateStep:
         self.event = event
         self.now_ms = now_ms
         self.effects: list[Event] = []
-        self.sequels = Sequels(
-            event,
-            Cause(
-                topic=source.topic,
-                partition=source.partition,
-                offset=source.offset,
-                seq=self.state.seq,
-                decided_at=now_ms,
-            ),
-        )
+        self.sequels = Sequels(event, caused_by(source, seq=self.state.seq, now_ms=now_ms))
 
     def copy(self) -> GateStep:
         """Return a step that goes on from here without changing this one."""

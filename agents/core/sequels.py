@@ -6,9 +6,28 @@ from collections import Counter
 from copy import copy
 from typing import Any
 
-from schemas.events import Cause, Envelope
+from schemas.events import Cause, Envelope, Position
 from schemas.ids import derived
 from schemas.topics import Topic
+
+
+def caused_by(source: Position, *, seq: int, now_ms: int, settings_version: int = 0) -> Cause:
+    """Return the cause of what a stage says of a record.
+
+    Args:
+        source: The record.
+        seq: Number of the step in this conversation at this stage.
+        now_ms: Time of the decision.
+        settings_version: Version of the tenant's settings in use; 0 is none.
+    """
+    return Cause(
+        topic=source.topic,
+        partition=source.partition,
+        offset=source.offset,
+        seq=seq,
+        decided_at=now_ms,
+        settings_version=settings_version,
+    )
 
 
 class Sequels:

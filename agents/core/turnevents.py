@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from agents.core.sequels import caused_by
 from agents.core.turn import OpenCall, Running, Turn
 from schemas.events import (
-    Cause,
     Envelope,
     Event,
     ModelCall,
@@ -58,13 +58,8 @@ def envelope(
         "customer_id": cause.customer_id,
         "idempotency_key": idempotency_key,
         "occurred_at": moment.now_ms,
-        "cause": Cause(
-            topic=moment.source.topic,
-            partition=moment.source.partition,
-            offset=moment.source.offset,
-            seq=seq,
-            decided_at=moment.now_ms,
-            settings_version=moment.settings_version,
+        "cause": caused_by(
+            moment.source, seq=seq, now_ms=moment.now_ms, settings_version=moment.settings_version
         ),
     }
 
