@@ -12,6 +12,8 @@ import typer
 from schemas.errors import Misconfigured
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from sinks.knowledge import PostgresKnowledge
 
 T = TypeVar("T")
@@ -24,11 +26,15 @@ def add(
     tenant: str = typer.Option(help="The company."),
 ) -> None:
     """Add documents to what the AI of a company knows; a newer file replaces the older one."""
+    texts = {file.name: _read(file) for file in files}
+    if len(texts) < len(files):
+        raise Misconfigured("two of the files have the same name: a name is one document")
 
     async def each(knowledge: PostgresKnowledge) -> None:
-        for file in files:
-            added = await knowledge.add_passages(tenant, file.name, _read(file))
-            typer.echo(f"{file.name}\t{added} new passages")
+        await _known(knowledge.pool, tenant)
+        for name, text in texts.items():
+            added = await knowledge.add_passages(tenant, name, text)
+            typer.echo(f"{name}\t{added} new passages")
 
     _with_knowledge(each)
 
@@ -46,6 +52,18 @@ def _read(file: Path) -> str:
         raise Misconfigured(f"cannot read {file.name}: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise Misconfigured(f"{file.name} is no text in UTF-8") from exc
+
+
+async def _known(pool: asyncpg.Pool, tenant: str) -> None:
+    """Refuse a company that nobody added: its documents would answer no one."""
+    from sinks.tenants import Tenants
+    from sinks.vault import Vault
+    from streams.settings import require_secrets, settings
+
+    require_secrets(settings(), "secrets_key")
+    tenants = Tenants(pool, Vault(settings().secrets_key.get_secret_value()))
+    if await tenants.get(tenant) is None:
+        raise Misconfigured(f"no tenant is called {tenant}")
 
 
 def _with_knowledge(ask: Callable[[PostgresKnowledge], Awaitable[T]]) -> T:
