@@ -28,6 +28,10 @@ log = structlog.get_logger(__name__)
 MAX_RECORD_BYTES: Final = 4 << 20
 """Largest record that we send; topics that keep states or dead letters allow as much."""
 
+BATCH_BYTES: Final = 256 << 10
+"""Largest batch of a partition; a full one makes every sender wait, each with a task of its own.
+At the client's 16 KiB that was an eighth of the CPU time of a busy hop."""
+
 Headers = tuple[tuple[str, bytes], ...]
 Sent = asyncio.Future[tuple[int, int]]
 
@@ -98,6 +102,7 @@ class Publisher:
             linger_ms=self.linger_ms,
             request_timeout_ms=self.request_timeout_ms,
             max_request_size=MAX_RECORD_BYTES,
+            max_batch_size=BATCH_BYTES,
             enable_idempotence=True,
             acks="all",
         )
