@@ -134,13 +134,22 @@ class Bench:
         new = NewTopic(name, PARTITIONS, 1, config=config)
         self.admin.create_topics([new])[name].result()
         self.made.append(name)
-        wanted = {Partition(name, number): _LATEST for number in range(PARTITIONS)}
         async with asyncio.timeout(PATIENCE_S):
-            while any(  # noqa: ASYNC110 - the broker tells nobody
-                told.exception() for told in self.admin.list_offsets(wanted).values()
-            ):
+            while not self._led(name):  # noqa: ASYNC110 - the broker tells nobody
                 await asyncio.sleep(POLL_S)
         return name
+
+    def _led(self, name: str) -> bool:
+        """Tell whether the leaders serve a topic.
+
+        The metadata is asked for first: a client that once heard of no leader goes on believing
+        it for long.
+        """
+        told = self.admin.list_topics(name).topics[name].partitions.values()
+        if len(told) < PARTITIONS or any(partition.leader < 0 for partition in told):
+            return False
+        wanted = {Partition(name, number): _LATEST for number in range(PARTITIONS)}
+        return not any(end.exception() for end in self.admin.list_offsets(wanted).values())
 
     async def _variant(
         self, name: str, start: Callable[[str, str], Awaitable[Callable[[], Awaitable[None]]]]
