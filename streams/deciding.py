@@ -17,7 +17,7 @@ from streams.dlq import Original, Verdict, dead_letter
 from streams.lanes import Lanes
 from streams.logs import place
 from streams.publish import Record, record_of
-from streams.records import STATE_BYTES, Entry, next_due
+from streams.records import STATE_BYTES, Kept, next_due
 from streams.stage import Stage
 
 log = structlog.get_logger(__name__)
@@ -110,11 +110,11 @@ class Decider:
         self.clock = clock
         self.states = msgspec.json.Decoder(stage.state)
 
-    def state_of(self, entry: Entry | None) -> Any:
-        """Return the state that an entry keeps, or None."""
-        return self.states.decode(entry.state) if entry is not None and entry.state else None
+    def state_of(self, kept: Kept | None) -> Any:
+        """Return the state that a table value holds, or None."""
+        return self.states.decode(kept.state) if kept is not None and kept.state else None
 
-    async def decide(self, message: Any, entry: Entry | None) -> Step:
+    async def decide(self, message: Any, kept: Kept | None) -> Step:
         """Ask the agent.
 
         Raises:
@@ -123,30 +123,30 @@ class Decider:
             Unavailable: The agent needs something that is down.
         """
         event = await self._event(message)
-        state, events = await self.stage.agent(self.state_of(entry), event, self._delivery(message))
+        state, events = await self.stage.agent(self.state_of(kept), event, self._delivery(message))
         return self._step(state, events)
 
-    async def park(self, message: Any, entry: Entry | None, verdict: Verdict) -> Step:
+    async def park(self, message: Any, kept: Kept | None, verdict: Verdict) -> Step:
         """Give an event up: its dead letter, and what the stage says about it."""
         letter = dead_letter(original(message), verdict)
-        kept = Step(
-            entry.state if entry is not None else b"",
-            entry.due_ms if entry is not None else None,
+        same = Step(
+            kept.state if kept is not None else b"",
+            kept.head.due_ms if kept is not None else None,
             (letter,),
         )
         if self.stage.parked is None:
-            return kept
+            return same
         try:
             event = await self._event(message)
             state, events = self.stage.parked(
-                self.state_of(entry), event, self._delivery(message), verdict.reason
+                self.state_of(kept), event, self._delivery(message), verdict.reason
             )
             step = self._step(state, events)
         except Rejected:  # no event to speak of
-            return kept
+            return same
         except Exception as exc:  # noqa: BLE001 - parking is the last resort and must not fail
             log.error("parked.failed", stage=self.stage.name, error=place(exc))  # noqa: TRY400
-            return kept
+            return same
         return Step(step.state, step.due_ms, (letter, *step.outbox))
 
     def _delivery(self, message: Any) -> LaneDelivery:

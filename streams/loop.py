@@ -33,7 +33,7 @@ from streams.logs import place
 from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, EVENTS_SECONDS, PARKED, RETRIED, SKIPPED
 from streams.publish import Publisher, Record
 from streams.pulse import Fenced, Pulse
-from streams.records import OWNER_KEY, Entry, Head
+from streams.records import OWNER_KEY, Entry, Head, Kept
 from streams.table import AckedTable
 
 log = structlog.get_logger(__name__)
@@ -204,24 +204,24 @@ class Loop:
             await self._bury(message, lost, trial)
             return
         raw = self.table.raw(message.key)
-        entry = None if raw is None else Entry.loads(raw)
-        if entry is not None and entry.applied.get(message.topic, -1) >= message.offset:
-            if entry.source == (message.topic, message.offset):
-                await self._publish(message, entry.outbox)
+        kept = None if raw is None else Kept(raw)
+        if kept is not None and kept.head.covers(message.topic, message.offset):
+            if kept.head.belongs(message.topic, message.offset):
+                await self._publish(message, kept.outbox())
             self.app.consumer.settle(message)
             return
         if trial.verdict is None:
-            step = await self.decider.decide(message, entry)
+            step = await self.decider.decide(message, kept)
             outbox = step.outbox
         else:
-            step = await self.decider.park(message, entry, trial.verdict)
+            step = await self.decider.park(message, kept, trial.verdict)
             outbox = await self._lighten(message, step.outbox)
         await self._store(
             message,
-            entry,
+            kept,
             Entry(
                 step.state,
-                {**(entry.applied if entry else {}), message.topic: message.offset},
+                {**(kept.head.applied if kept else {}), message.topic: message.offset},
                 (message.topic, message.offset),
                 outbox,
                 self.table.epoch(message.partition),
@@ -266,15 +266,15 @@ class Loop:
         await self._publish(message, (letter,))
         return tuple(rest)
 
-    async def _store(self, message: Any, before: Entry | None, after: Entry) -> None:
+    async def _store(self, message: Any, before: Kept | None, after: Entry) -> None:
         """Write the entry, after the outbox that it overwrites was surely published.
 
         After a crash an event of another topic may come before the one whose outbox is kept.
         """
-        if before is not None and before.outbox:
-            tp = TP(before.source[0], message.partition)
-            if not self.app.consumer.finished(tp, before.source[1]):
-                await self._publish(message, before.outbox)
+        if before is not None and before.head.outbox:
+            topic, offset = before.head.source
+            if not self.app.consumer.finished(TP(topic, message.partition), offset):
+                await self._publish(message, before.outbox())
         await self._fence(message)
         await self.table.put(message.key, after, message.partition, self.publisher)
 

@@ -129,10 +129,40 @@ class Entry:
         Raises:
             Unreadable: It is no table value, or it was cut.
         """
-        head = Head.of(raw)
-        rest = _Rest(raw, raw.index(b"\n") + 1)
-        state = rest.take(head.state_bytes) or b""
-        outbox = tuple(
+        kept = Kept(raw)
+        head = kept.head
+        return cls(kept.state, head.applied, head.source, kept.outbox(), head.epoch, head.due_ms)
+
+
+class Kept:
+    """A table value as it is read: its outbox is taken apart only where it is published again.
+
+    Attributes:
+        head: Its first line.
+        state: The state as JSON; empty is none.
+
+    Raises:
+        Unreadable: It is no table value, or it was cut.
+    """
+
+    __slots__ = ("_begin", "_raw", "head", "state")
+
+    def __init__(self, raw: bytes) -> None:
+        self.head = Head.of(raw)
+        self._raw = raw
+        begin = raw.index(b"\n") + 1
+        self._begin = begin + self.head.state_bytes
+        self.state = raw[begin : self._begin]
+        sizes = sum(
+            max(parcel.key_bytes, 0) + max(parcel.value_bytes, 0) for parcel in self.head.outbox
+        )
+        if self._begin + sizes != len(raw):
+            raise Unreadable("table value with another length than it says")
+
+    def outbox(self) -> tuple[Record, ...]:
+        """Return what the event of the head caused."""
+        rest = _Rest(self._raw, self._begin)
+        return tuple(
             Record(
                 parcel.topic,
                 rest.take(parcel.key_bytes),
@@ -140,11 +170,8 @@ class Entry:
                 tuple((name, value.encode("latin-1")) for name, value in parcel.headers),
                 parcel.timestamp_ms,
             )
-            for parcel in head.outbox
+            for parcel in self.head.outbox
         )
-        if rest.at != len(raw):
-            raise Unreadable("table value with another length than it says")
-        return cls(state, head.applied, head.source, outbox, head.epoch, head.due_ms)
 
 
 class Owner(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from schemas.ids import derived, trace
 from streams.logs import place
 from streams.metrics import TIMERS_ARMED, TIMERS_FIRED
 from streams.publish import Encoder, Publisher, record_of
-from streams.records import Entry
+from streams.records import Kept
 from streams.stage import Stage
 from streams.table import AckedTable
 
@@ -135,7 +135,7 @@ class Timers:
         raw = self.table.raw(key)
         if raw is None or self.stage.timer_topic is None:
             return []
-        state: State = self.states.decode(Entry.loads(raw).state)
+        state: State = self.states.decode(Kept(raw).state)
         said = self.fired.get(key, {})
         still = {
             (name, due): said[name, due]
@@ -161,8 +161,8 @@ class Timers:
         partition = self.due[key][1]
         state_due = [AGAIN_MS + now_ms]
         raw = self.table.raw(key)
-        if raw is not None and (entry := Entry.loads(raw)).state:
-            timers = self.states.decode(entry.state).timers
+        if raw is not None and (kept := Kept(raw)).state:
+            timers = self.states.decode(kept.state).timers
             state_due += [due for name, due in timers.items() if (name, due) not in said]
         due_ms = max(min(state_due), earliest_ms)
         self.due[key] = (due_ms, partition)
