@@ -122,10 +122,31 @@ class FetchSessions:
                 return response
 
 
+class Planner:
+    """The fetcher's choice of what to do next, without looking at every partition for nothing.
+
+    The fetcher looks whenever something was consumed or answered. While a fetch is under way at
+    every broker there is nothing to choose, and its answer makes it look again.
+    """
+
+    def __init__(self, fetcher: Any) -> None:
+        self._fetcher = fetcher
+        self._look = fetcher._get_actions_per_node  # noqa: SLF001 - aiokafka has no setting
+
+    def plan(self, assignment: Any) -> Any:
+        """Return fetches, resets, seconds to wait, need of metadata, futures that resume."""
+        fetcher = self._fetcher
+        busy = fetcher._in_flight  # noqa: SLF001 - see above
+        if busy and all(broker.nodeId in busy for broker in fetcher._client.cluster.brokers()):  # noqa: SLF001 - see above
+            return [], {}, fetcher._fetcher_timeout, False, []  # noqa: SLF001 - see above
+        return self._look(assignment)
+
+
 def keep_sessions(consumer: Any) -> None:
     """Let a started consumer keep fetch sessions."""
     fetcher = consumer._fetcher  # noqa: SLF001 - aiokafka has no setting
     fetcher._client = FetchSessions(fetcher._client)  # noqa: SLF001 - see above
+    fetcher._get_actions_per_node = Planner(fetcher).plan  # noqa: SLF001 - see above
 
 
 def _by_topic(rows: Iterable[tuple[str, Any]]) -> list[tuple[str, list[Any]]]:

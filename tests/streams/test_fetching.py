@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v4, FetchRequest_v11
 
-from streams.fetching import LAST_EPOCH, FetchSessions, Session, keep_sessions
+from streams.fetching import LAST_EPOCH, FetchSessions, Planner, Session, keep_sessions
 from streams.local.stack import Stack
 
 PARTITIONS = 12
@@ -138,6 +138,35 @@ async def test_other_requests_pass() -> None:
 
     assert await client.send(3, "metadata") == (3, "metadata")
     assert client.cluster == "cluster"
+
+
+@pytest.mark.parametrize(
+    ("busy", "looks"),
+    [
+        (set(), 1),
+        ({1}, 1),  # the other broker may have something
+        ({1, 2}, 0),
+    ],
+)
+def test_nothing_is_planned_while_every_broker_is_asked(busy: set[int], looks: int) -> None:
+    looked: list[object] = []
+
+    def look(assignment: object) -> str:
+        looked.append(assignment)
+        return "fetches"
+
+    brokers = [SimpleNamespace(nodeId=1), SimpleNamespace(nodeId=2)]
+    fetcher = SimpleNamespace(
+        _in_flight=busy,
+        _fetcher_timeout=0.2,
+        _client=SimpleNamespace(cluster=SimpleNamespace(brokers=lambda: brokers)),
+        _get_actions_per_node=look,
+    )
+
+    planned = Planner(fetcher).plan("assignment")
+
+    assert len(looked) == looks
+    assert planned == ("fetches" if looks else ([], {}, 0.2, False, []))
 
 
 @pytest_asyncio.fixture
