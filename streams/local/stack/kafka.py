@@ -106,7 +106,7 @@ def parts(
                 argv=(str(java), *HEAP, *warm, *common, "kafka.Kafka", str(config)),
                 env=env,
                 address=f"{HOST}:{port}",
-                probe=Probe("kafka", str(port), count=len(cluster.ports)),
+                probe=Probe("kafka", str(port), node=index + 1),
                 prepare=prepare,
                 stop_s=STOP_S,
             )

@@ -24,12 +24,12 @@ class Probe:
     Attributes:
         kind: How to ask.
         target: ``http``: a URL that answers 200; ``postgres``: a DSN; else a port of 127.0.0.1.
-        count: ``kafka``: how many brokers must be there.
+        node: ``kafka``: id of the broker, which must have its place in the cluster.
     """
 
     kind: Kind
     target: str
-    count: int = 1
+    node: int = 1
 
     async def ready(self, limit_s: float = PROBE_S) -> bool:
         """Whether the part answers as it should within a time; never raises."""
@@ -64,7 +64,7 @@ async def _kafka(probe: Probe) -> bool:
     client = AIOKafkaClient(bootstrap_servers=f"{HOST}:{probe.target}", client_id="whaticket.up")
     try:
         await client.bootstrap()
-        return len(client.cluster.brokers()) >= probe.count
+        return any(broker.nodeId == probe.node for broker in client.cluster.brokers())
     finally:
         await client.close()
 
