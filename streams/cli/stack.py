@@ -27,7 +27,10 @@ def register(app: typer.Typer) -> None:
 def up(
     *,
     brokers: int = typer.Option(
-        0, min=0, max=5, help="Kafka brokers: 3 keep three replicas; 0: as before, at first 1."
+        0,
+        min=0,
+        max=5,
+        help="Kafka brokers: of 3, one may be lost and starts again; 0: as before, at first 1.",
     ),
     layout: Annotated[
         LayoutChoice, typer.Option(help="One worker process for all stages, or one for each.")

@@ -122,6 +122,15 @@ def test_three_brokers_are_kept_at_the_next_start(tmp_path: Path) -> None:
     assert first.written["TOPIC_REPLICATION"] == "3"
 
 
+@pytest.mark.parametrize(("brokers", "spare"), [(1, False), (2, False), (3, True)])
+def test_only_a_cluster_with_a_quorum_goes_on_without_a_broker(
+    tmp_path: Path, brokers: int, spare: bool
+) -> None:
+    made = plan(tmp_path, StackOptions(home=tmp_path, brokers=brokers))
+    assert {part.spare for part in made.parts if part.name.startswith("kafka")} == {spare}
+    assert not any(part.spare for part in made.parts if not part.name.startswith("kafka"))
+
+
 @pytest.mark.parametrize(("brokers", "replicas", "in_sync"), [(1, "1", "1"), (3, "3", "2")])
 def test_replicas_fit_the_brokers(
     tmp_path: Path, brokers: int, replicas: str, in_sync: str

@@ -29,7 +29,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
-def serving(name: str, *needs: str, own: bool = False) -> Part:
+def serving(name: str, *needs: str, own: bool = False, spare: bool = False) -> Part:
     (port,) = choose([name], {}).values()
     return Part(
         name=name,
@@ -38,6 +38,7 @@ def serving(name: str, *needs: str, own: bool = False) -> Part:
         probe=Probe("http", f"http://127.0.0.1:{port}/"),
         needs=needs,
         own=own,
+        spare=spare,
     )
 
 
@@ -117,6 +118,22 @@ async def test_our_own_part_is_started_again_when_that_is_wanted(tmp_path: Path)
         await asyncio.wait_for(until(lambda: supervisor.pid("worker") != first), 20)
         assert told[-1][1].endswith("worker starts again")
         assert not supervisor.crashed.done()
+
+
+async def test_a_part_whose_work_others_do_starts_again_and_the_stack_goes_on(
+    tmp_path: Path,
+) -> None:
+    async with supervised(tmp_path, serving("broker", spare=True)) as (supervisor, told):
+        await supervisor.start_all()
+        first = supervisor.pid("broker")
+        os.kill(first, signal.SIGKILL)
+        await asyncio.wait_for(until(lambda: len(told) > 3), 20)
+    lines = [line.splitlines() for _, line in told]
+    assert lines[:2] == [["starting"], ["ready"]]
+    assert lines[2][0].startswith("broker was killed by SIGKILL")
+    assert lines[2][-1] == "broker starts again"
+    assert lines[3] == ["ready"]
+    assert not supervisor.crashed.done()
 
 
 async def test_a_step_that_fails_stops_the_start_and_says_what_it_said(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from streams.local.stack.process import run
 HEAP: Final = ("-Xms128m", "-Xmx512m", "-XX:+UseG1GC")
 LOG4J: Final = Path(__file__).with_name("kafka-log4j2.properties")
 STOP_S: Final = 30.0
+QUORUM: Final = 3
+"""From so many brokers on, a record has three replicas, of which two must have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,11 @@ class Cluster:
         """All brokers' addresses, for clients."""
         return ",".join(f"{HOST}:{port}" for port, _ in self.ports)
 
+    @property
+    def replicated(self) -> bool:
+        """Whether one broker may be lost: two others have every record, and agree on a leader."""
+        return len(self.ports) >= QUORUM
+
     def name(self, index: int) -> str:
         """Return the part's name: ``kafka``, or ``kafka-1`` and so on when there are several."""
         return "kafka" if len(self.ports) == 1 else f"kafka-{index + 1}"
@@ -51,7 +58,7 @@ class Cluster:
         port, controller = self.ports[index]
         voters = ",".join(f"{n}@{HOST}:{p}" for n, (_, p) in enumerate(self.ports, start=1))
         replicas = str(min(3, len(self.ports)))
-        in_sync = "2" if len(self.ports) > 2 else "1"  # noqa: PLR2004 - two of three
+        in_sync = "2" if self.replicated else "1"
         return {
             "process.roles": "broker,controller",
             "node.id": str(index + 1),
@@ -109,6 +116,7 @@ def parts(
                 probe=Probe("kafka", str(port), node=index + 1),
                 prepare=prepare,
                 stop_s=STOP_S,
+                spare=cluster.replicated,
             )
         )
     return made

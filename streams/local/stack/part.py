@@ -37,6 +37,8 @@ class Part:
         prepare: Awaited before it starts, without waiting for what it needs.
         settle: Awaited once when it is ready, before others see it ready.
         own: True for our own processes: they may be restarted after a crash.
+        spare: True when others do its work while it is away: its end is not the stack's, and it
+            is started again.
         stop_signal: What asks it to stop.
         user: Another user to run as.
         nice: Added to its niceness.
@@ -53,6 +55,7 @@ class Part:
     prepare: Callable[[Told], Awaitable[None]] | None = None
     settle: Callable[[], Awaitable[None]] | None = None
     own: bool = False
+    spare: bool = False
     stop_signal: int = field(default=signal.SIGTERM)
     user: User | None = None
     nice: int = 0

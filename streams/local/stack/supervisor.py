@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -135,17 +136,21 @@ class Supervisor:
             raise Crashed(crash_report(part.name, status, log))
 
     async def _watch(self, name: str) -> None:
-        """Wait for the end of a part; start it again where that is wanted."""
+        """Wait for the end of a part; start it again where that is wanted or others do its work."""
         for left in range(RESTARTS, -1, -1):
             process = self._processes[name]
             status = await process.wait()
             report = crash_report(name, status, self._log(name))
-            if not (left and self._restart and process.part.own):
+            part = process.part
+            if not (left and (part.spare or (self._restart and part.own))):
                 break
             self._tell(name, f"{report}\n{name} starts again")
             await asyncio.sleep(RESTART_S)
-            self._processes[name] = Process(process.part, self._log(name))
-            self._ledger.add(self._processes[name])
+            process = self._processes[name] = Process(part, self._log(name))
+            self._ledger.add(process)
+            with contextlib.suppress(Crashed):
+                await self._until_ready(process)
+                self._tell(name, "ready")
         if not self.crashed.done():
             self.crashed.set_result(Crashed(report))
 
