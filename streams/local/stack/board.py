@@ -40,7 +40,7 @@ class Board:
         if self._live and self._live.is_started and "\n" not in line:
             self._live.update(self._table())
         else:
-            self._console.print(Text(f"{name:<12} {line}"))
+            self._console.print(Text(f"{name:<12} {line}"), soft_wrap=True)
 
     def close(self) -> None:
         """Stop changing the terminal; later lines are plain."""
