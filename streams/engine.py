@@ -18,6 +18,7 @@ from streams.health import Dependencies
 from streams.lanes import Lanes
 from streams.loop import Loop
 from streams.metrics import LAG
+from streams.naming import group_of
 from streams.partitioner import check_partitioner
 from streams.publish import Publisher
 from streams.pulse import Pulse
@@ -29,7 +30,6 @@ from streams.timers import Timers
 
 log = structlog.get_logger(__name__)
 
-APP: Final = "whaticket"
 COMMIT_S: Final = 0.5
 HARMLESS: Final = 0.6
 """Part of the session timeout that a process may be frozen without having lost its partitions."""
@@ -45,11 +45,6 @@ class Running:
     lanes: Lanes
     loop: Loop
     timers: Timers
-
-
-def group_of(stages: Sequence[str]) -> str:
-    """Return the consumer group of a worker: one for all stages, or one of its own for each."""
-    return f"{APP}.{stages[0]}" if len(stages) == 1 else f"{APP}.pipeline"
 
 
 class Engine:

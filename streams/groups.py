@@ -1,55 +1,39 @@
-"""Consumer groups: how far each one is, and moving offsets between the two layouts.
-
-The changelogs are named by stage, so only committed offsets differ between one group for all
-stages and one for each. They may be copied only while nobody is in any of the groups.
-"""
+"""Consumer groups as an administrator sees them: members, committed offsets, lag."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-exported untyped
     AdminClient,
     OffsetSpec,
 )
 
-from schemas.errors import Misconfigured, Unavailable
-from schemas.topics import STATEFUL_STAGES, TOPICS, Key
-from streams.engine import group_of
+from schemas.errors import Unavailable
+from streams.naming import APP
 
+T = TypeVar("T")
 TIMEOUT_S: Final = 20.0
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call] # ditto
 EMPTY: Final = ("EMPTY", "DEAD", "UNKNOWN")
-
-
-class Layout(StrEnum):
-    """How stages are spread over groups."""
-
-    ALL_IN_ONE = "all-in-one"
-    SPLIT = "split"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """One committed offset to copy.
-
-    Attributes:
-        source: Group that has it.
-        target: Group that gets it.
-        topic: The topic.
-        partition: The partition.
-        offset: The committed offset.
-    """
-
-    source: str
-    target: str
-    topic: str
-    partition: int
-    offset: int
+LOOK_S: Final = 0.25
+PATIENT: Final = (
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+)
+"""Errors of a coordinator that has just moved, or been made with the first group of a cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,85 +53,73 @@ class Lag:
     lag: int
 
 
-def inputs_of(stage: str) -> list[str]:
-    """Return the names of the topics that a stage reads with its group."""
-    return [t.name for t in TOPICS if stage in t.readers and t.key is Key.CONVERSATION]
-
-
 class Groups:
-    """The consumer groups of the pipeline.
+    """The consumer groups of a cluster; every question blocks until it is answered."""
 
-    Attributes:
-        inputs: Topics of each stage, by its name.
-    """
-
-    def __init__(self, bootstrap: str, inputs: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
         self.admin = AdminClient({"bootstrap.servers": bootstrap})
-        self.inputs = inputs or {stage: inputs_of(stage) for stage in STATEFUL_STAGES}
 
-    def plan(self, to: Layout) -> list[Move]:
-        """Return the offsets to copy to reach a layout.
-
-        Raises:
-            Misconfigured: A group still has members, or no offset was ever committed.
-            Unavailable: No broker answers.
-        """
-        one, each = group_of(list(self.inputs)), [group_of([stage]) for stage in self.inputs]
-        self.refuse_members([one, *each])
-        moves: list[Move] = []
-        for stage, group in zip(self.inputs, each, strict=True):
-            source, target = (one, group) if to is Layout.SPLIT else (group, one)
-            wanted = set(self.inputs[stage])
-            moves += [
-                Move(
-                    source=source,
-                    target=target,
-                    topic=tp.topic,
-                    partition=tp.partition,
-                    offset=tp.offset,
-                )
-                for tp in self.committed(source)
-                if tp.topic in wanted
-            ]
-        if not moves:
-            raise Misconfigured(f"nothing to move to {to}: the other layout never committed")
-        return moves
-
-    def execute(self, moves: Iterable[Move]) -> None:
-        """Copy the offsets.
+    def names(self) -> set[str]:
+        """Return the groups that have members or committed offsets.
 
         Raises:
-            Unavailable: A broker did not take them.
+            Unavailable: No broker answers, or one of them does not.
         """
-        wanted: dict[str, list[TopicPartition]] = {}
-        for move in moves:
-            tp = TopicPartition(move.topic, move.partition, move.offset)
-            wanted.setdefault(move.target, []).append(tp)
-        for group, partitions in wanted.items():
-            request = [ConsumerGroupTopicPartitions(group, partitions)]
-            _all(self.admin.alter_consumer_group_offsets(request))
 
-    def refuse_members(self, groups: Sequence[str]) -> None:
-        """Raise Misconfigured while anybody is in one of the groups."""
-        busy = [
-            f"{found.group_id} ({len(found.members)} members)"
-            for found in _all(self.admin.describe_consumer_groups(list(groups)))
+        def ask() -> set[str]:
+            listed = self.admin.list_consumer_groups(request_timeout=TIMEOUT_S).result(TIMEOUT_S)
+            if listed.errors:
+                raise listed.errors[0]
+            return {group.group_id for group in listed.valid}
+
+        return _patiently(ask)
+
+    def members(self, groups: Sequence[str]) -> dict[str, int]:
+        """Return how many members those of some groups have that are not empty."""
+        if not groups:
+            return {}
+        return {
+            found.group_id: len(found.members)
+            for found in _all(partial(self.admin.describe_consumer_groups, list(groups)))
             if found.members or found.state.name not in EMPTY
-        ]
-        if busy:
-            raise Misconfigured(f"stop the workers first; still in use: {', '.join(busy)}")
+        }
 
     def committed(self, group: str) -> list[TopicPartition]:
-        """Return the committed offsets of a group."""
-        found = _all(self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]))
-        return [tp for tp in found[0].topic_partitions if tp.offset >= 0]
+        """Return the committed offsets of a group.
+
+        A consumer asks, which never joins: the admin client's own question ends the whole process
+        when the coordinator of the group has just moved.
+        Source: https://github.com/confluentinc/confluent-kafka-javascript/issues/374
+        """
+        topics = self.admin.list_topics(timeout=TIMEOUT_S).topics
+        wanted = [
+            TopicPartition(name, partition)
+            for name, topic in topics.items()
+            if not name.startswith("__")
+            for partition in topic.partitions
+        ]
+        reader = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group})
+        try:
+            found = _patiently(lambda: _whole(reader.committed(wanted, timeout=TIMEOUT_S)))
+        finally:
+            reader.close()
+        return [tp for tp in found if tp.offset >= 0]
+
+    def commit(self, group: str, partitions: Sequence[TopicPartition]) -> None:
+        """Set committed offsets of a group that nobody is in."""
+        request = [ConsumerGroupTopicPartitions(group, list(partitions))]
+        _all(partial(self.admin.alter_consumer_group_offsets, request))
+
+    def delete(self, groups: Sequence[str]) -> None:
+        """Delete groups that nobody is in, with their offsets."""
+        if groups:
+            _all(partial(self.admin.delete_consumer_groups, list(groups)))
 
     def lags(self) -> list[Lag]:
         """Return how far every group of the pipeline is behind."""
-        listed = self.admin.list_consumer_groups(request_timeout=TIMEOUT_S).result()
-        names = sorted(g.group_id for g in listed.valid if g.group_id.startswith("whaticket."))
         lags: list[Lag] = []
-        for group in names:
+        for group in sorted(name for name in self.names() if name.startswith(f"{APP}.")):
             committed = self.committed(group)
             ends = self._ends(committed)
             for topic in sorted({tp.topic for tp in committed}):
@@ -161,14 +133,44 @@ class Groups:
         if not partitions:
             return {}
         wanted = {TopicPartition(tp.topic, tp.partition): _LATEST for tp in partitions}
-        found = self.admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
-        offsets = [told.offset for told in _all(found)]
-        return {(tp.topic, tp.partition): end for tp, end in zip(found, offsets, strict=True)}
+        found = _all(partial(self.admin.list_offsets, wanted, request_timeout=TIMEOUT_S))
+        ends = [told.offset for told in found]
+        return {(tp.topic, tp.partition): end for tp, end in zip(wanted, ends, strict=True)}
 
 
-def _all(futures: dict[Any, Any]) -> list[Any]:
-    """Wait for all answers."""
-    try:
-        return [future.result(TIMEOUT_S) for future in futures.values()]
-    except (KafkaException, TimeoutError) as exc:
-        raise Unavailable("kafka") from exc
+def _all(ask: Callable[[], dict[Any, Any]]) -> list[Any]:
+    """Ask for something and return all answers."""
+
+    def answers() -> list[Any]:
+        found = [future.result(TIMEOUT_S) for future in ask().values()]
+        for answer in found:
+            _whole(getattr(answer, "topic_partitions", ()))
+        return found
+
+    return _patiently(answers)
+
+
+def _whole(partitions: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
+    """Return what was answered about partitions, unless one of them has an error."""
+    for tp in partitions:
+        if tp.error is not None:
+            raise KafkaException(tp.error)
+    return partitions
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """Ask, and again while a coordinator is not there yet.
+
+    Raises:
+        Unavailable: No broker answers.
+    """
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except (KafkaException, TimeoutError) as exc:
+            error = exc.args[0] if isinstance(exc, KafkaException) else None
+            patient = isinstance(error, KafkaError) and error.code() in PATIENT
+            if not patient or time.monotonic() > deadline:
+                raise Unavailable("kafka") from exc
+        time.sleep(LOOK_S)

@@ -9,6 +9,7 @@ import typer
 
 from schemas.errors import Misconfigured
 from schemas.topics import STATEFUL_STAGES
+from streams.cli.stack import LayoutChoice
 
 
 def register(app: typer.Typer) -> None:
@@ -73,21 +74,30 @@ def list_groups() -> None:
 
 
 def move(
-    to: Annotated[str, typer.Option(help="split or all-in-one.")],
+    to: Annotated[LayoutChoice, typer.Option(help="The layout whose groups get the offsets.")],
     execute: Annotated[bool, typer.Option("--execute", help="Do it; else only show it.")] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait until every worker has left its group.")
+    ] = 0.0,
 ) -> None:
-    """Copy committed offsets to the groups of the other layout; every worker must be stopped."""
-    from streams.groups import Groups, Layout
+    """Move committed offsets to the groups of the other layout; every worker must be stopped."""
+    from streams.groups import Groups
+    from streams.layouts import Layout, Layouts
     from streams.settings import settings
 
-    if to not in tuple(Layout):
-        raise Misconfigured(f"--to is one of: {', '.join(Layout)}")
-    groups = Groups(settings().kafka_bootstrap)
-    moves = groups.plan(Layout(to))
-    for one in moves:
-        typer.echo(f"{one.source} -> {one.target}: {one.topic}-{one.partition} at {one.offset}")
-    if not execute:
-        typer.echo(f"{len(moves)} offsets would be copied; add --execute to copy them")
+    layouts = Layouts(Groups(settings().kafka_bootstrap))
+    plan = layouts.plan(Layout(to), patience_s=wait)
+    if not plan:
+        typer.echo(f"Nothing to move: {to} is as far as the other layout.")
         return
-    groups.execute(moves)
-    typer.echo(f"{len(moves)} offsets copied")
+    for line in plan.lines():
+        typer.echo(line)
+    left = ", ".join(plan.left)
+    if execute:
+        layouts.execute(plan)
+        typer.echo(f"{len(plan.moves)} offsets moved to {to}; deleted: {left}.")
+    else:
+        typer.echo(
+            f"{len(plan.moves)} offsets to move to {to}, then to delete: {left}."
+            " Run with --execute."
+        )

@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # untyped
 from faust.types import TP
 
@@ -16,10 +15,11 @@ from schemas.errors import Misconfigured
 from schemas.topics import MESSAGE_RECEIVED, STATEFUL_STAGES, TOOL_REQUESTED
 from streams.clock import WallClock
 from streams.colocate import check_partitions, home, split
-from streams.engine import Engine, group_of
-from streams.groups import Groups, Layout, inputs_of
+from streams.engine import Engine
 from streams.health import Dependencies, Health, HealthServer
+from streams.layouts import inputs_of
 from streams.local.stack import Stack
+from streams.naming import group_of
 from streams.publish import Publisher
 from streams.records import Owner
 from streams.recovery import check_ends, check_ids
@@ -158,43 +158,3 @@ async def test_a_recreated_topic_refuses_the_start_with_a_clear_last_line(
 
         crashed = [line for line in second.lines() if line["event"] == "worker.crashed"]
         assert "was created anew" in crashed[-1]["error"]
-
-
-@pytest.mark.integration
-def test_offsets_move_to_the_groups_of_each_stage_and_back(stack: Stack) -> None:
-    names = Names(uuid4().hex[:8])
-    create(stack.kafka_bootstrap, names)
-    admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap})
-    at = [TopicPartition(names.inbox.name, 2, 0), TopicPartition(names.asked.name, 1, 0)]
-    committed = [ConsumerGroupTopicPartitions("whaticket.pipeline", at)]
-    for future in admin.alter_consumer_group_offsets(committed).values():
-        future.result()
-    inputs = {names.talk: [names.inbox.name], names.think: [names.asked.name]}
-    groups = Groups(stack.kafka_bootstrap, inputs)
-
-    moves = groups.plan(Layout.SPLIT)
-    groups.execute(moves)
-
-    assert [(m.source, m.target, m.topic, m.partition) for m in moves] == [
-        ("whaticket.pipeline", f"whaticket.{names.talk}", names.inbox.name, 2),
-        ("whaticket.pipeline", f"whaticket.{names.think}", names.asked.name, 1),
-    ]
-    (moved,) = groups.committed(f"whaticket.{names.talk}")
-    assert (moved.topic, moved.partition, moved.offset) == (names.inbox.name, 2, 0)
-    assert f"whaticket.{names.talk}" in {lag.group for lag in groups.lags()}
-    assert {m.target for m in groups.plan(Layout.ALL_IN_ONE)} == {"whaticket.pipeline"}
-
-
-@pytest.mark.integration
-async def test_offsets_do_not_move_while_a_worker_runs(stack: Stack, tmp_path: Path) -> None:
-    bootstrap, names = stack.kafka_bootstrap, Names(uuid4().hex[:8])
-    create(bootstrap, names)
-    async with toys(bootstrap, names, tmp_path) as start:
-        worker = await start("one")
-        await worker.ready()
-        groups = Groups(bootstrap)
-
-        with pytest.raises(Misconfigured, match="stop the workers first"):
-            groups.refuse_members([names.group])
-        assert await worker.stop() == 0
-        groups.refuse_members([names.group])
