@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -14,7 +15,9 @@ from agents.ports import Clock
 from schemas.errors import PipelineError, Unavailable
 from streams.deciding import Codec
 from streams.engine import Engine
+from streams.groups import Groups
 from streams.health import Health, HealthServer
+from streams.layouts import Layouts
 from streams.logs import place
 from streams.publish import Publisher
 from streams.settings import Settings
@@ -172,9 +175,15 @@ class Worker:
         self.health.checks["stages"] = engine.why_not_ready
         self.health.checks["dependencies"] = engine.dependencies.why
         await self._patiently("topics", engine.check)
+        if self.group is None:
+            await self._patiently("layout", partial(self._refuse_other_layout, parts.stages))
         self.open.push_async_callback(engine.stop)
         await engine.start()
         return asyncio.create_task(_watch(engine), name="engine")
+
+    async def _refuse_other_layout(self, stages: Sequence[Stage]) -> None:
+        layouts = Layouts(Groups(self.settings.kafka_bootstrap))
+        await asyncio.to_thread(layouts.refuse_other, [stage.name for stage in stages])
 
     async def _patiently(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         """Call until everything that it needs is there."""
