@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
 from schemas.topics import STATEFUL_STAGES
+from streams.groups import Groups
 from streams.local.load.checker import check
 from streams.local.stack import StackOptions
 from tests.local.whole import whole
@@ -27,9 +29,10 @@ def assigned(bootstrap: str, groups: list[str]) -> dict[str, dict[str, Counter[s
     }
 
 
-async def test_two_workers_of_each_stage_share_the_work_and_answer_once(
+async def test_two_workers_of_each_stage_share_the_work_and_one_goes_on_where_they_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One folder for both: a start takes longer than what is tested."""
     monkeypatch.setenv("WHATICKET_HOME", str(tmp_path))
     options = StackOptions(home=tmp_path, layout="split", workers=2, warm=False, without=("api",))
     stages = [*STATEFUL_STAGES, "memory", "transcripts"]
@@ -37,11 +40,15 @@ async def test_two_workers_of_each_stage_share_the_work_and_answer_once(
         loaded = await up.load(up.sender(rate=10), 10, 60)
         groups = [f"whaticket.{stage}" for stage in stages]
         shares = await asyncio.to_thread(assigned, up.stack.kafka_bootstrap, groups)
+    async with whole(replace(options, layout="all-in-one", workers=1)) as up:
+        there = await asyncio.to_thread(Groups(up.stack.kafka_bootstrap).names)
+        again = await up.load(up.sender(rate=10), 5, 20)
 
     half = up.current.topic_partitions // 2
     for stage, group in zip(stages, groups, strict=True):
         members = shares[group]
         assert set(members) == {f"{group}.worker-{stage}", f"{group}.worker-{stage}-2"}
         assert {count for topics in members.values() for count in topics.values()} == {half}
-    assert check(loaded.known) == []
+    assert check(loaded.known) == check(again.known) == []
     assert loaded.known.accepted
+    assert there == {"whaticket.pipeline", "whaticket.memory", "whaticket.transcripts"}

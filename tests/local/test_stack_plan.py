@@ -7,6 +7,7 @@ import pytest
 from schemas.errors import Misconfigured
 from streams.local.stack import StackOptions, envfile
 from streams.local.stack.kafka import Cluster
+from streams.local.stack.options import Layout
 from streams.local.stack.plan import Plan, Surroundings, make_plan
 from streams.settings import Settings
 
@@ -23,7 +24,7 @@ def names(made: Plan) -> set[str]:
 def test_everything_is_planned_and_every_address_is_local(tmp_path: Path) -> None:
     made = plan(tmp_path)
     infrastructure = {"kafka", "registry", "postgres", "redis"}
-    steps = {"topics", "migrate", "seed"}
+    steps = {"topics", "migrate", "seed", "groups"}
     assert names(made) == infrastructure | steps | {
         "simulator",
         "model",
@@ -94,6 +95,17 @@ def test_the_split_layout_has_a_worker_for_each_stage(tmp_path: Path) -> None:
         for stage in ("dispatch", "ai", "tools", "outbound", "memory", "transcripts")
     }
     assert len({part.env["WORKER_PORT"] for part in workers.values()}) == len(workers)
+
+
+@pytest.mark.parametrize("layout", ["all-in-one", "split"])
+def test_offsets_are_moved_to_the_layout_before_its_workers_start(
+    tmp_path: Path, layout: Layout
+) -> None:
+    made = plan(tmp_path, StackOptions(home=tmp_path, layout=layout))
+    (step,) = [part for part in made.parts if part.name == "groups"]
+    assert step.argv[-6:] == ("move", "--to", layout, "--execute", "--wait", "30")
+    workers = [part for part in made.parts if part.name.startswith("worker")]
+    assert {"groups"} <= set.intersection(*(set(part.needs) for part in workers))
 
 
 def test_several_workers_have_names_and_ports_of_their_own(tmp_path: Path) -> None:

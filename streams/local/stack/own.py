@@ -46,15 +46,18 @@ def parts(options: StackOptions, ports: Mapping[str, int], env: Mapping[str, str
         env: Environment of all of them.
     """
     return [
-        *_steps(env),
+        *_steps(options, env),
         *_helpers(options, ports, env),
         *_services(options, ports, env),
     ]
 
 
-def _steps(env: Mapping[str, str]) -> list[Part]:
+def _steps(options: StackOptions, env: Mapping[str, str]) -> list[Part]:
     kafka = (*INFRASTRUCTURE, "registry")
+    # After a kill the brokers keep members until their session ends.
+    move = ("groups", "move", "--to", options.layout, "--execute", "--wait", "30")
     return [
+        _step("groups", move, ("topics",), env),
         _step("topics", ("topics", "apply", "--execute"), kafka, env),
         _step("migrate", ("migrate",), ("postgres",), env),
         _step("seed", ("seed",), ("topics", "migrate", "redis", "simulator"), env),
@@ -81,7 +84,9 @@ def _services(
             its = {**env, f"{argv[0].upper()}_PORT": str(port)}
             if argv[0] == "worker":
                 its["INSTANCE"] = name
-            found.append(_service(name, argv, port, "/health/ready", ("seed", "model"), its))
+            found.append(
+                _service(name, argv, port, "/health/ready", ("seed", "model", "groups"), its)
+            )
     return found
 
 
