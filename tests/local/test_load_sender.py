@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections import defaultdict
@@ -18,6 +19,7 @@ from streams.local import outside as outside_module
 from streams.local.load.plan import plan
 from streams.local.load.run import Sender, accepted
 from streams.local.outside import Outside, conversation_of
+from streams.local.stack.process import until
 from streams.settings import Settings
 
 CURRENT = Settings(
@@ -70,6 +72,19 @@ async def test_each_conversation_is_sent_in_its_order() -> None:
 
     assert webhook.order == {each[0].customer: [m.wamid for m in each] for each in made}
     assert len(sender.sent) == 200
+
+
+async def test_a_sender_that_is_stopped_begins_no_further_message() -> None:
+    webhook = Webhook()
+    async with facing(webhook) as world:
+        sender = Sender(world, Clock())
+        sending = asyncio.create_task(sender.send(plan(1, 200, run="run", seed=1)))
+        await until(lambda: len(sender.sent) >= 5)
+        sender.stop()
+        await sending
+
+    (received,) = webhook.order.values()
+    assert len(received) == len(sender.sent) < 200
 
 
 async def test_a_refused_message_is_sent_again_before_the_next(

@@ -84,6 +84,11 @@ class Sender:
         self.rate = rate
         self.began = 0.0
         self.sent: list[Outgoing] = []
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Begin no further message; the rest of the plan is not sent."""
+        self.stopped = True
 
     async def send(self, plan: Sequence[Sequence[Outgoing]]) -> float:
         """Send all of it; return the seconds that it took."""
@@ -98,7 +103,7 @@ class Sender:
 
     async def _work(self, waiting: asyncio.Queue[list[Outgoing]]) -> None:
         """Take a conversation, send its next message, put it back: order is kept."""
-        while not waiting.empty():
+        while not (self.stopped or waiting.empty()):
             conversation = waiting.get_nowait()
             message = conversation.pop(0)
             self.sent.append(message)
