@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,15 @@ def test_several_workers_have_names_and_ports_of_their_own(tmp_path: Path) -> No
     assert [part.name for part in workers] == ["worker", "worker-2", "worker-3"]
     assert [part.env["INSTANCE"] for part in workers] == ["worker", "worker-2", "worker-3"]
     assert len({part.env["WORKER_PORT"] for part in workers}) == 3
+
+
+def test_our_processes_are_ours_whatever_lies_in_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "streams").mkdir()
+    (tmp_path / "streams" / "__init__.py").write_text("raise SystemExit('not ours')")
+    (migrate,) = [part for part in plan(tmp_path).parts if part.name == "migrate"]
+    command = [*migrate.argv, "--help"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_nothing_of_ours_runs_when_only_the_infrastructure_is_wanted(tmp_path: Path) -> None:

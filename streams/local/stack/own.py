@@ -120,4 +120,5 @@ def _service(
 
 
 def _whaticket(argv: tuple[str, ...]) -> tuple[str, ...]:
-    return (sys.executable, "-m", "streams", *argv)
+    # -P: another package `streams` in the current folder is none of ours.
+    return (sys.executable, "-P", "-m", "streams", *argv)
