@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agents.adapters.embedder import OpenAIEmbedder
-from agents.adapters.llm import client
 from agents.adapters.sentences import SentenceEmbedder
 from agents.ports import Embedder
 from streams.settings import Settings
@@ -22,6 +20,10 @@ async def open_embedder(settings: Settings) -> AsyncIterator[Embedder]:
         finally:
             sentences.close()
         return
+    # The provider's library takes longer to load than everything else of a small process.
+    from agents.adapters.embedder import OpenAIEmbedder  # noqa: PLC0415 - see above
+    from agents.adapters.llm import client  # noqa: PLC0415 - see above
+
     provider = client(
         settings.openai_base_url,
         settings.openai_api_key.get_secret_value(),

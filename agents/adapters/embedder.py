@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Final
 
 import httpx2
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 
+from agents.adapters.vectors import DIMENSIONS, TEXT_CHARS, unit
 from schemas.errors import Rejected, Unavailable
-
-DIMENSIONS: Final = 512
-TEXT_CHARS: Final = 8_000
-"""Longer texts are cut: both models read about as much."""
 
 
 class OpenAIEmbedder:
@@ -54,11 +49,3 @@ class OpenAIEmbedder:
         if len(vectors) != len(texts) or any(len(vector) != DIMENSIONS for vector in vectors):
             raise Rejected("embedding_shape")
         return [unit(vector) for vector in vectors]
-
-
-def unit(vector: Sequence[float]) -> list[float]:
-    """Return the vector with length 1; a text without a meaning gets a fixed direction."""
-    length = math.sqrt(math.fsum(part * part for part in vector))
-    if not math.isfinite(length) or length == 0.0:
-        return [1.0, *([0.0] * (len(vector) - 1))]
-    return [part / length for part in vector]

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any, Final
 
-from agents.adapters.embedder import TEXT_CHARS, unit
+from agents.adapters.vectors import TEXT_CHARS, unit
 from schemas.errors import Misconfigured
 
 BATCH: Final = 32

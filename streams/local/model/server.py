@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from agents.adapters.embedder import DIMENSIONS, unit
 from agents.adapters.sentences import SentenceEmbedder
+from agents.adapters.vectors import DIMENSIONS, unit
 from schemas.errors import Misconfigured, Unavailable
 from streams.local.model import wire
 from streams.local.model.faults import HEADER, Fault, Faults

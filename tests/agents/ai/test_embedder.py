@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from agents.adapters.embedder import DIMENSIONS, unit
 from agents.adapters.sentences import BATCH, SentenceEmbedder
+from agents.adapters.vectors import DIMENSIONS, unit
 from schemas.errors import Misconfigured
 
 
