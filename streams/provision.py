@@ -65,6 +65,7 @@ class Kind(StrEnum):
 
 
 MISSING_TOPIC: Final = (Kind.MISSING, "topic")
+MISSING_SCHEMA: Final = (Kind.MISSING, "schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +204,11 @@ async def differences(settings: Settings) -> list[Difference]:
     Raises:
         Unavailable: Kafka or the registry does not answer.
     """
-    existing = await Cluster(settings.kafka_bootstrap).topics()
-    found = topic_differences(wanted_topics(settings), existing)
-    return found + await schema_differences(Registry(settings.schema_registry_url))
+    existing, schemas = await asyncio.gather(
+        Cluster(settings.kafka_bootstrap).topics(),
+        schema_differences(Registry(settings.schema_registry_url)),
+    )
+    return topic_differences(wanted_topics(settings), existing) + schemas
 
 
 async def apply(settings: Settings, *, execute: bool) -> list[Difference]:
@@ -241,22 +244,36 @@ async def _confirmed(settings: Settings) -> None:
 
 
 async def _put_right(settings: Settings, changes: list[Difference]) -> None:
+    await asyncio.gather(
+        _put_topics_right(settings, changes),
+        _put_schemas_right(Registry(settings.schema_registry_url), changes),
+    )
+
+
+async def _put_topics_right(settings: Settings, changes: list[Difference]) -> None:
     plans = {topic.name: topic for topic in wanted_topics(settings)}
     cluster = Cluster(settings.kafka_bootstrap)
     missing = [change.name for change in changes if (change.kind, change.what) == MISSING_TOPIC]
     await cluster.create([plans[name] for name in missing])
     for name in {change.name.split()[0] for change in changes if change.what == "config"}:
         await cluster.configure(name, plans[name].config)
-    registry = Registry(settings.schema_registry_url)
+
+
+async def _put_schemas_right(registry: Registry, changes: list[Difference]) -> None:
     stale = {change.name for change in changes if change.what in ("schema", "compatibility")}
-    for topic in TOPICS:
-        if topic.subject in stale:
-            await _register(registry, topic)
+    fresh = {change.name for change in changes if (change.kind, change.what) == MISSING_SCHEMA}
+    await asyncio.gather(
+        *(
+            _register(registry, topic, fresh=topic.subject in fresh)
+            for topic in TOPICS
+            if topic.subject in stale
+        )
+    )
 
 
-async def _register(registry: Registry, topic: Topic) -> None:
+async def _register(registry: Registry, topic: Topic, *, fresh: bool) -> None:
     """Judge a new version by the compatibility that it must have, not by the one that is set."""
-    if await registry.newest(topic.subject) is not None:
+    if not fresh:
         await registry.require(topic.subject, COMPATIBILITY)
         await registry.register(topic.subject, schema_of(topic.record))
         return
