@@ -1,26 +1,15 @@
-"""Download artifacts into the cache; a file with another checksum never gets a name."""
+"""Files of bundles, from the cache or from a Maven repository."""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from hashlib import sha256
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import IO, Final
-
-import httpx
 
 from schemas.errors import PipelineError
 from streams.local.stack.artifacts import Artifact, Bundle
-from streams.local.stack.together import together
-
-MEGABYTE: Final = 1_000_000
-TRIES: Final = 4
-PARALLEL: Final = 8
-_TIMEOUT: Final = httpx.Timeout(30.0, pool=None)
 
 Told = Callable[[str], None]
 """Takes one short line about how far a part is."""
@@ -41,7 +30,6 @@ class Fetcher:
     def __init__(self, mirror: str, folder: Path) -> None:
         self.mirror = mirror.rstrip("/")
         self.folder = folder
-        self._slots = asyncio.Semaphore(PARALLEL)
 
     async def fetch(self, bundle: Bundle, told: Told) -> list[Path]:
         """Return the files of a bundle, downloading what is missing.
@@ -50,109 +38,19 @@ class Fetcher:
             NotFetched: The mirror does not answer, or answers with another file.
         """
         files = [self.folder / artifact.path for artifact in bundle.artifacts]
-        if all(map(_is_cached, files, bundle.artifacts)):
-            return files
-        async with _alone(self.folder), httpx.AsyncClient(timeout=_TIMEOUT) as client:
-            progress = _Progress(bundle.size, told)
-            await together(
-                self._ensure(client, artifact, file, progress)
-                for artifact, file in zip(bundle.artifacts, files, strict=True)
-            )
+        if not all(map(is_cached, files, bundle.artifacts)):
+            # An HTTP client takes longer to import than everything else before Kafka starts.
+            from streams.local.stack.download import Download  # noqa: PLC0415 - see above
+
+            async with _alone(self.folder):
+                await Download(self.mirror, bundle, told).into(files)
         return files
 
-    async def _ensure(
-        self, client: httpx.AsyncClient, artifact: Artifact, file: Path, progress: _Progress
-    ) -> None:
-        if _is_cached(file, artifact):
-            progress.add(artifact.size)
-            return
-        async with self._slots:
-            for attempt in range(1, TRIES + 1):
-                try:
-                    await self._download(client, artifact, file, progress)
-                except httpx.HTTPError as exc:
-                    if attempt == TRIES or _is_final(exc):
-                        reason = str(exc) or type(exc).__name__
-                        raise NotFetched(
-                            f"cannot download {artifact.filename} from {self.mirror}: {reason};"
-                            " check the network, or set MAVEN_MIRROR to a mirror that you reach"
-                        ) from None
-                    await asyncio.sleep(0.5 * attempt)
-                else:
-                    return
 
-    async def _download(
-        self, client: httpx.AsyncClient, artifact: Artifact, file: Path, progress: _Progress
-    ) -> None:
-        digest = sha256()
-        received = 0
-        with _partial(file) as part:
-            try:
-                async with client.stream("GET", f"{self.mirror}/{artifact.path}") as answer:
-                    answer.raise_for_status()
-                    async for chunk in answer.aiter_raw():
-                        received += len(chunk)
-                        if received > artifact.size:
-                            break
-                        digest.update(chunk)
-                        part.write(chunk)
-                        progress.add(len(chunk))
-                _check(artifact, received, digest.hexdigest())
-            except BaseException:
-                progress.add(-received)
-                raise
-
-
-@contextmanager
-def _partial(file: Path) -> Iterator[IO[bytes]]:
-    """Write a file that gets its name when the block ends well, and is removed when not."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=file.parent, prefix=".part-", delete=False) as part:
-        try:
-            yield part
-            part.flush()
-            Path(part.name).replace(file)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
-
-
-def _check(artifact: Artifact, size: int, digest: str) -> None:
-    if (size, digest) != (artifact.size, artifact.sha256):
-        raise NotFetched(
-            f"{artifact.filename} is not the file that this version was made for:"
-            f" expected {artifact.size} bytes with sha256 {artifact.sha256}, got {digest};"
-            " nothing was kept"
-        )
-
-
-def _is_cached(file: Path, artifact: Artifact) -> bool:
+def is_cached(file: Path, artifact: Artifact) -> bool:
+    """Whether a file was downloaded."""
     # A file has its name only after its checksum was right; the size finds a damaged disk cheaply.
     return file.is_file() and file.stat().st_size == artifact.size
-
-
-def _is_final(exc: httpx.HTTPError) -> bool:
-    if not isinstance(exc, httpx.HTTPStatusError):
-        return False
-    return exc.response.status_code in {401, 403, 404, 410}
-
-
-class _Progress:
-    """Adds up bytes and tells every tenth."""
-
-    def __init__(self, total: int, told: Told) -> None:
-        self._total = total
-        self._told = told
-        self._done = 0
-        self._tenth = -1
-
-    def add(self, count: int) -> None:
-        self._done += count
-        tenth = self._done * 10 // max(self._total, 1)
-        if tenth > self._tenth:
-            self._tenth = tenth
-            done, total = self._done // MEGABYTE, self._total // MEGABYTE
-            self._told(f"downloading, {done} of {total} MB")
 
 
 @asynccontextmanager

@@ -11,8 +11,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
 
-import httpx
-
 from streams.local.stack.artifacts import Bundle
 from streams.local.stack.fetch import Fetcher, Told
 from streams.local.stack.java import COMMON, Warmth
@@ -150,6 +148,8 @@ def part(
 
 async def require_compatibility(url: str) -> None:
     """Set the rule for all subjects: every version reads every other, both ways."""
+    import httpx  # noqa: PLC0415 - loaded while the registry starts, not before
+
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.put(f"{url}/config", json={"compatibility": RULE})
         answer.raise_for_status()
