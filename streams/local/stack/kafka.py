@@ -100,7 +100,9 @@ def parts(
     made: list[Part] = []
     for index, (port, _) in enumerate(cluster.ports):
         config = cluster.home / "run" / f"{cluster.name(index)}.properties"
-        tool = (str(java), *HEAP, *warm, *common, "kafka.tools.StorageTool", "format")
+        # It ends within a second: to compile it well takes longer than to run it.
+        brief = (*HEAP, "-XX:TieredStopAtLevel=1", *warm, *common)
+        tool = (str(java), *brief, "kafka.tools.StorageTool", "format")
         storage = Storage(cluster, index, config, tool, env)
 
         async def prepare(told: Told, storage: Storage = storage) -> None:
