@@ -6,7 +6,8 @@ one worker, or one for each worker (docs/adr/0002).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,6 @@ from typing import Final
 import asyncpg
 
 from agents.adapters.breaker import Breaker
-from agents.adapters.llm import OpenAIModel, client
 from agents.adapters.whatsapp import WhatsAppCourier, open_client
 from agents.ai import ai
 from agents.core.conversation import Conversation
@@ -42,7 +42,6 @@ from sinks.memory import Memories
 from sinks.ports import Sink
 from sinks.processes import Processes
 from sinks.transcripts import Transcripts
-from streams.api.feed import HelpdeskFeed
 from streams.clock import WallClock
 from streams.embedding import open_embedder
 from streams.linking import LinkingCourier
@@ -76,6 +75,7 @@ class Parts:
         codec: Events to bytes and back.
         publisher: What everything is published through.
         tenants: Settings of all tenants.
+        loading: What loads in the background; the worker is not ready before its end.
         opened: Closes what the parts opened, newest first.
     """
 
@@ -84,6 +84,7 @@ class Parts:
     tenants: TenantSettings
     stages: Sequence[Stage] = ()
     sinks: Sequence[SinkRunner] = ()
+    loading: Awaitable[object] | None = None
     opened: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def close(self) -> None:
@@ -122,17 +123,16 @@ async def build_worker(settings: Settings, names: Sequence[str]) -> Parts:
     parts.opened.push_async_callback(pool.close)
     embedder = await parts.opened.enter_async_context(open_embedder(settings))
     workshop = _Workshop(settings, parts, pool, embedder)
-    stages = workshop.stages()
-    sinks = workshop.sinks()
-    parts.stages = [stages[name] for name in STATEFUL_STAGES if name in chosen]
-    parts.sinks = [sinks[name] for name in SINKS if name in chosen]
+    parts.stages = [workshop.stage(name) for name in STATEFUL_STAGES if name in chosen]
+    parts.sinks = [workshop.sink(name) for name in SINKS if name in chosen]
     if EMBEDDING & set(chosen) and settings.embedder == "local":
-        await embedder.embed(["oi"])  # loads the encoder now, not at the first question
+        # Loads the encoder now, not at the first question; the start goes on meanwhile.
+        parts.loading = asyncio.ensure_future(embedder.embed(["oi"]))
     return parts
 
 
 class _Workshop:
-    """Makes each part from the settings, once."""
+    """Makes parts from the settings, with what each of them needs and nothing else."""
 
     def __init__(
         self, settings: Settings, parts: Parts, pool: asyncpg.Pool, embedder: Embedder
@@ -141,21 +141,18 @@ class _Workshop:
         self.parts = parts
         self.pool = pool
         self.clock = WallClock()
-        self.provider = client(
-            settings.openai_base_url,
-            settings.openai_api_key.get_secret_value(),
-            timeout_s=settings.model_timeout_s,
-        )
-        parts.opened.push_async_callback(self.provider.close)
         self.embedder = embedder
         self.toolbox: Toolbox = shipped(Catalogue(pool))
 
-    def stages(self) -> Mapping[str, Stage]:
-        """Return every stateful stage by its name."""
-        return {
-            stage.name: stage
-            for stage in (self._dispatch(), self._ai(), self._tools(), self._outbound())
+    def stage(self, name: str) -> Stage:
+        """Make a stateful stage."""
+        made: Mapping[str, Callable[[], Stage]] = {
+            "dispatch": self._dispatch,
+            "ai": self._ai,
+            "tools": self._tools,
+            "outbound": self._outbound,
         }
+        return made[name]()
 
     def _dispatch(self) -> Stage:
         return Stage(
@@ -169,8 +166,17 @@ class _Workshop:
         )
 
     def _ai(self) -> Stage:
+        # The library takes longer to import than a worker of another stage to start.
+        from agents.adapters.llm import OpenAIModel, client  # noqa: PLC0415 - see above
+
+        provider = client(
+            self.settings.openai_base_url,
+            self.settings.openai_api_key.get_secret_value(),
+            timeout_s=self.settings.model_timeout_s,
+        )
+        self.parts.opened.push_async_callback(provider.close)
         model = OpenAIModel(
-            self.provider,
+            provider,
             self.settings.openai_model,
             clock=self.clock,
             breaker=Breaker("model", self.clock, observe=observe),
@@ -241,25 +247,28 @@ class _Workshop:
         found = self.parts.tenants.by_phone_number(phone_number_id)
         return None if found is None else found[1]
 
-    def sinks(self) -> Mapping[str, SinkRunner]:
-        """Return every sink by its name."""
+    def sink(self, name: str) -> SinkRunner:
+        """Make a sink."""
+        made: Mapping[str, Callable[[], Sink]] = {
+            "memory": lambda: Memories(self.pool, self.embedder),
+            "transcripts": self._transcripts,
+        }
+        return SinkRunner(
+            made[name](),
+            read_by(name),
+            f"whaticket.{name}",
+            settings=self.settings,
+            codec=self.parts.codec,
+            publisher=self.parts.publisher,
+        )
+
+    def _transcripts(self) -> Transcripts:
+        # Redis and Socket.IO are slow to import, and only this sink speaks to them.
+        from streams.api.feed import HelpdeskFeed  # noqa: PLC0415 - see above
+
         feed = HelpdeskFeed(self.pool, self.settings.redis_url.get_secret_value())
         self.parts.opened.push_async_callback(feed.stop)
-        each: dict[str, Sink] = {
-            "memory": Memories(self.pool, self.embedder),
-            "transcripts": Transcripts(self.pool, feed),
-        }
-        return {
-            name: SinkRunner(
-                sink,
-                read_by(name),
-                f"whaticket.{name}",
-                settings=self.settings,
-                codec=self.parts.codec,
-                publisher=self.parts.publisher,
-            )
-            for name, sink in each.items()
-        }
+        return Transcripts(self.pool, feed)
 
 
 def read_by(reader: str) -> tuple[Topic, ...]:

@@ -63,6 +63,10 @@ class Parts(Protocol):
         """What everything is published through; the worker starts and stops it."""
 
     @property
+    def loading(self) -> Awaitable[object] | None:
+        """What loads in the background; the worker is not ready before its end."""
+
+    @property
     def tenants(self) -> Tenants:
         """Settings of all tenants; the worker starts and stops them."""
 
@@ -144,10 +148,19 @@ class Worker:
         self.open.push_async_callback(parts.publisher.stop)
         await self._patiently("publisher", parts.publisher.start)
         self.open.push_async_callback(parts.tenants.stop)
-        await self._patiently("reading tenant settings", parts.tenants.start)
+        engine = self._engine(parts) if parts.stages else None
+        await asyncio.gather(
+            self._patiently("reading tenant settings", parts.tenants.start),
+            *([self._check(engine)] if engine else []),
+        )
         watched = [await self._start_sink(sink) for sink in parts.sinks]
-        if parts.stages:
-            watched.append(await self._start_stages(parts))
+        if engine:
+            self.open.push_async_callback(engine.stop)
+            await engine.start()
+            watched.append(asyncio.create_task(_watch(engine), name="engine"))
+        if parts.loading is not None:
+            self.starting = "loading"
+            await parts.loading
         self.starting = None
         log.info("worker.started", stages=[stage.name for stage in parts.stages])
         done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
@@ -163,7 +176,7 @@ class Worker:
             raise PipelineError(f"sink {sink.name} did not start")
         return sink.task
 
-    async def _start_stages(self, parts: Parts) -> asyncio.Task[None]:
+    def _engine(self, parts: Parts) -> Engine:
         engine = Engine(
             self.settings,
             parts.stages,
@@ -174,16 +187,15 @@ class Worker:
         )
         self.health.checks["stages"] = engine.why_not_ready
         self.health.checks["dependencies"] = engine.dependencies.why
+        return engine
+
+    async def _check(self, engine: Engine) -> None:
+        """Check what the stages will read, and that nobody else runs them."""
         await self._patiently("topics", engine.check)
         if self.group is None:
-            await self._patiently("layout", partial(self._refuse_other_layout, parts.stages))
-        self.open.push_async_callback(engine.stop)
-        await engine.start()
-        return asyncio.create_task(_watch(engine), name="engine")
-
-    async def _refuse_other_layout(self, stages: Sequence[Stage]) -> None:
-        layouts = Layouts(Groups(self.settings.kafka_bootstrap))
-        await asyncio.to_thread(layouts.refuse_other, [stage.name for stage in stages])
+            layouts = Layouts(Groups(self.settings.kafka_bootstrap))
+            refuse = partial(asyncio.to_thread, layouts.refuse_other, list(engine.running))
+            await self._patiently("layout", refuse)
 
     async def _patiently(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         """Call until everything that it needs is there."""

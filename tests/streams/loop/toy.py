@@ -301,6 +301,7 @@ class ToyParts:
     publisher: Publisher
     tenants: NoTenants = field(default_factory=NoTenants)
     sinks: Sequence[SinkRunner] = ()
+    loading: None = None
 
     async def close(self) -> None:
         return None
