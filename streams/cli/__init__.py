@@ -12,6 +12,7 @@ from schemas.errors import Misconfigured, PipelineError
 
 MODULES: Final = (
     "stack",
+    "prepare",
     "demo",
     "worker",
     "webhook",

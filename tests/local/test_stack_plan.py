@@ -25,8 +25,8 @@ def names(made: Plan) -> set[str]:
 def test_everything_is_planned_and_every_address_is_local(tmp_path: Path) -> None:
     made = plan(tmp_path)
     infrastructure = {"kafka", "registry", "postgres", "redis"}
-    steps = {"topics", "migrate", "seed", "groups"}
-    assert names(made) == infrastructure | steps | {
+    assert names(made) == infrastructure | {
+        "prepare",
         "simulator",
         "model",
         "webhook",
@@ -103,10 +103,10 @@ def test_offsets_are_moved_to_the_layout_before_its_workers_start(
     tmp_path: Path, layout: Layout
 ) -> None:
     made = plan(tmp_path, StackOptions(home=tmp_path, layout=layout))
-    (step,) = [part for part in made.parts if part.name == "groups"]
-    assert step.argv[-6:] == ("move", "--to", layout, "--execute", "--wait", "30")
+    (step,) = [part for part in made.parts if part.name == "prepare"]
+    assert step.argv[-3:] == ("prepare", "--layout", layout)
     workers = [part for part in made.parts if part.name.startswith("worker")]
-    assert {"groups"} <= set.intersection(*(set(part.needs) for part in workers))
+    assert {"prepare"} <= set.intersection(*(set(part.needs) for part in workers))
 
 
 def test_several_workers_have_names_and_ports_of_their_own(tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def test_several_workers_have_names_and_ports_of_their_own(tmp_path: Path) -> No
 def test_our_processes_are_ours_whatever_lies_in_the_current_folder(tmp_path: Path) -> None:
     (tmp_path / "streams").mkdir()
     (tmp_path / "streams" / "__init__.py").write_text("raise SystemExit('not ours')")
-    (migrate,) = [part for part in plan(tmp_path).parts if part.name == "migrate"]
-    command = [*migrate.argv, "--help"]
+    (model,) = [part for part in plan(tmp_path).parts if part.name == "model"]
+    command = [*model.argv, "--help"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603 - ours
     assert (ran.returncode, ran.stderr) == (0, "")
 

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,14 @@ def serving(name: str, *needs: str, own: bool = False, spare: bool = False) -> P
         own=own,
         spare=spare,
     )
+
+
+HELD = f"""
+import sys
+print("loaded", flush=True)
+sys.stdin.buffer.read()
+{SERVE}
+"""
 
 
 def step(name: str, code: str, *needs: str) -> Part:
@@ -77,6 +86,33 @@ async def test_a_part_starts_when_what_it_needs_is_ready_and_stops_before_it(
         ("api", "stopping"),
         ("store", "stopping"),
     ]
+
+
+async def test_a_held_part_loads_before_what_it_needs_is_ready(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "api.log"
+    seen = f"""
+import pathlib, time
+log = pathlib.Path({str(log)!r})
+while not (log.exists() and "loaded" in log.read_text()): time.sleep(0.01)
+raise SystemExit("listening" in log.read_text())
+"""
+    api = serving("api")
+    held = replace(api, argv=(*api.argv[:2], HELD, api.argv[3]), held=True, needs=("tables",))
+    async with supervised(tmp_path, held, step("tables", seen)) as (supervisor, _):
+        await supervisor.start_all()
+        await supervisor.kill("api")
+        await supervisor.start("api")
+    assert log.read_text().split() == ["loaded", "listening"] * 2
+
+
+async def test_a_part_that_follows_another_does_not_even_load_before(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "api.log"
+    first = step("first", f"import pathlib; raise SystemExit(pathlib.Path({str(log)!r}).exists())")
+    api = serving("api")
+    later = replace(api, argv=(*api.argv[:2], HELD, api.argv[3]), held=True, follows=("first",))
+    async with supervised(tmp_path, later, first) as (supervisor, _):
+        await supervisor.start_all()
+    assert log.read_text().split() == ["loaded", "listening"]
 
 
 async def test_no_process_is_left_after_a_stop(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Seeded:
 
 
 async def seed(current: Settings, today: dt.date) -> Seeded:
-    """Make the demo's tenant whole; what is there already stays.
+    """Make the demo's tenant whole and publish its settings; what is there already stays.
 
     Args:
         current: Where Postgres, Kafka and the registry are.
@@ -51,6 +51,23 @@ async def seed(current: Settings, today: dt.date) -> Seeded:
         Misconfigured: A secret, a table, a topic or a schema is missing.
         Unavailable: Postgres, Kafka or the registry does not answer.
     """
+    seeded = await fill(current, today)
+    await publish(current)
+    return seeded
+
+
+async def publish(current: Settings) -> None:
+    """Put every version of a company's settings that is not surely on the log there."""
+    pool = await open_pool(current.postgres_dsn.get_secret_value(), name="whaticket.seed")
+    try:
+        tenants = Tenants(pool, Vault(current.secrets_key.get_secret_value()))
+        await announce_from(tenants, current, client_id="whaticket.seed")
+    finally:
+        await pool.close()
+
+
+async def fill(current: Settings, today: dt.date) -> Seeded:
+    """Make the demo's tenant whole in the database; see ``seed``."""
     require_secrets(current, "secrets_key", "simulator_app_secret")
     secret = current.simulator_app_secret.get_secret_value()
     pool = await open_pool(current.postgres_dsn.get_secret_value(), name="whaticket.seed")
@@ -60,7 +77,6 @@ async def seed(current: Settings, today: dt.date) -> Seeded:
         await _tenant(tenants)
         await _app(tenants, Channels(pool, key), secret)
         await _channels(tenants, {shop.NUMBER, *phone_number_ids()})
-        await announce_from(tenants, current, client_id="whaticket.seed")
         passages = await _knowledge(pool, current)
         catalogue = Catalogue(pool)
         await catalogue.put_products(shop.TENANT, shop.products())

@@ -1,9 +1,14 @@
-"""Our own processes, as a list: what runs, in which order, and how it says that it is ready."""
+"""Our own processes, as a list: what runs, in which order, and how it says that it is ready.
+
+To load our code takes most of a start. What the longest way to the end needs, preparation and
+workers, is loaded (``hold``) while Kafka starts; the rest when Kafka no longer needs every core.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from streams.local.stack.options import StackOptions
@@ -11,7 +16,7 @@ from streams.local.stack.part import Part
 from streams.local.stack.ports import HOST
 from streams.local.stack.probe import Probe
 
-INFRASTRUCTURE: Final = ("kafka", "kafka-1", "kafka-2", "kafka-3", "kafka-4", "kafka-5")
+LOG: Final = ("kafka", "kafka-1", "kafka-2", "kafka-3", "kafka-4", "kafka-5", "registry")
 STAGES: Final = ("dispatch", "ai", "tools", "outbound", "memory", "transcripts")
 READY_S: Final = 120.0
 
@@ -46,22 +51,22 @@ def parts(options: StackOptions, ports: Mapping[str, int], env: Mapping[str, str
         env: Environment of all of them.
     """
     return [
-        *_steps(options, env),
+        _prepare(options, env),
         *_helpers(options, ports, env),
         *_services(options, ports, env),
     ]
 
 
-def _steps(options: StackOptions, env: Mapping[str, str]) -> list[Part]:
-    kafka = (*INFRASTRUCTURE, "registry")
-    # After a kill the brokers keep members until their session ends.
-    move = ("groups", "move", "--to", options.layout, "--execute", "--wait", "30")
-    return [
-        _step("groups", move, ("topics",), env),
-        _step("topics", ("topics", "apply", "--execute"), kafka, env),
-        _step("migrate", ("migrate",), ("postgres",), env),
-        _step("seed", ("seed",), ("topics", "migrate", "redis", "simulator"), env),
-    ]
+def _prepare(options: StackOptions, env: Mapping[str, str]) -> Part:
+    return Part(
+        name="prepare",
+        argv=_whaticket(("hold", "prepare", "--layout", options.layout)),
+        env=env,
+        needs=(*LOG, "postgres"),
+        held=True,
+        ready_s=READY_S,
+        own=True,
+    )
 
 
 def _helpers(options: StackOptions, ports: Mapping[str, int], env: Mapping[str, str]) -> list[Part]:
@@ -69,7 +74,8 @@ def _helpers(options: StackOptions, ports: Mapping[str, int], env: Mapping[str, 
     for name, extra in (("simulator", ()), ("model", _model(options))):
         if port := ports.get(name):
             argv = (name, "--port", str(port), *extra)
-            found.append(_service(name, argv, port, "/health", (), env))
+            helper = _service(name, argv, port, "/health", env)
+            found.append(replace(helper, follows=("prepare",)))
     return found
 
 
@@ -84,9 +90,10 @@ def _services(
             its = {**env, f"{argv[0].upper()}_PORT": str(port)}
             if argv[0] == "worker":
                 its["INSTANCE"] = name
-            found.append(
-                _service(name, argv, port, "/health/ready", ("seed", "model", "groups"), its)
-            )
+            service = _service(name, ("hold", *argv), port, "/health/ready", its)
+            follows = () if argv[0] == "worker" else LOG
+            needs = ("prepare", "redis")
+            found.append(replace(service, needs=needs, held=True, follows=follows))
     return found
 
 
@@ -94,16 +101,11 @@ def _model(options: StackOptions) -> tuple[str, ...]:
     return ("--model", options.model) if options.model else ()
 
 
-def _step(name: str, argv: tuple[str, ...], needs: tuple[str, ...], env: Mapping[str, str]) -> Part:
-    return Part(name=name, argv=_whaticket(argv), env=env, needs=needs, ready_s=READY_S, own=True)
-
-
 def _service(
     name: str,
     argv: tuple[str, ...],
     port: int,
     path: str,
-    needs: tuple[str, ...],
     env: Mapping[str, str],
 ) -> Part:
     root = f"http://{HOST}:{port}"
@@ -113,7 +115,6 @@ def _service(
         env=env,
         address=root,
         probe=Probe("http", root + path),
-        needs=needs,
         ready_s=READY_S,
         own=True,
     )

@@ -34,6 +34,9 @@ class Part:
         address: Where people reach it, without secrets.
         probe: How to tell that it is ready; None for a step that runs once and ends with 0.
         needs: Parts that must be ready before it starts; names not in the stack are ignored.
+        held: True when it is started before what it needs is ready: it loads, and goes on at the
+            end of its standard input.
+        follows: Parts that must be ready before it is even loaded: it would only slow them down.
         prepare: Awaited before it starts, without waiting for what it needs.
         settle: Awaited once when it is ready, before others see it ready.
         own: True for our own processes: they may be restarted after a crash.
@@ -52,6 +55,8 @@ class Part:
     address: str = ""
     probe: Probe | None = None
     needs: tuple[str, ...] = ()
+    held: bool = False
+    follows: tuple[str, ...] = ()
     prepare: Callable[[Told], Awaitable[None]] | None = None
     settle: Callable[[], Awaitable[None]] | None = None
     own: bool = False
@@ -75,7 +80,7 @@ def start_order(parts: Iterable[Part]) -> list[list[str]]:
         Misconfigured: Two parts have one name, or parts wait for each other.
     """
     listed = list(parts)
-    waiting = {part.name: set(part.needs) for part in listed}
+    waiting = {part.name: {*part.needs, *part.follows} for part in listed}
     if len(waiting) != len(listed):
         raise Misconfigured("two parts of the stack have the same name")
     for needs in waiting.values():

@@ -61,10 +61,10 @@ def _started(pid: int) -> str:
 class Process:
     """A running part."""
 
-    def __init__(self, part: Part, log: Path) -> None:
+    def __init__(self, part: Part, log: Path, *, held: bool = False) -> None:
         self.part = part
         self.log = log
-        self._popen = _spawn(part, log)
+        self._popen = _spawn(part, log, subprocess.PIPE if held else subprocess.DEVNULL)
         self.identity = Identity.of(self._popen.pid) or Identity(self._popen.pid, "")
 
     @property
@@ -76,6 +76,11 @@ class Process:
     def ended(self) -> int | None:
         """Its exit status, minus the signal's number when a signal ended it; None: it runs."""
         return self._popen.poll()
+
+    def release(self) -> None:
+        """End its standard input, which a held process waits for."""
+        if self._popen.stdin:
+            self._popen.stdin.close()
 
     async def wait(self) -> int:
         """Return its exit status when it has ended."""
@@ -98,6 +103,7 @@ class Process:
     async def kill(self) -> None:
         """Kill it and everything that it started, and wait until all of it has ended."""
         family = kill_family(self.pid)
+        self.release()
         await self.wait()
         await until(lambda: not any(identity.alive() for identity in family))
 
@@ -138,7 +144,7 @@ def kill_family(pid: int) -> list[Identity]:
     return family
 
 
-def _spawn(part: Part, log: Path) -> subprocess.Popen[bytes]:
+def _spawn(part: Part, log: Path, stdin: int) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_LIMIT:
         log.replace(log.with_suffix(".log.1"))
@@ -149,7 +155,7 @@ def _spawn(part: Part, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - the programs of our own list of parts
             [sys.executable, "-I", "-S", str(CHILD), *prefix, *part.argv],
             env=dict(part.env),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -66,14 +66,8 @@ class Supervisor:
             KeyError: There is no such part.
         """
         part = self._parts[name]
-        if name in self._processes and self._processes[name].ended is None:
-            return
-        process = Process(part, self._log(name))
-        self._processes[name] = process
-        self._ledger.add(process)
-        await self._until_ready(process)
-        if not part.once:
-            self._watches[name] = asyncio.create_task(self._watch(name))
+        if name not in self._processes or self._processes[name].ended is not None:
+            await self._follow(self._spawn(part))
 
     async def stop(self, name: str) -> None:
         """Stop one part in good order; it is not restarted."""
@@ -110,15 +104,36 @@ class Supervisor:
         part = self._parts[name]
         if part.prepare:
             await part.prepare(lambda line: self._tell(name, line))
-        for need in part.needs:
-            if need in self._ready:
-                await self._ready[need].wait()
+        await self._until_all_ready(part.follows)
+        held = self._spawn(part, held=True) if part.held else None
+        await self._until_all_ready(part.needs)
         self._tell(name, "running" if part.once else "starting")
-        await self.start(name)
+        if held:
+            held.release()
+            await self._follow(held)
+        else:
+            await self.start(name)
         if part.settle:
             await part.settle()
         self._tell(name, "done" if part.once else "ready")
         self._ready[name].set()
+
+    async def _until_all_ready(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self._ready:
+                await self._ready[name].wait()
+
+    def _spawn(self, part: Part, *, held: bool = False) -> Process:
+        process = self._processes[part.name] = Process(part, self._log(part.name), held=held)
+        self._ledger.add(process)
+        return process
+
+    async def _follow(self, process: Process) -> None:
+        """Wait until a process is ready, then watch it."""
+        await self._until_ready(process)
+        if not process.part.once:
+            name = process.part.name
+            self._watches[name] = asyncio.create_task(self._watch(name))
 
     async def _until_ready(self, process: Process) -> None:
         part = process.part
@@ -146,8 +161,7 @@ class Supervisor:
                 break
             self._tell(name, f"{report}\n{name} starts again")
             await asyncio.sleep(RESTART_S)
-            process = self._processes[name] = Process(part, self._log(name))
-            self._ledger.add(process)
+            process = self._spawn(part)
             with contextlib.suppress(Crashed):
                 await self._until_ready(process)
                 self._tell(name, "ready")
