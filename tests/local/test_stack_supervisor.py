@@ -204,6 +204,15 @@ async def test_a_part_that_ignores_the_request_is_killed(tmp_path: Path) -> None
     assert not identity.alive()
 
 
+async def test_a_part_that_gives_way_runs_behind_everything_else(tmp_path: Path) -> None:
+    code = "import os; print(os.sched_getscheduler(0) == os.SCHED_IDLE, os.nice(0))"
+    giving = replace(step("giving", code), idle=True)
+    async with supervised(tmp_path, giving, step("taking", code)) as (supervisor, _):
+        await supervisor.start_all()
+    logs = [(tmp_path / "logs" / f"{name}.log").read_text() for name in ("giving", "taking")]
+    assert logs == ["True 19\n", f"False {os.nice(0)}\n"]
+
+
 def test_parts_start_in_waves() -> None:
     parts = [
         step("api", "", "seed"),

@@ -1,10 +1,11 @@
 """Become another program, tied to the process that asked: run by path, without our packages.
 
-``python -I -S child.py <parent pid> <signal> <uid> <gid> <nice> <program> [argument…]``
+``python -I -S child.py <parent pid> <signal> <uid> <gid> <idle> <program> [argument…]``
 
 It stands between the supervisor and a part because three things must happen in the new
 process, before the program: give up root, ask the kernel for a signal when the supervisor
-dies, and run at a low priority. Doing them after ``fork`` in a process with threads may hang.
+dies, and run only when nothing else wants to. Doing them after ``fork`` in a process with
+threads may hang.
 """
 
 from __future__ import annotations
@@ -51,14 +52,32 @@ def die_with(parent: int, signal_number: int) -> None:
         sys.exit(1)
 
 
+def give_way() -> None:
+    """Run only while nothing else on this machine wants to.
+
+    A niceness alone is not enough: Linux shares processors between sessions first
+    (autogroups), and a process that is only nice still gets its turns.
+    Source: https://man7.org/linux/man-pages/man7/sched.7.html
+    """
+    import contextlib  # noqa: PLC0415 - every part waits for what this file imports
+    from pathlib import Path  # noqa: PLC0415 - ditto
+
+    os.nice(19)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text("19")
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def main(arguments: list[str]) -> None:
     """Prepare this process, then become the program."""
-    parent, signal_number, uid, gid, nice = map(int, arguments[:5])
+    parent, signal_number, uid, gid, idle = map(int, arguments[:5])
     program = arguments[5:]
     if uid >= 0:
         drop_root(uid, gid)
-    if nice:
-        os.nice(nice)
+    if idle:
+        give_way()
     die_with(parent, signal_number)
     try:
         os.execv(program[0], program)  # noqa: S606 - no shell is the point

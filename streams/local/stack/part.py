@@ -44,7 +44,7 @@ class Part:
             is started again.
         stop_signal: What asks it to stop.
         user: Another user to run as.
-        nice: Added to its niceness.
+        idle: True when it may run only while nothing else on this machine wants to.
         ready_s: Longest wait for the probe.
         stop_s: Longest wait for its end, before it is killed.
     """
@@ -63,7 +63,7 @@ class Part:
     spare: bool = False
     stop_signal: int = field(default=signal.SIGTERM)
     user: User | None = None
-    nice: int = 0
+    idle: bool = False
     ready_s: float = READY_S
     stop_s: float = STOP_S
 

@@ -150,7 +150,7 @@ def _spawn(part: Part, log: Path, stdin: int) -> subprocess.Popen[bytes]:
         log.replace(log.with_suffix(".log.1"))
     user = part.user
     ids = (str(user.uid), str(user.gid)) if user else ("-1", "-1")
-    prefix = (str(os.getpid()), str(int(part.stop_signal)), *ids, str(part.nice))
+    prefix = (str(os.getpid()), str(int(part.stop_signal)), *ids, str(int(part.idle)))
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - the programs of our own list of parts
             [sys.executable, "-I", "-S", str(CHILD), *prefix, *part.argv],

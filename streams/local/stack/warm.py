@@ -1,7 +1,9 @@
 """Make later starts quicker: record how the Java parts start, once, in the background.
 
-A second broker and a second registry start beside the stack at the lowest priority, on
-ports and data of their own; what the JVM learnt is kept for all stacks of this user.
+A second broker and a second registry start beside the stack, on ports and data of their own;
+what the JVM learnt is kept for all stacks of this user. They run only while nothing else wants
+to, so a load that comes meanwhile does not notice them; they may wait for it until the stack
+stops, and begin again at the next start.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from streams.local.stack.part import Part
 from streams.local.stack.process import Crashed, Process
 from streams.local.stack.supervisor import PROBE_EVERY_S, Tell
 
-NICE: Final = 19
-PATIENCE_S: Final = 300.0
+PATIENCE_S: Final = 1800.0
+"""Longest time for one of them; a machine may be busy for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ async def _record(training: Training, scratch: Path, ledger: Ledger, tell: Tell)
             training.part,
             name=f"training {training.part.name}",
             argv=(java, f"-XX:AOTCacheOutput={fresh}", *arguments),
-            nice=NICE,
+            idle=True,
             stop_s=PATIENCE_S,
         )
         if part.prepare:
