@@ -125,6 +125,17 @@ async def test_a_small_tenant_finds_its_own_beside_a_large_one(pool: asyncpg.Poo
 
 
 @pytest.mark.integration
+async def test_every_use_of_a_connection_looks_past_other_tenants(pool: asyncpg.Pool) -> None:
+    """The index knows no tenants; the library that reads the flag is loaded by the first vector."""
+    told = []
+    for _ in range(2):
+        async with pool.acquire() as connection:
+            await connection.fetchval("SELECT '[1]'::vector <=> '[1]'::vector")
+            told.append(await connection.fetchval("SHOW hnsw.iterative_scan"))
+
+    assert told == ["strict_order", "strict_order"]
+
+
 async def test_a_model_with_other_dimensions_is_refused(pool: asyncpg.Pool) -> None:
     knowledge = PostgresKnowledge(pool, WordEmbedder(dimensions=600))
 
