@@ -7,7 +7,7 @@ from typing import Final
 
 from agents.core import seen
 from agents.core.gate import QUEUE_BUBBLES, QUEUE_CHARS, Bubble, Gate, merged
-from agents.core.gate_step import GateStep, belongs
+from agents.core.gate_step import GateStep, belongs, opened
 from agents.core.texts import BUBBLE_CHARS
 from agents.ports.whatsapp import Letter
 from schemas.errors import Rejected
@@ -54,14 +54,7 @@ def plan(state: Gate | None, event: Event, *, source: Position, now_ms: int) -> 
     Raises:
         Rejected: The event is no business of the gate, or of another conversation.
     """
-    before = state or Gate(
-        tenant_id=event.tenant_id,
-        conversation_id=event.conversation_id,
-        customer_id=event.customer_id,
-    )
-    if before.tenant_id != event.tenant_id or before.conversation_id != event.conversation_id:
-        raise Rejected("wrong_conversation")
-    step = GateStep(before, event, source=source, now_ms=now_ms)
+    step = opened(state, event, source=source, now_ms=now_ms)
     match event:
         case OutboundRequested():
             _on_request(step, event)

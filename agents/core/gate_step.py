@@ -8,6 +8,7 @@ from typing import Any
 
 from agents.core.gate import Bubble, Gate, trimmed
 from agents.core.sequels import Sequels, caused_by
+from schemas.errors import Rejected
 from schemas.events import (
     Author,
     BubbleState,
@@ -162,3 +163,19 @@ def belongs(bubble: Bubble, other: Bubble) -> bool:
     """Say whether two bubbles are parts of one answer of the AI."""
     same = bubble.turn_id is not None and bubble.turn_id == other.turn_id
     return same and bubble.author is Author.AI
+
+
+def opened(state: Gate | None, event: Envelope, *, source: Position, now_ms: int) -> GateStep:
+    """Begin a step of the event's conversation, with a gate of its own at first.
+
+    Raises:
+        Rejected: The event is of another conversation.
+    """
+    before = state or Gate(
+        tenant_id=event.tenant_id,
+        conversation_id=event.conversation_id,
+        customer_id=event.customer_id,
+    )
+    if before.tenant_id != event.tenant_id or before.conversation_id != event.conversation_id:
+        raise Rejected("wrong_conversation")
+    return GateStep(before, event, source=source, now_ms=now_ms)

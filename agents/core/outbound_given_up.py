@@ -12,8 +12,7 @@ from agents.core import seen
 from agents.core.gate import Bubble, Gate
 from agents.core.gate_plan import SEEN_IDS, apply_marker, bubble_of, too_late
 from agents.core.gate_settle import wake_next
-from agents.core.gate_step import GateStep
-from schemas.errors import Rejected
+from agents.core.gate_step import GateStep, opened
 from schemas.events import (
     Author,
     BubbleState,
@@ -44,14 +43,7 @@ def given_up(
     Raises:
         Rejected: The event belongs to another conversation: nothing is said about it.
     """
-    before = state or Gate(
-        tenant_id=event.tenant_id,
-        conversation_id=event.conversation_id,
-        customer_id=event.customer_id,
-    )
-    if before.tenant_id != event.tenant_id or before.conversation_id != event.conversation_id:
-        raise Rejected("wrong_conversation")
-    step = GateStep(before, event, source=source, now_ms=now_ms)
+    step = opened(state, event, source=source, now_ms=now_ms)
     code = f"given_up:{reason}"
     match event:
         case OutboundRequested():
