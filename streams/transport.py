@@ -10,101 +10,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from mode.utils.futures import maybe_async
 
 from streams.colocate import split
-from streams.fetching import keep_sessions
+from streams.inloop import FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS, InLoopConsumer
 from streams.ledger import Ledger
 from streams.logs import FAUST_LOG
 
 log = structlog.get_logger(__name__)
 
 FETCH_S: Final = 0.25
-FETCH_WAIT_MS: Final = 20
-"""aiokafka keeps one fetch in flight; a partition drained meanwhile waits this long."""
-IDLE_FETCH_WAIT_MS: Final = 250
-"""Where nothing came for a while, all partitions are in the fetch in flight and nothing waits
-for it; a shorter one would only be repeated more often, with every partition's name in it."""
 QUIET_S: Final = 1.0
 YIELD_EVERY: Final = 50
 IDLE_S: Final = 0.02
-
-
-class InLoopConsumer(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread without the thread: everything runs in the worker's event loop.
-
-    A busy main thread gives the interpreter lock to another one only every few milliseconds, so
-    each fetch, commit and heartbeat waited for it twice. A refused commit is repeated later
-    instead of crashing.
-    """
-
-    logger = FAUST_LOG
-
-    def __init__(self, consumer: Any, *, loop: Any, beacon: Any) -> None:
-        super().__init__(consumer, loop=loop, thread_loop=loop, beacon=beacon)
-
-    async def start(self) -> None:
-        """Start as a plain service does."""
-        self._thread_started.set()
-        await self._default_start()
-
-    async def on_start(self) -> None:
-        """Connect; fetch in sessions."""
-        await super().on_start()
-        keep_sessions(self._ensure_consumer())
-
-    async def on_stop(self) -> None:
-        """Leave the group; what the thread would have done at its end."""
-        await self.on_thread_stop()
-        self._shutdown.set()
-
-    async def _stop_children(self) -> None:
-        await self._default_stop_children()
-
-    async def _stop_futures(self) -> None:
-        await self._default_stop_futures()
-
-    async def _stop_exit_stacks(self) -> None:
-        await self._default_stop_exit_stacks()
-
-    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call it here and now."""
-        return await maybe_async(fun(*args, **kwargs))
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        """Shorten Faust's fixed 1.5 s long poll: every seek and offset lookup queues behind it."""
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting
-        return consumer
-
-    def patience(self, milliseconds: int) -> None:
-        """Set how long the next fetch may wait at the broker for a first record."""
-        self._ensure_consumer()._fetcher._fetch_max_wait_ms = milliseconds  # noqa: SLF001 - see above
-
-    def leave_out(self, partitions: set[TP]) -> None:
-        """Fetch nothing of these partitions, as long as they are assigned."""
-        self._ensure_consumer().pause(*(TopicPartition(*tp) for tp in partitions))
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        wanted = {
-            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-        }
-        try:
-            await self._ensure_consumer().commit(wanted)
-        except (KafkaError, TimeoutError) as exc:  # IllegalStateError is a KafkaError
-            log.warning("commit.refused", error=type(exc).__name__)
-            return False
-        return True
 
 
 class SafeConsumer(driver.Consumer):
