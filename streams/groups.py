@@ -26,6 +26,7 @@ from streams.naming import APP
 T = TypeVar("T")
 TIMEOUT_S: Final = 20.0
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call] # ditto
+OFFSETS_TOPIC: Final = "__consumer_offsets"
 EMPTY: Final = ("EMPTY", "DEAD", "UNKNOWN")
 LOOK_S: Final = 0.25
 PATIENT: Final = (
@@ -74,6 +75,20 @@ class Groups:
             return {group.group_id for group in listed.valid}
 
         return _patiently(ask)
+
+    def present(self, groups: Sequence[str]) -> set[str]:
+        """Return which of some groups are there, by the word of their own coordinators.
+
+        A broker that has just started lists only the groups that it coordinates already, so a
+        list alone may leave out one that has offsets.
+
+        Raises:
+            Unavailable: No broker answers, or a coordinator does not load its groups.
+        """
+        if OFFSETS_TOPIC not in self.admin.list_topics(timeout=TIMEOUT_S).topics:
+            return set()  # no group was ever made, and to ask for one would make the topic
+        self.members(groups)  # answered once all of their coordinators are there
+        return self.names() & set(groups)
 
     def members(self, groups: Sequence[str]) -> dict[str, int]:
         """Return how many members those of some groups have that are not empty."""

@@ -150,9 +150,8 @@ class Layouts:
             Unavailable: It still runs, or no broker answers.
         """
         ours = Layout.SPLIT if len(stages) == 1 else Layout.ALL_IN_ONE
-        there = self.groups.names()
         pairs = {stage: pair for stage, pair in self._pairs(ours).items() if stage in stages}
-        theirs = sorted({source for source, _ in pairs.values() if source in there})
+        theirs = sorted(self.groups.present(sorted({source for source, _ in pairs.values()})))
         for group in self.groups.members(theirs):
             raise Unavailable(group)
         for stage, (source, target) in pairs.items():
@@ -170,9 +169,9 @@ class Layouts:
     def _there(self, patience_s: float) -> list[str]:
         """Return the groups that are there, once nobody is in them."""
         deadline = time.monotonic() + patience_s
-        ours = {group for pair in self._pairs(Layout.SPLIT).values() for group in pair}
+        ours = sorted({group for pair in self._pairs(Layout.SPLIT).values() for group in pair})
         while True:
-            there = sorted(ours & self.groups.names())
+            there = sorted(self.groups.present(ours))
             busy = self.groups.members(there)
             if not busy:
                 return there

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # untyped
 
 from streams.groups import Groups, Lag
@@ -34,3 +36,46 @@ async def test_a_group_is_as_far_behind_as_records_came_after_its_offsets(stack:
     ]
     groups.delete([group])
     assert group not in groups.names()
+
+
+class Starting:
+    """A broker that has just started: it lists a group only once it coordinates it."""
+
+    def __init__(self, group: str, refusals: int) -> None:
+        self.group = group
+        self.refusals = refusals
+
+    def list_topics(self, timeout: float) -> SimpleNamespace:
+        return SimpleNamespace(topics={"__consumer_offsets": None}, timeout=timeout)
+
+    def describe_consumer_groups(self, groups: list[str]) -> dict[str, Future[SimpleNamespace]]:
+        told: Future[SimpleNamespace] = Future()
+        if self.refusals:
+            self.refusals -= 1
+            told.set_exception(KafkaException(KafkaError(KafkaError.NOT_COORDINATOR)))
+        else:
+            empty = SimpleNamespace(name="EMPTY")
+            told.set_result(SimpleNamespace(group_id=groups[0], members=[], state=empty))
+        return {groups[0]: told}
+
+    def list_consumer_groups(self, request_timeout: float) -> Future[SimpleNamespace]:
+        told: Future[SimpleNamespace] = Future()
+        valid = [] if self.refusals else [SimpleNamespace(group_id=self.group)]
+        told.set_result(SimpleNamespace(errors=[], valid=valid, timeout=request_timeout))
+        return told
+
+
+def test_a_group_is_found_at_a_broker_that_has_just_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.groups.LOOK_S", 0.001)
+    groups = Groups("127.0.0.1:1")
+    monkeypatch.setattr(groups, "admin", Starting("whaticket.dispatch", refusals=2))
+
+    assert groups.present(["whaticket.dispatch"]) == {"whaticket.dispatch"}
+
+
+async def test_a_group_that_never_was_is_not_there(stack: Stack) -> None:
+    groups = Groups(stack.kafka_bootstrap)
+
+    assert await asyncio.to_thread(groups.present, [f"whaticket.{uuid4().hex[:8]}"]) == set()
