@@ -8,16 +8,15 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, Final
 
-import httpx
 import structlog
 
 from agents.ports import Clock
 from streams.local.simulator.book import Entry
-from streams.local.simulator.envelopes import SIGNATURE_HEADER, sign, status, statuses
+from streams.local.simulator.envelopes import status, statuses
+from streams.local.simulator.webhook import OK, Post, nowhere
 
 log = structlog.get_logger(__name__)
 
-OK: Final = 200
 BATCH_S: Final = 0.025
 """How long statuses are gathered for one POST."""
 
@@ -40,25 +39,16 @@ class Postman:
     """Keeps statuses until they are due, then posts them.
 
     Args:
-        client: Where requests go out; the caller closes it.
-        url: Full URL of our webhook; empty posts nothing.
-        secret: App secret that signs.
+        post: Posts to our webhook; None tells nobody.
         clock: Tells the time.
         told: Statuses that are told of each message, in their order.
     """
 
     def __init__(
-        self,
-        client: httpx.AsyncClient,
-        url: str,
-        secret: bytes,
-        clock: Clock,
-        *,
-        told: Sequence[str] = tuple(DELAYS_MS),
+        self, post: Post | None, clock: Clock, *, told: Sequence[str] = tuple(DELAYS_MS)
     ) -> None:
-        self.client = client
-        self.url = url
-        self.secret = secret
+        self.post = post or nowhere
+        self.silent = post is None
         self.clock = clock
         self.told = tuple(told)
         self.due: list[tuple[int, int, str, Entry]] = []
@@ -71,7 +61,7 @@ class Postman:
 
     def promise(self, entry: Entry) -> None:
         """Tell of a message later: sent, delivered, read."""
-        if not self.url:
+        if self.silent:
             return
         if len(self.due) >= WAITING_MAX:
             self.dropped += 1
@@ -109,20 +99,6 @@ class Postman:
             at_ms, _, state, entry = heapq.heappop(self.due)
             taken.append((entry.phone_number_id, status(entry, state, at_ms)))
         return taken
-
-    async def post(self, body: bytes) -> int:
-        """Post one body once; return the HTTP status, 0 when there was no answer."""
-        headers = {
-            SIGNATURE_HEADER: sign(self.secret, body),
-            "Content-Type": "application/json",
-            "User-Agent": "facebookexternalua (whaticket simulator)",
-        }
-        try:
-            answer = await self.client.post(self.url, content=body, headers=headers)
-        except httpx.HTTPError as exc:
-            log.warning("simulator.webhook_unreachable", error=type(exc).__name__)
-            return 0
-        return answer.status_code
 
     async def _deliver(self, body: bytes) -> None:
         """Post until it is taken; the delays grow."""

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-import httpx
+import aiohttp
 import uvicorn
 
 from streams.clock import WallClock
 from streams.local.simulator.app import WEBHOOK_PATH, application
-from streams.local.simulator.postman import LANES, Postman
+from streams.local.simulator.postman import Postman
 from streams.local.simulator.state import Simulator
+from streams.local.simulator.webhook import Webhook
 
-TIMEOUT_S = 30.0
+TIMEOUT_S: Final = 30.0
+CONNECTIONS: Final = 64
+"""Requests to our webhook at once: those of customers come beside the statuses."""
+
+KEEPALIVE_S: Final = 4.0
+"""Idle time after which we close a connection: before our webhook does (uvicorn: 5 s)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +51,13 @@ class Options:
 
 async def serve(options: Options) -> None:
     """Serve until the process is told to stop."""
-    limits = httpx.Limits(max_connections=LANES * 2, max_keepalive_connections=LANES * 2)
-    async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as client:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEPALIVE_S),
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+    ) as client:
         clock = WallClock()
-        postman = Postman(client, options.target, options.secret, clock)
+        webhook = Webhook(client, options.target, options.secret)
+        postman = Postman(webhook.post if options.target else None, clock)
         app = application(Simulator(postman, clock, seed=options.seed))
         config = uvicorn.Config(
             app,

@@ -7,7 +7,7 @@ import pytest
 
 from streams.local.simulator import Simulator, application
 from streams.local.simulator.postman import Postman
-from tests.local.simulator.surroundings import SECRET, Clock, Webhook
+from tests.local.simulator.surroundings import Clock, Webhook
 
 
 @pytest.fixture
@@ -21,10 +21,8 @@ def webhook() -> Webhook:
 
 
 @pytest.fixture
-async def simulator(clock: Clock, webhook: Webhook) -> AsyncIterator[Simulator]:
-    async with httpx.AsyncClient(transport=httpx.MockTransport(webhook)) as out:
-        postman = Postman(out, "http://ours/webhooks/whatsapp/simulator", SECRET, clock)
-        yield Simulator(postman, clock, seed=7)
+def simulator(clock: Clock, webhook: Webhook) -> Simulator:
+    return Simulator(Postman(webhook.post, clock), clock, seed=7)
 
 
 @pytest.fixture

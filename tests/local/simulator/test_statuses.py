@@ -4,17 +4,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
 from streams.local.simulator import postman as postman_module
 from streams.local.simulator.book import Entry
-from streams.local.simulator.envelopes import sign
 from streams.local.simulator.postman import Postman
-from tests.local.simulator.surroundings import SECRET, Clock
-
-URL = "http://ours/webhooks/whatsapp/simulator"
+from streams.local.simulator.webhook import UNREACHABLE
+from tests.local.simulator.surroundings import Clock, Webhook
 
 
 def entry(number: int = 1, phone: str = "111", to: str = "5511999990001") -> Entry:
@@ -51,35 +48,26 @@ async def run_until(postman: Postman, done: Callable[[], bool]) -> None:
 
 
 async def test_each_message_is_told_sent_delivered_and_read() -> None:
-    bodies: list[bytes] = []
+    webhook, clock = Webhook(), Clock()
+    postman = Postman(webhook.post, clock)
+    postman.promise(entry())
+    clock.now += 1000
+    await run_until(postman, lambda: postman.waiting == 0)
 
-    def webhook(request: httpx.Request) -> httpx.Response:
-        assert request.headers["X-Hub-Signature-256"] == sign(SECRET, request.content)
-        bodies.append(request.content)
-        return httpx.Response(200)
-
-    clock = Clock()
-    async with httpx.AsyncClient(transport=httpx.MockTransport(webhook)) as client:
-        postman = Postman(client, URL, SECRET, clock)
-        postman.promise(entry())
-        clock.now += 1000
-        await run_until(postman, lambda: postman.waiting == 0)
-
-    assert [t for body in bodies for t in told(body)] == [
+    assert [t for body in webhook.bodies for t in told(body)] == [
         ("111", "wamid.1", "sent"),
         ("111", "wamid.1", "delivered"),
         ("111", "wamid.1", "read"),
     ]
 
 
-async def test_statuses_give_the_callback_data_back() -> None:
+def test_statuses_give_the_callback_data_back() -> None:
     clock = Clock()
-    async with httpx.AsyncClient() as client:
-        postman = Postman(client, URL, SECRET, clock, told=("sent",))
-        postman.promise(entry())
-        postman.promise(entry(2, to="BR.12345"))
-        clock.now += 1000
-        taken = postman.take()
+    postman = Postman(Webhook().post, clock, told=("sent",))
+    postman.promise(entry())
+    postman.promise(entry(2, to="BR.12345"))
+    clock.now += 1000
+    taken = postman.take()
 
     assert [status["biz_opaque_callback_data"] for _, status in taken] == [
         "v1|demo|conv|cust|bubble-1|1",
@@ -89,74 +77,55 @@ async def test_statuses_give_the_callback_data_back() -> None:
     assert taken[1][1]["recipient_user_id"] == "BR.12345"
 
 
-async def test_statuses_that_are_not_due_wait() -> None:
+def test_statuses_that_are_not_due_wait() -> None:
     clock = Clock()
-    async with httpx.AsyncClient() as client:
-        postman = Postman(client, URL, SECRET, clock)
-        postman.promise(entry())
-        clock.now += 40
-        taken = postman.take()
+    postman = Postman(Webhook().post, clock)
+    postman.promise(entry())
+    clock.now += 40
+    taken = postman.take()
 
     assert [status["status"] for _, status in taken] == ["sent", "delivered"]
     assert postman.waiting == 1
 
 
 async def test_one_post_carries_many_statuses_of_many_numbers() -> None:
-    bodies: list[bytes] = []
+    webhook, clock = Webhook(), Clock()
+    postman = Postman(webhook.post, clock, told=("sent",))
+    for number in range(400):
+        postman.promise(entry(number, phone=str(number % 3)))
+    clock.now += 1000
+    await run_until(postman, lambda: postman.waiting == 0)
 
-    def webhook(request: httpx.Request) -> httpx.Response:
-        bodies.append(request.content)
-        return httpx.Response(200)
-
-    clock = Clock()
-    async with httpx.AsyncClient(transport=httpx.MockTransport(webhook)) as client:
-        postman = Postman(client, URL, SECRET, clock, told=("sent",))
-        for number in range(400):
-            postman.promise(entry(number, phone=str(number % 3)))
-        clock.now += 1000
-        await run_until(postman, lambda: postman.waiting == 0)
-
-    assert len(bodies) == 1
-    assert len(told(bodies[0])) == 400
+    assert len(webhook.bodies) == 1
+    assert len(told(webhook.bodies[0])) == 400
 
 
 async def test_a_refused_post_is_repeated_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postman_module, "RETRY_FIRST_S", 0.001)
-    bodies: list[bytes] = []
-    answers = [503, 500]
+    webhook, clock = Webhook(), Clock()
+    webhook.answers = [503, 500, UNREACHABLE]
+    postman = Postman(webhook.post, clock, told=("sent",))
+    postman.promise(entry())
+    clock.now += 1000
+    await run_until(postman, lambda: postman.posted == 1)
 
-    def webhook(request: httpx.Request) -> httpx.Response:
-        bodies.append(request.content)
-        if len(bodies) == 3:
-            raise httpx.ConnectError("planted", request=request)
-        return httpx.Response(answers.pop(0) if answers else 200)
-
-    clock = Clock()
-    async with httpx.AsyncClient(transport=httpx.MockTransport(webhook)) as client:
-        postman = Postman(client, URL, SECRET, clock, told=("sent",))
-        postman.promise(entry())
-        clock.now += 1000
-        await run_until(postman, lambda: postman.posted == 1)
-
-    assert len(bodies) == 4
-    assert len(set(bodies)) == 1
+    assert len(webhook.bodies) == 4
+    assert len(set(webhook.bodies)) == 1
     assert postman.retried == 3
 
 
-async def test_without_a_webhook_nothing_is_promised() -> None:
-    async with httpx.AsyncClient() as client:
-        postman = Postman(client, "", SECRET, Clock())
-        postman.promise(entry())
+def test_without_a_webhook_nothing_is_promised() -> None:
+    postman = Postman(None, Clock())
+    postman.promise(entry())
 
     assert postman.waiting == 0
 
 
-async def test_too_many_waiting_statuses_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_waiting_statuses_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postman_module, "WAITING_MAX", 2)
-    async with httpx.AsyncClient() as client:
-        postman = Postman(client, URL, SECRET, Clock())
-        for number in range(3):
-            postman.promise(entry(number))
+    postman = Postman(Webhook().post, Clock())
+    for number in range(3):
+        postman.promise(entry(number))
 
     figures: dict[str, Any] = {"waiting": postman.waiting, "dropped": postman.dropped}
     assert figures == {"waiting": 3, "dropped": 2}
