@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import structlog
-
+from agents.asking import Underway, World, completed
 from agents.core import prompt as prompts
 from agents.core import turnsteps
 from agents.core.aiagents import PROFILES, TRANSFER, Profile
-from agents.core.patience import wait_s
 from agents.core.turn import (
     Limits,
     Running,
     Turn,
-    answer_tokens,
     awaited,
     exhausted,
     known,
@@ -28,12 +24,10 @@ from agents.core.turnevents import Moment
 from agents.core.turnsteps import Decided
 from agents.ports import (
     Clock,
-    Completion,
     Delivery,
     Knowledge,
     Model,
     Passage,
-    Prompt,
     Superseded,
     Tenants,
     Tool,
@@ -48,26 +42,11 @@ from schemas.events import (
     TurnKind,
 )
 
-log = structlog.get_logger(__name__)
-T = TypeVar("T")
-
 PASSAGES = 5
 MEMORIES = 3
+SUPERSEDED = "superseded"
 HANDED_REASONS = frozenset({"step_limit", "token_budget"})
 """A turn that used up its means has cost the customer no time yet: a person goes on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _World:
-    """What one handling may ask."""
-
-    model: Model
-    knowledge: Knowledge
-    toolbox: Mapping[str, Tool]
-    clock: Clock
-    delivery: Delivery
-    timeout_s: float
-    sleep: Callable[[float], Awaitable[None]]
 
 
 async def ai(  # noqa: PLR0913 - dependencies, keyword-only
@@ -111,7 +90,7 @@ async def ai(  # noqa: PLR0913 - dependencies, keyword-only
         now_ms=delivery.now_ms,
         settings_version=settings.version if settings else 0,
     )
-    world = _World(
+    world = World(
         model=model,
         knowledge=knowledge,
         toolbox=toolbox,
@@ -157,7 +136,7 @@ def _profile(
 
 
 async def _started(
-    state: Turn, handoff: HandoffRequested, moment: Moment, world: _World, brief: _Brief | str
+    state: Turn, handoff: HandoffRequested, moment: Moment, world: World, brief: _Brief | str
 ) -> Decided:
     if handoff.to_agent == "human" or known(state, handoff.turn_id, handoff.turn_seq):
         return state, ()
@@ -168,7 +147,7 @@ async def _started(
             _cancels(handoff.turn_id), _looked_up(world.knowledge, handoff)
         )
     except Superseded:
-        return turnsteps.declined(state, handoff, moment, ResponseOutcome.CANCELLED, "superseded")
+        return turnsteps.declined(state, handoff, moment, ResponseOutcome.CANCELLED, SUPERSEDED)
     system = prompts.system(brief.settings, brief.profile, TRANSFER)
     hints = [prompts.Hint(source=found.citation.source, text=found.text) for found in passages]
     state, said = turnsteps.begin(
@@ -192,7 +171,7 @@ async def _looked_up(knowledge: Knowledge, handoff: HandoffRequested) -> tuple[P
     return (*found, *remembered)
 
 
-async def _thought(state: Turn, said: tuple[Event, ...], moment: Moment, world: _World) -> Decided:
+async def _thought(state: Turn, said: tuple[Event, ...], moment: Moment, world: World) -> Decided:
     """Ask the model until it wants tools or the turn has its response.
 
     Ends: every answer is one more step, and the steps of a turn are limited.
@@ -211,14 +190,23 @@ async def _thought(state: Turn, said: tuple[Event, ...], moment: Moment, world: 
 
 
 async def _asked(
-    state: Turn, running: Running, moment: Moment, world: _World, writes: frozenset[str]
+    state: Turn, running: Running, moment: Moment, world: World, writes: frozenset[str]
 ) -> Decided:
+    underway = Underway()
     try:
         completion = await world.delivery.unless(
-            _cancels(running.turn_id), _completed(running, world)
+            _cancels(running.turn_id), completed(running, world, underway)
         )
     except Superseded:
-        return turnsteps.cancelled(state, moment, "superseded")
+        if underway.requested_ms is None:
+            return turnsteps.cancelled(state, moment, SUPERSEDED)
+        return turnsteps.cut_short(
+            state,
+            moment,
+            SUPERSEDED,
+            requested_ms=underway.requested_ms,
+            stopped_ms=world.clock.now_ms(),
+        )
     except Unavailable:
         return turnsteps.gave_up(state, moment, ResponseOutcome.FAILED, "model_unavailable")
     except Rejected as refusal:
@@ -227,53 +215,6 @@ async def _asked(
         reason = f"model:{refusal.reason}"
         return turnsteps.gave_up(state, moment, ResponseOutcome.FAILED, reason)
     return turnsteps.answered(state, completion, moment, writes=writes)
-
-
-async def _completed(running: Running, world: _World) -> Completion:
-    """Call the model; tries again, a few times and within the deadline, while it is down.
-
-    Raises:
-        Unavailable: It is still down.
-        Rejected: The provider refuses this request for good.
-    """
-    tries = 0
-    while True:
-        left_s = (running.deadline_at - world.clock.now_ms()) / 1000
-        try:
-            return await world.model.complete(_prompt(running, world, left_s), agent=running.agent)
-        except Unavailable as exc:
-            tries += 1
-            pause_s = wait_s(tries, exc.retry_after_s, left_s)
-            if pause_s is None:
-                raise
-            log.warning("model.retried", agent=running.agent, tries=tries)
-            await world.sleep(pause_s)
-
-
-def _prompt(running: Running, world: _World, left_s: float) -> Prompt:
-    """Return the prompt of the next call; the last one is offered no tools, so it must answer."""
-    last = running.step + 1 >= running.limits.steps
-    return Prompt(
-        messages=running.messages,
-        tools=() if last else _schemas(world.toolbox, running.agent),
-        max_tokens=answer_tokens(running),
-        timeout_s=max(0.1, min(world.timeout_s, left_s)),
-    )
-
-
-def _schemas(toolbox: Mapping[str, Tool], agent: str) -> tuple[Mapping[str, Any], ...]:
-    return tuple(
-        {
-            "type": "function",
-            "function": {
-                "name": tool.name,
-                "description": tool.doc,
-                "parameters": dict(tool.parameters),
-            },
-        }
-        for tool in toolbox.values()
-        if agent in tool.agents
-    )
 
 
 def _cancels(turn_id: str) -> Callable[[Event], bool]:

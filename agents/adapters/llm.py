@@ -21,6 +21,7 @@ from agents.ports import (
     Observe,
     Prompt,
     ToolUse,
+    estimated_tokens,
     unobserved,
 )
 from schemas.errors import Rejected, Unavailable
@@ -145,7 +146,8 @@ class OpenAIModel:
             Rejected: It refuses this request for good, or its answer is far too large.
         """
         requested_at_ms = self._clock.now_ms()
-        outcome, tokens = "cancelled", 0
+        # Whoever cancels a call has had its prompt read: it is paid for.
+        outcome, tokens = "cancelled", estimated_tokens(prompt.messages)
         try:
             with self._breaker.guard(), _translated():
                 async with asyncio.timeout(prompt.timeout_s):
@@ -155,10 +157,10 @@ class OpenAIModel:
             outcome = "ok"
             tokens = completion.prompt_tokens + completion.completion_tokens
         except Unavailable:
-            outcome = "unavailable"
+            outcome, tokens = "unavailable", 0
             raise
         except Rejected as exc:
-            outcome = exc.reason
+            outcome, tokens = exc.reason, 0
             raise
         finally:
             self._observe(
@@ -243,7 +245,6 @@ def _completion(
     choice = answer.choices[0]
     message = choice.message
     usage = answer.usage or _Usage()
-    sent = sum(len(str(said.get("content") or "")) for said in prompt.messages)
     return Completion(
         text=message.content or "",
         tools=tuple(
@@ -253,7 +254,7 @@ def _completion(
             for call in message.tool_calls or ()
         ),
         model=answer.model,
-        prompt_tokens=max(usage.prompt_tokens, 0) or sent // 4,
+        prompt_tokens=max(usage.prompt_tokens, 0) or estimated_tokens(prompt.messages),
         completion_tokens=max(usage.completion_tokens, 0) or len(body) // 4,
         finish_reason="refusal" if message.refusal else choice.finish_reason or "",
         requested_at_ms=times_ms[0],

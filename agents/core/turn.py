@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from agents.ports import estimated_tokens
 from schemas.errors import Rejected
 from schemas.events import Citation, Envelope, ModelCall, ToolCallCompleted
 
@@ -216,17 +217,13 @@ def exhausted(running: Running, now_ms: int) -> str | None:
         return "deadline"
     if running.step >= running.limits.steps:
         return "step_limit"
-    if running.tokens + estimated_tokens(running) + MIN_ANSWER_TOKENS > running.limits.tokens:
+    asked = running.tokens + estimated_tokens(running.messages)
+    if asked + MIN_ANSWER_TOKENS > running.limits.tokens:
         return "token_budget"
     return None
 
 
-def estimated_tokens(running: Running) -> int:
-    """Return about how many tokens the next prompt has: a token is four characters of text."""
-    return sum(len(str(message.get("content") or "")) for message in running.messages) // 4
-
-
 def answer_tokens(running: Running) -> int:
     """Return the most tokens that the next answer may have within the turn's budget."""
-    left = running.limits.tokens - running.tokens - estimated_tokens(running)
+    left = running.limits.tokens - running.tokens - estimated_tokens(running.messages)
     return min(running.limits.answer_tokens, left)

@@ -27,7 +27,7 @@ from agents.core.turnmessages import (
     opened,
     told,
 )
-from agents.ports import Completion, ToolUse
+from agents.ports import Completion, ToolUse, estimated_tokens
 from schemas.events import (
     Citation,
     Event,
@@ -40,6 +40,8 @@ from schemas.events import (
 Decided = tuple[Turn, tuple[Event, ...]]
 
 ANSWER_CHARS: Final = 12_288
+CUT_SHORT: Final = "cancelled"
+"""``finish_reason`` of a model call that was cancelled on its way; its tokens are estimated."""
 REFUSALS: Final = frozenset({"content_filter", "refusal"})
 HANDED_EVEN_SO: Final = frozenset({"unavailable", "unknown_result", "timeout"})
 """A customer who wants a person gets one, whether or not the note about it could be written."""
@@ -140,6 +142,36 @@ def cancelled(state: Turn, moment: Moment, reason: str) -> Decided:
     if state.running is None:
         return state, ()
     return _ended(state, state.running, moment, ResponseOutcome.CANCELLED, reason=reason)
+
+
+def cut_short(
+    state: Turn, moment: Moment, reason: str, *, requested_ms: int, stopped_ms: int
+) -> Decided:
+    """End the running turn whose model call was cancelled on its way.
+
+    The provider has read the prompt and charges for it, but says no figure any more: it is
+    estimated, and the call is on the response like every other.
+
+    Args:
+        state: The conversation.
+        moment: The decision.
+        reason: Why nobody wants the answer any more.
+        requested_ms: When the call was made, Unix milliseconds.
+        stopped_ms: When it was cancelled.
+    """
+    if state.running is None:
+        return state, ()
+    cut = Completion(
+        text="",
+        tools=(),
+        model=state.running.model,
+        prompt_tokens=estimated_tokens(state.running.messages),
+        completion_tokens=0,
+        finish_reason=CUT_SHORT,
+        requested_at_ms=requested_ms,
+        answered_at_ms=stopped_ms,
+    )
+    return cancelled(replace(state, running=_counted(state.running, cut)), moment, reason)
 
 
 def cancel_asked(state: Turn, cancel: HandoffRequested, moment: Moment) -> Decided:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from agents.ports.knowledge import Knowledge, Passage
 from agents.ports.log import Agent, Clock, Delivery, State, Superseded, Tenants
-from agents.ports.model import Completion, Embedder, Model, Prompt, ToolUse
+from agents.ports.model import Completion, Embedder, Model, Prompt, ToolUse, estimated_tokens
 from agents.ports.observation import (
     CircuitChanged,
     ModelCalled,
@@ -62,5 +62,6 @@ __all__ = [
     "ToolReturned",
     "ToolUse",
     "Unknown",
+    "estimated_tokens",
     "unobserved",
 ]

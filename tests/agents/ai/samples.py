@@ -158,14 +158,16 @@ def call(number: int = 1, **changes: Any) -> ToolCallRequested:
 
 @dataclass
 class OneDelivery:
-    """A delivery; ``newer`` is an event that waits behind it, if any."""
+    """A delivery; ``newer`` is an event that comes behind it, after ``calls`` calls were let be."""
 
     source: Position = SOURCE
     now_ms: int = NOW
     newer: Event | None = None
+    calls: int = 0
 
     async def unless(self, newer: Callable[[Event], bool], call: Awaitable[T], /) -> T:
-        if self.newer is not None and newer(self.newer):
+        self.calls -= 1
+        if self.calls < 0 and self.newer is not None and newer(self.newer):
             await call  # the real one cuts it short; its result is lost either way
             raise Superseded
         return await call

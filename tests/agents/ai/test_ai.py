@@ -52,12 +52,12 @@ class Stage:
         }
 
     async def apply(
-        self, state: Turn | None, event: Event, newer: Event | None = None
+        self, state: Turn | None, event: Event, newer: Event | None = None, calls: int = 0
     ) -> tuple[Turn, tuple[Event, ...]]:
         return await ai(
             state,
             event,
-            OneDelivery(newer=newer),
+            OneDelivery(newer=newer, calls=calls),
             model=self.model,
             knowledge=self.knowledge,
             tenants=self.tenants,
@@ -238,14 +238,26 @@ async def test_a_model_that_refuses_is_not_asked_again(
 
 async def test_a_cancel_cuts_the_model_call_short_and_is_then_a_repetition() -> None:
     stage = Stage(said("tarde demais"))
-    state, events = await stage.apply(None, start(), newer=cancel())
+    state, events = await stage.apply(None, start(), newer=cancel(), calls=1)
     response = the_response(events)
     assert (response.outcome, response.bubbles) == (ResponseOutcome.CANCELLED, ())
+    (cut,) = response.calls
+    assert (cut.finish_reason, cut.completion_tokens) == ("cancelled", 0)
+    assert response.prompt_tokens == cut.prompt_tokens > 0
 
     state, events = await stage.apply(state, cancel())
 
     assert events == ()
     assert state.seq == 2
+
+
+async def test_a_cancel_during_the_look_up_asks_no_model() -> None:
+    stage = Stage()
+
+    _, events = await stage.apply(None, start(), newer=cancel())
+
+    response = the_response(events)
+    assert (response.outcome, response.calls) == (ResponseOutcome.CANCELLED, ())
 
 
 async def test_a_cancel_of_another_turn_cuts_nothing_short() -> None:

@@ -199,7 +199,7 @@ async def test_an_answer_that_takes_too_long_is_unavailable() -> None:
         await provider.model.complete(hasty, agent="triage")
 
 
-async def test_a_cancelled_call_is_seen_as_cancelled() -> None:
+async def test_a_cancelled_call_is_seen_with_the_tokens_of_its_prompt() -> None:
     reached = asyncio.Event()
 
     async def never(_: httpx2.Request) -> httpx2.Response:
@@ -215,7 +215,7 @@ async def test_a_cancelled_call_is_seen_as_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await calling
     assert provider.seen == [
-        ModelCalled(model="gpt-x", agent="triage", outcome="cancelled", seconds=0.0, tokens=0)
+        ModelCalled(model="gpt-x", agent="triage", outcome="cancelled", seconds=0.0, tokens=4)
     ]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agents.core import turnsteps
 from agents.core.turn import Limits, Turn, awaited, exhausted, known, stepped, thinking
 from agents.core.turnevents import Moment
-from agents.ports import Completion, ToolUse
+from agents.ports import Completion, ToolUse, estimated_tokens
 from schemas.errors import Rejected
 from schemas.events import (
     Citation,
@@ -171,6 +171,23 @@ def test_a_cancel_names_what_was_done_and_what_may_yet_be_done() -> None:
     assert response.reason == "newer_message"
     assert response.side_effects == (done.call_id, pending.call_id)
     assert response.prompt_tokens == 100
+
+
+def test_a_call_that_was_cut_short_is_charged_for_its_prompt() -> None:
+    state = begun()
+    running = state.running
+    assert running is not None
+
+    state, events = turnsteps.cut_short(
+        state, moment(start()), "superseded", requested_ms=NOW + 5, stopped_ms=NOW + 905
+    )
+
+    response = only_response(events)
+    (call,) = response.calls
+    assert (call.step, call.duration_ms, call.finish_reason) == (1, 900, "cancelled")
+    assert call.prompt_tokens == estimated_tokens(running.messages)
+    assert (response.prompt_tokens, response.completion_tokens) == (call.prompt_tokens, 0)
+    assert state.running is None
 
 
 def test_a_cancel_of_a_turn_that_never_began_is_answered_once() -> None:

@@ -12,6 +12,7 @@ from faust.types import TP
 from agents.ports import Agent
 from schemas.errors import Rejected, Unavailable
 from schemas.events import Event
+from schemas.topics import Topic
 from streams.deciding import Decider
 from streams.health import Dependencies
 from streams.lanes import Lanes
@@ -151,6 +152,8 @@ class Rig:
         parked: Parked | None = None,
         max_inflight: int = 100,
         lane_limit: int = 100,
+        state: type[Any] = Tally,
+        inputs: tuple[Topic, ...] = (NAMES.inbox, NAMES.answered),
     ) -> None:
         self.app = FakeApp()
         self.publisher = FakePublisher()
@@ -160,8 +163,8 @@ class Rig:
         self.clock = FixedClock()
         self.stage = Stage(
             name="unit",
-            inputs=(NAMES.inbox, NAMES.answered),
-            state=Tally,
+            inputs=inputs,
+            state=state,
             agent=agent,
             parked=parked,
             max_inflight=max_inflight,
