@@ -5,7 +5,8 @@ UV := .uv/bin/uv
 UV_VERSION := 0.13.9
 BIN := $(VENV)/bin
 WHATICKET := $(BIN)/whaticket
-PATHS := streams schemas agents sinks tests
+PACKAGES := streams schemas agents sinks
+PATHS := $(PACKAGES) tests
 
 .PHONY: help setup fmt check test demo up down load chaos bench docs
 
@@ -14,10 +15,12 @@ help: ## Show this help
 
 setup: $(VENV)/.ready ## Install everything into .venv (Python >= 3.11 is all it needs)
 
+# Compiled once, here: where Python may write no bytecode later, every process would do it at every start.
 $(VENV)/.ready: pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=/path/to/it")'
 	@test -x $(UV) || { $(PYTHON) -m venv .uv && .uv/bin/pip install -q "uv==$(UV_VERSION)"; }
-	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync -q --frozen --inexact --python $(PYTHON) --all-groups --extra embedded
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync -q --frozen --inexact --compile-bytecode --python $(PYTHON) --all-groups --extra embedded
+	@$(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $@
 
 fmt: setup ## Format the code
