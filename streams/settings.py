@@ -52,6 +52,8 @@ class Settings(BaseSettings):
         api_token: Bearer token of the people's API.
         feed_secret: Secret that signs the feed's tokens (HS256); made from ``api_token`` if empty.
         simulator_app_secret: App secret that the WhatsApp simulator signs with.
+        simulator_rules: Whether the simulator has Meta's rates, windows and templates: ``off`` or
+            ``meta``.
         topic_partitions: Partitions of every conversation topic; never changed once in use.
         topic_replication: Replicas of every topic.
         instance: Name of this process among its like; unique.
@@ -90,6 +92,7 @@ class Settings(BaseSettings):
     api_token: SecretStr = SecretStr("")
     feed_secret: SecretStr = SecretStr("")
     simulator_app_secret: SecretStr = SecretStr("")
+    simulator_rules: str = Field(default="off", pattern=r"^(off|meta)$")
     topic_partitions: int = Field(default=24, ge=1, le=1024)
     topic_replication: int = Field(default=1, ge=1, le=5)
     instance: str = Field(default="0", pattern=r"^[A-Za-z0-9_-]{1,40}$")

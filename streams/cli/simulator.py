@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+
+class Rules(StrEnum):
+    """Which of Meta's rules are on."""
+
+    OFF = "off"
+    META = "meta"
 
 
 def simulator(
@@ -17,8 +25,19 @@ def simulator(
     seed: Annotated[
         int | None, typer.Option(help="Ids of messages follow from it; a new one if not given.")
     ] = None,
+    rules: Annotated[
+        Rules | None,
+        typer.Option(help="Meta's rates, windows and templates: off (usual) or meta."),
+    ] = None,
+    mps: Annotated[
+        int, typer.Option(help="Messages a second of a number, in and out, by the rules.", min=1)
+    ] = 80,
 ) -> None:
-    """Play WhatsApp's Cloud API, for development: accepts messages, posts signed statuses."""
+    """Play WhatsApp's Cloud API, for development: accepts messages, posts signed statuses.
+
+    Shapes are always judged. Rates, windows and templates are judged with --rules meta: off is
+    the default, because a plain load sends more than one number may.
+    """
     import secrets
 
     import uvloop
@@ -39,6 +58,8 @@ def simulator(
         app_id=app_id,
         secret=current.simulator_app_secret.get_secret_value().encode(),
         seed=secrets.randbits(32) if seed is None else seed,
+        meta=(rules or current.simulator_rules) == Rules.META,
+        mps=mps,
     )
     uvloop.run(serve(options))
 

@@ -126,6 +126,12 @@ def test_our_processes_are_ours_whatever_lies_in_the_current_folder(tmp_path: Pa
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+def test_the_simulator_is_told_what_it_is_to_be(tmp_path: Path) -> None:
+    options = StackOptions(home=tmp_path, simulator=("--rules", "meta", "--mps", "20"))
+    (simulator,) = [part for part in plan(tmp_path, options).parts if part.name == "simulator"]
+    assert simulator.argv[-4:] == ("--rules", "meta", "--mps", "20")
+
+
 def test_nothing_of_ours_runs_when_only_the_infrastructure_is_wanted(tmp_path: Path) -> None:
     made = plan(tmp_path, StackOptions(home=tmp_path, own=False))
     assert names(made) == {"kafka", "registry", "postgres", "redis"}

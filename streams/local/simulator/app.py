@@ -16,6 +16,7 @@ from starlette.routing import Route
 from streams.local.simulator.answers import json
 from streams.local.simulator.attachments import unattachable
 from streams.local.simulator.book import as_json
+from streams.local.simulator.control import ROUTES
 from streams.local.simulator.files import ATTACHMENTS, delete, download, look_up, upload
 from streams.local.simulator.refusals import BAD_REQUEST, Refusal, invalid
 from streams.local.simulator.rules import Attempt
@@ -54,6 +55,7 @@ async def recorded(request: Request) -> Response:
     answer = {
         "simulator": True,
         **simulator.figures(),
+        "refusals": simulator.refusals,
         "duplicates_by_bubble": simulator.book.duplicates(),
         "messages": [as_json(entry) for entry in entries],
     }
@@ -120,6 +122,7 @@ def application(simulator: Simulator) -> Starlette:
         Route("/_simulator/messages", recorded, methods=["GET"]),
         Route("/_simulator/messages", forget, methods=["DELETE"]),
         Route("/_simulator/messages", say, methods=["POST"]),
+        *ROUTES,
         Route("/health", health, methods=["GET"]),
         Route(ATTACHMENTS, download, methods=["GET"]),
         Route("/{version}/{phone_number_id}/messages", send, methods=["POST"]),

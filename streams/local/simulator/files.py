@@ -26,7 +26,6 @@ from streams.local.simulator.refusals import (
     unknown_object,
     wrong_type,
 )
-from streams.local.simulator.rules import has_token
 from streams.local.simulator.shelf import File
 from streams.local.simulator.state import Simulator
 
@@ -43,7 +42,7 @@ class FormTooLarge(Exception):
 async def upload(request: Request) -> Response:
     """``POST /v25.0/{phone_number_id}/media``."""
     simulator: Simulator = request.app.state.simulator
-    if refusal := has_token(request.headers.get("authorization", "")):
+    if refusal := simulator.stranger(request.headers.get("authorization", "")):
         return _refused(simulator, refusal)
     taken = await _taken(request)
     if isinstance(taken, Refusal):
@@ -78,7 +77,7 @@ async def look_up(request: Request) -> Response:
 async def download(request: Request) -> Response:
     """``GET`` of an address that ``look_up`` gave: the bytes, or 404 when it is too old."""
     simulator: Simulator = request.app.state.simulator
-    if refusal := has_token(request.headers.get("authorization", "")):
+    if refusal := simulator.stranger(request.headers.get("authorization", "")):
         return _refused(simulator, refusal)
     query = dict(request.query_params)
     file = simulator.shelf.at(query, now_ms=simulator.clock.now_ms())
@@ -99,7 +98,7 @@ async def delete(request: Request) -> Response:
 
 def _named(simulator: Simulator, request: Request) -> File | Refusal:
     """Return the file that the path names, or why it is not to be had."""
-    if refusal := has_token(request.headers.get("authorization", "")):
+    if refusal := simulator.stranger(request.headers.get("authorization", "")):
         return refusal
     media_id = request.path_params["media_id"]
     file = simulator.shelf.find(media_id, now_ms=simulator.clock.now_ms())

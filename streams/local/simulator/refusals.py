@@ -10,18 +10,29 @@ from streams.local.simulator.filetypes import TYPES
 TITLES: Final = {
     100: "Invalid parameter",
     190: "Authentication Error",
+    130429: "Rate limit hit",
     131008: "Required parameter is missing",
     131009: "Parameter value is not valid",
     131021: "Recipient cannot be sender",
+    131047: "Re-engagement message",
+    131048: "Spam rate limit hit",
     131051: "Unsupported message type",
+    131056: "(Business Account, Consumer Account) pair rate limit hit",
+    131057: "Account in maintenance mode",
+    132000: "Number of parameters does not match the expected number of params",
+    132001: "Template name does not exist in the translation",
+    132015: "Template is paused",
 }
 """Titles of the codes that the simulator answers with.
 
 Source: Meta, "WhatsApp Cloud API: Error codes".
 """
 
-UNAUTHORIZED: Final = 401
 BAD_REQUEST: Final = 400
+UNAUTHORIZED: Final = 401
+FORBIDDEN: Final = 403
+NOT_FOUND: Final = 404
+SERVER_ERROR: Final = 500
 
 
 @dataclass(frozen=True, slots=True)

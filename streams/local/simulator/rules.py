@@ -225,6 +225,12 @@ def is_receipt(body: dict[str, Any]) -> bool:
     return "status" in body
 
 
+def addressee(body: dict[str, Any]) -> str:
+    """Return who gets a message of the right shape: digits of a phone number, or a user id."""
+    to = body.get("to")
+    return str(body["recipient"]) if to is None else digits(to)
+
+
 def digits(phone: str) -> str:
     """Return a phone number as WhatsApp names it: digits only."""
     return "".join(filter(str.isdigit, phone))

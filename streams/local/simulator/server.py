@@ -10,6 +10,7 @@ import uvicorn
 
 from streams.clock import WallClock
 from streams.local.simulator.app import WEBHOOK_PATH, application
+from streams.local.simulator.limits import MPS
 from streams.local.simulator.postman import Postman
 from streams.local.simulator.state import Simulator
 from streams.local.simulator.webhook import Webhook
@@ -33,6 +34,8 @@ class Options:
         app_id: Meta app in the path of our webhook.
         secret: App secret that signs.
         seed: Ids of messages follow from it.
+        meta: Whether Meta's rules about rates, windows and templates are on at first.
+        mps: Messages a second of a business number, when they are.
     """
 
     host: str
@@ -41,6 +44,8 @@ class Options:
     app_id: str
     secret: bytes
     seed: int
+    meta: bool = False
+    mps: int = MPS
 
     @property
     def target(self) -> str:
@@ -58,9 +63,10 @@ async def serve(options: Options) -> None:
         clock = WallClock()
         webhook = Webhook(client, options.target, options.secret)
         postman = Postman(webhook.post if options.target else None, clock)
-        app = application(Simulator(postman, clock, seed=options.seed))
+        simulator = Simulator(postman, clock, seed=options.seed)
+        simulator.meta.on, simulator.meta.mps = options.meta, options.mps
         config = uvicorn.Config(
-            app,
+            application(simulator),
             host=options.host,
             port=options.port,
             log_level="warning",

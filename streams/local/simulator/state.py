@@ -11,18 +11,22 @@ from agents.ports import Clock
 from streams.local.simulator.attachments import attached
 from streams.local.simulator.book import Book, Entry, bubble_of
 from streams.local.simulator.envelopes import received, wamid
+from streams.local.simulator.meta import Meta
 from streams.local.simulator.postman import Postman
 from streams.local.simulator.refusals import Refusal
 from streams.local.simulator.rules import (
     SHAPES,
     Attempt,
     Rule,
-    digits,
+    addressee,
+    has_token,
     has_uploaded,
     is_receipt,
     judge,
 )
 from streams.local.simulator.shelf import Shelf
+from streams.local.simulator.tokens import Tokens
+from streams.local.simulator.windows import heard_in
 
 
 class Simulator:
@@ -43,31 +47,41 @@ class Simulator:
         self.seed = seed
         self.book = Book()
         self.shelf = Shelf(seed)
-        self.rules = [*rules, has_uploaded(self.shelf)]
+        self.tokens = Tokens()
+        self.meta = Meta()
+        self.rules = [self.tokens.rule, *rules, has_uploaded(self.shelf)]
         self.sent = 0
         self.customers = 0
         self.refused = 0
+        self.refusals: dict[int, int] = {}
         self.receipts = 0
 
     def take(self, attempt: Attempt) -> tuple[int, dict[str, Any]]:
         """Accept or refuse one request; return HTTP status and body."""
-        if refusal := judge(self.rules, attempt):
+        if refusal := judge((*self.rules, *self.meta.rules), attempt):
             return refusal.status, self.refuse(refusal)
         if is_receipt(attempt.body):
             self.receipts += 1
             return 200, {"success": True}
         return 200, self._accept(attempt)
 
+    def stranger(self, authorization: str) -> Refusal | None:
+        """Say what is wrong with the token of a request that sends nothing."""
+        now_ms = self.clock.now_ms()
+        return has_token(authorization) or self.tokens.refusal(authorization, at_ms=now_ms)
+
     def refuse(self, refusal: Refusal) -> dict[str, Any]:
-        """Return the body of a refusal, and count it."""
+        """Return the body of a refusal, and count it by its code."""
         self.refused += 1
+        self.refusals[refusal.code] = self.refusals.get(refusal.code, 0) + 1
         return refusal.body(f"sim{self.refused:08d}")
 
     def _accept(self, attempt: Attempt) -> dict[str, Any]:
         body = attempt.body
         self.sent += 1
+        self.meta.sent(attempt)
         given = body["to"] if body.get("to") is not None else body["recipient"]
-        to = digits(given) if body.get("to") is not None else given
+        to = addressee(body)
         kind = body.get("type", "text")
         callback = body.get("biz_opaque_callback_data") or ""
         bubble_id, number = bubble_of(callback)
@@ -112,6 +126,7 @@ class Simulator:
             name=str(asked.get("name", "")),
             user_id=str(asked.get("user_id", "")),
         )
+        self.meta.heard(heard_in(body), now_ms=now_ms)
         return message["id"], orjson.dumps(body)
 
     def figures(self) -> dict[str, int]:

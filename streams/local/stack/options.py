@@ -23,6 +23,7 @@ class StackOptions:
         model: Which offline model answers; empty is the scripted one.
         restart: Whether our own processes are started again after a crash.
         warm: Whether caches that make later starts quicker are made, once, in the background.
+        simulator: Further words of ``whaticket simulator``, such as ``--rules meta``.
         without: Our own parts to leave out, such as ``simulator``.
     """
 
@@ -34,4 +35,5 @@ class StackOptions:
     model: str = ""
     restart: bool = False
     warm: bool = True
+    simulator: tuple[str, ...] = ()
     without: tuple[str, ...] = ()

@@ -71,7 +71,7 @@ def _prepare(options: StackOptions, env: Mapping[str, str]) -> Part:
 
 def _helpers(options: StackOptions, ports: Mapping[str, int], env: Mapping[str, str]) -> list[Part]:
     found: list[Part] = []
-    for name, extra in (("simulator", ()), ("model", _model(options))):
+    for name, extra in (("simulator", options.simulator), ("model", _model(options))):
         if port := ports.get(name):
             argv = (name, "--port", str(port), *extra)
             helper = _service(name, argv, port, "/health", env)
