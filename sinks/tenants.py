@@ -28,6 +28,8 @@ FIELDS: Final = (
     "ai_enabled",
     "burst_quiet_ms",
     "burst_max_ms",
+    "burst_adapts",
+    "burst_quiet_min_ms",
     "turn_token_budget",
     "handoff_words",
 )
@@ -195,7 +197,7 @@ def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
         whole = msgspec.convert(_envelope("-", 1, 0, dict(settings), []), SettingsChanged)
     except msgspec.ValidationError as exc:
         raise Misconfigured(f"a setting has a wrong value: {exc}") from exc
-    for name in ("burst_quiet_ms", "burst_max_ms", "turn_token_budget"):
+    for name in ("burst_quiet_ms", "burst_max_ms", "burst_quiet_min_ms", "turn_token_budget"):
         if getattr(whole, name) < 0:
             raise Misconfigured(f"{name} must not be negative")
     if whole.burst_max_ms < whole.burst_quiet_ms:

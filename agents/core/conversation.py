@@ -159,6 +159,9 @@ class Conversation:
         pending: Messages that wait for a turn, oldest first.
         gathering_since_ms: When the open burst began; 0 without one.
         superseded: How often the waiting messages' turn was cancelled for a newer message.
+        heard_ms: When the newest message for the AI was received; 0 before any.
+        heard_sent_ms: WhatsApp's timestamp of it.
+        rhythm_ms: Smoothed gap between the customer's messages in a burst; None before one.
         history: What was said and settled, oldest first, bounded.
         seen: Natural ids that were acted on; see ``agents.core.seen``.
         intent: Intent of the newest turn, when a rule found one.
@@ -185,6 +188,9 @@ class Conversation:
     pending: tuple[Pending, ...] = ()
     gathering_since_ms: int = 0
     superseded: int = 0
+    heard_ms: int = 0
+    heard_sent_ms: int = 0
+    rhythm_ms: int | None = None
     history: tuple[Line, ...] = ()
     seen: dict[str, str] = field(default_factory=dict)
     intent: str | None = None

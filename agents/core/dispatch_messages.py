@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from agents.core import rhythm
 from agents.core.conversation import Conversation, Pending, Trigger
 from agents.core.dispatch_people import hand_over, park
 from agents.core.dispatch_step import Step, waiting
@@ -59,7 +60,18 @@ def on_message(step: Step, event: MessageReceived) -> None:
         step.decided("ignored", reason)
         return
     step.change(window_expires_ms=_window(step.state, event), unread=step.state.unread + 1)
+    _listen(step, event)
     _ARRIVALS.get(step.state.phase, _to_ai)(step, _pending(event))
+
+
+def _listen(step: Step, event: MessageReceived) -> None:
+    """Learn the customer's rhythm from messages that did not wait for an answer."""
+    state = step.state
+    if step.settings is not None and waiting(state):
+        gap = rhythm.gap_ms(event.occurred_at - state.heard_ms, event.sent_at - state.heard_sent_ms)
+        longest = rhythm.longest_ms(step.settings)
+        step.change(rhythm_ms=rhythm.learned(state.rhythm_ms, gap, longest_ms=longest))
+    step.change(heard_ms=event.occurred_at, heard_sent_ms=event.sent_at)
 
 
 def _unanswerable(event: MessageReceived) -> str | None:
@@ -185,8 +197,9 @@ def _gather(step: Step) -> None:
 
 def _open_burst(step: Step) -> None:
     """Open the burst window, or move its end; it never ends later than its longest time."""
-    quiet_ms = max(0, step.settings.burst_quiet_ms) if step.settings else 0
-    max_ms = max(quiet_ms, step.settings.burst_max_ms) if step.settings else 0
+    settings = step.settings
+    quiet_ms = rhythm.quiet_ms(settings, step.state.rhythm_ms) if settings else 0
+    max_ms = rhythm.longest_ms(settings) if settings else 0
     since_ms = step.state.gathering_since_ms or step.now_ms
     step.change(gathering_since_ms=since_ms)
     step.arm("burst", min(step.now_ms + quiet_ms, since_ms + max_ms))

@@ -40,6 +40,8 @@ class SettingsChanged(Envelope):
         ai_enabled: False is the kill switch: people only.
         burst_quiet_ms: Quiet time after which a burst of messages is answered.
         burst_max_ms: Longest time that a burst is gathered.
+        burst_adapts: Whether the quiet time follows each customer's own rhythm.
+        burst_quiet_min_ms: Shortest quiet time when it does; the longest is ``burst_max_ms``.
         turn_token_budget: Most tokens that one turn may use.
         handoff_words: Words that ask for a person, lower case.
     """
@@ -53,5 +55,7 @@ class SettingsChanged(Envelope):
     ai_enabled: bool = True
     burst_quiet_ms: int = 1500
     burst_max_ms: int = 8000
+    burst_adapts: bool = True
+    burst_quiet_min_ms: int = 600
     turn_token_budget: int = 20000
     handoff_words: tuple[str, ...] = ("atendente", "humano", "pessoa", "human", "agent")

@@ -48,7 +48,7 @@ def test_a_burst_is_one_turn() -> None:
 
 
 def test_each_message_extends_the_burst_but_not_beyond_its_longest_time() -> None:
-    talk = Talk()
+    talk = Talk(with_settings(burst_adapts=False))
     due = []
     for number in range(8):
         talk.now = T0 + number * 1400

@@ -145,7 +145,7 @@ class FakeApp:
 class Rig:
     """One stage's lanes, loop and table, fed by hand."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a test sets one or two of them
         self,
         agent: Agent[Any],
         *,
@@ -154,6 +154,7 @@ class Rig:
         lane_limit: int = 100,
         state: type[Any] = Tally,
         inputs: tuple[Topic, ...] = (NAMES.inbox, NAMES.answered),
+        timer_topic: Topic | None = None,
     ) -> None:
         self.app = FakeApp()
         self.publisher = FakePublisher()
@@ -165,6 +166,7 @@ class Rig:
             name="unit",
             inputs=inputs,
             state=state,
+            timer_topic=timer_topic,
             agent=agent,
             parked=parked,
             max_inflight=max_inflight,

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -37,10 +37,7 @@ from streams.sinking import SinkRunner
 from streams.stage import Stage
 from streams.worker import Worker
 
-RECORDS: dict[str, type[Any]] = {
-    record.__name__: record
-    for record in (MessageReceived, HandoffRequested, ResponseGenerated, TimerFired)
-}
+RECORDS: dict[str, type[Any]] = {record.__name__: record for record in get_args(Event)}
 UNKNOWN_ID = 7
 BORN_MS = WallClock().now_ms()
 """Time of the toys' events; records of the past would fall to the retention of their topic."""
