@@ -22,7 +22,7 @@ from agents.core.conversation import Conversation
 from agents.core.gate import Gate
 from agents.core.toolcalls import ToolCalls
 from agents.core.turn import Turn
-from agents.dispatch import dispatch, parked
+from agents.dispatch import dispatch, drop, parked, set_behind
 from agents.given_up import ai_gave_up, outbound_gave_up, tools_gave_up
 from agents.outbound import outbound
 from agents.ports import Embedder
@@ -163,6 +163,9 @@ class _Workshop:
             timer_topic=_timer("dispatch"),
             max_inflight=self.settings.max_inflight,
             parked=partial(parked, tenants=self.parts.tenants),
+            parks=True,
+            behind=partial(set_behind, tenants=self.parts.tenants),
+            dropped=partial(drop, tenants=self.parts.tenants),
         )
 
     def _ai(self) -> Stage:

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
-import structlog
 
 from agents.ports import Clock
 from schemas.codec import UnknownSchema
 from schemas.errors import Rejected
 from schemas.events import Event, Position
-from streams.dlq import Original, Verdict, dead_letter
+from streams.dlq import Original
 from streams.lanes import Lanes
-from streams.logs import place
+from streams.parking import Parking
 from streams.publish import Record, record_of
 from streams.records import STATE_BYTES, Kept, next_due
 from streams.stage import Stage
 
-log = structlog.get_logger(__name__)
-
 T = TypeVar("T")
 ENCODER: Final = msgspec.json.Encoder()
+
+EFFECT_BYTES: Final = 64 << 10
+"""Largest event that a stage may say; more goes by reference (design of the state's size)."""
 
 
 class Poison(Rejected):
@@ -51,11 +51,16 @@ class Step:
         state: The state after it, as JSON; empty is none.
         due_ms: When the next timer is due.
         outbox: What to publish.
+        parked: The flag of a parked conversation, or None.
+        loose: A dead letter that is too large for the outbox: it is published before the
+            state is written.
     """
 
     state: bytes
     due_ms: int | None
     outbox: tuple[Record, ...] = ()
+    parked: Parking | None = None
+    loose: Record | None = None
 
 
 class LaneDelivery:
@@ -122,44 +127,37 @@ class Decider:
             Rejected: The agent gives the event up, or its state would be too large.
             Unavailable: The agent needs something that is down.
         """
-        event = await self._event(message)
-        state, events = await self.stage.agent(self.state_of(kept), event, self._delivery(message))
-        return self._step(state, events)
+        event = await self.event(message)
+        state, events = await self.stage.agent(self.state_of(kept), event, self.delivery(message))
+        return self.step(state, events)
 
-    async def park(self, message: Any, kept: Kept | None, verdict: Verdict) -> Step:
-        """Give an event up: its dead letter, and what the stage says about it."""
-        letter = dead_letter(original(message), verdict)
-        same = Step(
-            kept.state if kept is not None else b"",
-            kept.head.due_ms if kept is not None else None,
-            (letter,),
-        )
-        if self.stage.parked is None:
-            return same
-        try:
-            event = await self._event(message)
-            state, events = self.stage.parked(
-                self.state_of(kept), event, self._delivery(message), verdict.reason
-            )
-            step = self._step(state, events)
-        except Rejected:  # no event to speak of
-            return same
-        except Exception as exc:  # noqa: BLE001 - parking is the last resort and must not fail
-            log.error("parked.failed", stage=self.stage.name, error=place(exc))  # noqa: TRY400
-            return same
-        return Step(step.state, step.due_ms, (letter, *step.outbox))
-
-    def _delivery(self, message: Any) -> LaneDelivery:
+    def delivery(self, message: Any) -> LaneDelivery:
+        """Return what an agent is told of the delivery."""
         return LaneDelivery(self.lanes, message, self.codec, self.clock.now_ms())
 
-    def _step(self, state: Any, events: tuple[Event, ...]) -> Step:
+    def step(self, state: Any, events: tuple[Event, ...]) -> Step:
+        """Encode what was decided.
+
+        Raises:
+            Rejected: The state or one of the events is larger than may be kept.
+        """
         raw = ENCODER.encode(state)
         if len(raw) > STATE_BYTES:
             raise Rejected("state_too_large", f"{len(raw)} bytes, at most {STATE_BYTES}")
         outbox = tuple(record_of(event, self.codec) for event in events)
+        for record in outbox:
+            if (size := len(record.value or b"")) > EFFECT_BYTES:
+                said = f"{size} bytes for {record.topic}, at most {EFFECT_BYTES}"
+                raise Rejected("effect_too_large", said)
         return Step(raw, next_due(state.timers), outbox)
 
-    async def _event(self, message: Any) -> Event:
+    async def event(self, message: Any) -> Event:
+        """Decode a message.
+
+        Raises:
+            Poison: It is no event of this topic and conversation.
+            Unavailable: Its schema is new, and the registry does not answer.
+        """
         try:
             event = await self._decode(message.value)
         except Rejected as exc:

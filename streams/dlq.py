@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.topics import DLQ_SUFFIX
+from streams.parking import PARKING, PREFIX, SEQUENCE
 from streams.publish import Headers, Record
 
-PREFIX: Final = "dlq."
 MESSAGE_BYTES: Final = 1024
 
 
@@ -43,19 +43,38 @@ class Verdict:
         reason: Short stable code, such as ``bad_magic``.
         detail: One redacted sentence.
         group: The consumer group that gave it up.
+        stage: The stage or sink that gave it up.
         attempts: How often it was tried.
         first_failed_at_ms: When it failed first, Unix milliseconds.
     """
 
     reason: str
     group: str
+    stage: str
     first_failed_at_ms: int
     detail: str = ""
     attempts: int = 1
 
 
-def dead_letter(original: Original, verdict: Verdict) -> Record:
-    """Return the record for the dead letter topic; earlier ``dlq.*`` headers are replaced."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record waits among those that were set aside with it.
+
+    Attributes:
+        parking_id: The parking of its conversation (``streams.parking``).
+        number: Its number there, from 1.
+    """
+
+    parking_id: str
+    number: int
+
+
+def dead_letter(original: Original, verdict: Verdict, place: Place | None = None) -> Record:
+    """Return the record for the dead letter topic; earlier ``dlq.*`` headers are replaced.
+
+    A record that came back and failed again keeps its first place in the log and the time of
+    its first failure, so that it stays the same letter.
+    """
     kept = tuple(pair for pair in original.headers if not pair[0].startswith(PREFIX))
     told = {
         "original.topic": original.topic,
@@ -63,12 +82,25 @@ def dead_letter(original: Original, verdict: Verdict) -> Record:
         "original.offset": original.offset,
         "original.timestamp": original.timestamp_ms,
         "group": verdict.group,
+        "stage": verdict.stage,
         "error.type": verdict.reason,
         "error.message": verdict.detail,
         "attempts": verdict.attempts,
         "first_failed_at": verdict.first_failed_at_ms,
     }
-    added = tuple(
-        (PREFIX + name, str(fact).encode()[:MESSAGE_BYTES]) for name, fact in told.items()
+    added = {PREFIX + name: str(fact).encode()[:MESSAGE_BYTES] for name, fact in told.items()}
+    if place is not None:
+        added |= _first(original.headers)
+        added |= {PARKING: place.parking_id.encode(), SEQUENCE: str(place.number).encode()}
+    return Record(
+        original.topic + DLQ_SUFFIX, original.key, original.value, kept + tuple(added.items())
     )
-    return Record(original.topic + DLQ_SUFFIX, original.key, original.value, kept + added)
+
+
+def _first(headers: Headers) -> dict[str, bytes]:
+    """Return what a record that came back says of its first failure."""
+    said = {name: value for name, value in headers if name.startswith(PREFIX)}
+    if PARKING not in said:
+        return {}
+    names = ("original.partition", "original.offset", "original.timestamp", "first_failed_at")
+    return {PREFIX + name: said[PREFIX + name] for name in names if PREFIX + name in said}

@@ -17,8 +17,9 @@ from streams.faustapp import SafeApp
 from streams.health import Dependencies
 from streams.lanes import Lanes
 from streams.loop import Loop
-from streams.metrics import LAG
+from streams.metrics import CONVERSATIONS_PARKED, LAG
 from streams.naming import group_of
+from streams.parker import Parker
 from streams.partitioner import check_partitioner
 from streams.publish import Publisher
 from streams.pulse import Pulse
@@ -138,6 +139,8 @@ class Engine:
         loop = Loop(app, table, self.publisher, pulse=self.pulse, dependencies=self.dependencies)
         lanes = loop.lanes = Lanes(app, stage, loop)
         loop.decider = Decider(stage, lanes, self.codec, self.clock)
+        loop.parker = Parker(loop.decider, app.conf.id)
+        CONVERSATIONS_PARKED.labels(stage.name).set_function(lambda: len(table.parked))
         timers = Timers(
             stage,
             table,

@@ -9,6 +9,7 @@ topics, nor with which model answer an event is decided the second time.
 Four things can go wrong with an event: it can never succeed (``Rejected``: given up at once), a
 dependency is down (``Unavailable``: it waits, no attempt is counted), this worker may have lost
 the partition (``Fenced``: left to its new owner), or there is a bug (some attempts, then given up).
+What is given up may park its conversation: ``streams.parking`` and ``streams.parker``.
 """
 
 from __future__ import annotations
@@ -21,37 +22,32 @@ from typing import Any, Final
 
 import structlog
 from faust.types import TP
-from prometheus_client import Counter, Histogram
 
-from schemas.errors import PipelineError, Rejected, Unavailable
+from schemas.errors import Rejected, Unavailable
 from streams.colocate import home
-from streams.deciding import Decider, Poison, original
+from streams.counting import Counting
+from streams.deciding import Decider, Poison, Step, original
 from streams.dlq import Verdict, dead_letter
+from streams.fuse import Fuse
 from streams.health import Dependencies
 from streams.lanes import Lanes
 from streams.logs import place
-from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, EVENTS_SECONDS, PARKED, RETRIED, SKIPPED
+from streams.metrics import RETRIED, SKIPPED
+from streams.parker import Parker
+from streams.parking import Arm, Returned, arm_of
 from streams.publish import Publisher, Record
 from streams.pulse import Fenced, Pulse
-from streams.records import OWNER_KEY, Entry, Head, Kept
+from streams.records import CONTROL, Entry, Head, Kept
 from streams.table import AckedTable
 
 log = structlog.get_logger(__name__)
 
 TRIES: Final = 5
-FUSE: Final = 25
-"""Events given up in a row, whatever the conversation, after which the worker stops."""
 BACKOFF_S: Final = 0.2
 LONGEST_BACKOFF_S: Final = 5.0
 WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 LONGEST_ASKED_S: Final = 300.0
-LETTER_BYTES: Final = 64 << 10
-"""A larger dead letter is not kept in the outbox; it is published before the state is written."""
-
-
-class FuseBlown(PipelineError):
-    """Too many events were given up in a row: the code or the data is broken, not one event."""
 
 
 @dataclass(slots=True)
@@ -72,11 +68,13 @@ class Loop:
     Attributes:
         lanes: Where it runs; set by ``streams.engine``.
         decider: What it asks; set by ``streams.engine``.
-        given_up: Events given up since the last one that succeeded.
+        parker: Sets aside what is not decided; set by ``streams.engine``.
+        fuse: Counts the events given up in a row.
     """
 
     lanes: Lanes
     decider: Decider
+    parker: Parker
 
     def __init__(
         self,
@@ -92,8 +90,8 @@ class Loop:
         self.publisher = publisher
         self.pulse = pulse
         self.dependencies = dependencies
-        self.given_up = 0
-        self.metrics: dict[str, tuple[Counter, Histogram]] = {}
+        self.fuse = Fuse(table, publisher)
+        self.counting = Counting(table.name, app.conf.id)
 
     @property
     def stage_name(self) -> str:
@@ -117,7 +115,7 @@ class Loop:
     async def handle(self, message: Any) -> None:
         """Process one message to its end, or leave it unsettled for its next owner."""
         trial = Trial()
-        self._counted(message.topic)[0].inc()
+        self.counting.began(message.topic)
         structlog.contextvars.bind_contextvars(
             topic=message.topic, partition=message.partition, offset=message.offset
         )
@@ -126,15 +124,7 @@ class Loop:
                 pass
         finally:
             self.dependencies.up(message)
-            self._counted(message.topic)[1].observe(time.monotonic() - trial.began)
-
-    def _counted(self, topic: str) -> tuple[Counter, Histogram]:
-        """Return the metrics of every event of a topic; looking them up costs more than using."""
-        found = self.metrics.get(topic)
-        if found is None:
-            consumed = EVENTS_CONSUMED.labels(topic, self.app.conf.id)
-            found = self.metrics[topic] = (consumed, EVENTS_SECONDS.labels(topic))
-        return found
+            self.counting.ended(message.topic, time.monotonic() - trial.began)
 
     async def _attempt(self, message: Any, trial: Trial) -> bool:
         """Try once; True when the loop is done with the message."""
@@ -148,10 +138,10 @@ class Loop:
             if trial.verdict is not None:  # the dead letter itself was refused: nothing may be lost
                 log.error("dead_letter.refused", reason=exc.reason)  # noqa: TRY400
                 return not await self.lanes.pause(LONGEST_BACKOFF_S)
-            await self._convict(trial, exc.reason, exc.detail, poison=isinstance(exc, Poison))
+            self._convict(message, trial, exc)
             return False
         except Exception as exc:  # noqa: BLE001 - the last resort: an escaping bug would lose the event
-            return not await self._stumble(trial, exc)
+            return not await self._stumble(message, trial, exc)
         return True
 
     async def _wait(self, message: Any, trial: Trial, exc: Unavailable) -> bool:
@@ -167,37 +157,31 @@ class Loop:
         log.warning("event.waiting", service=exc.service, seconds=round(seconds, 2))
         return await self.lanes.pause(seconds)
 
-    async def _stumble(self, trial: Trial, exc: Exception) -> bool:
+    async def _stumble(self, message: Any, trial: Trial, exc: Exception) -> bool:
         """Count an unexpected failure; False when the lanes close."""
         trial.attempts += 1
         trial.first_failed_at_ms = trial.first_failed_at_ms or self.decider.clock.now_ms()
         log.warning("event.failed", attempt=trial.attempts, error=place(exc))
         RETRIED.labels(self.stage_name, "bug").inc()
         if trial.attempts >= TRIES and trial.verdict is None:
-            await self._convict(trial, "bug", place(exc), poison=False)
+            self._convict(message, trial, Rejected("bug", place(exc)))
             return True
         return await self.lanes.pause(min(BACKOFF_S * 2.0**trial.attempts, LONGEST_BACKOFF_S))
 
-    async def _convict(self, trial: Trial, reason: str, detail: str, *, poison: bool) -> None:
+    def _convict(self, message: Any, trial: Trial, exc: Rejected) -> None:
         """Give the event up; the next attempt parks it. Bad records do not count for the fuse."""
-        now_ms = self.decider.clock.now_ms()
         trial.verdict = Verdict(
-            reason=reason,
-            detail=detail,
+            reason=exc.reason,
+            detail=exc.detail,
             group=self.app.conf.id,
+            stage=self.stage_name,
             attempts=max(trial.attempts, 1),
-            first_failed_at_ms=trial.first_failed_at_ms or now_ms,
+            first_failed_at_ms=trial.first_failed_at_ms or self.decider.clock.now_ms(),
         )
-        trial.poison = poison
-        log.warning("event.given_up", reason=reason)
-        if poison:
-            return
-        self.given_up += 1
-        if self.given_up >= FUSE:
-            raise FuseBlown(
-                f"{self.stage_name}: {FUSE} events in a row were given up, the last one as"
-                f" `{reason}`; the worker stops before it gives up everything"
-            )
+        trial.poison = isinstance(exc, Poison)
+        log.warning("event.given_up", reason=exc.reason)
+        if not trial.poison:
+            self.fuse.burn(message.partition, exc.reason)
 
     async def _apply(self, message: Any, trial: Trial) -> None:
         if (lost := self._misplaced(message)) is not None:
@@ -210,12 +194,13 @@ class Loop:
                 await self._publish(message, kept.outbox())
             self.app.consumer.settle(message)
             return
-        if trial.verdict is None:
-            step = await self.decider.decide(message, kept)
-            outbox = step.outbox
-        else:
-            step = await self.decider.park(message, kept, trial.verdict)
-            outbox = await self._lighten(message, step.outbox)
+        arm = arm_of(kept.head.parked if kept else None, Returned.of(message.headers or ()))
+        if arm is Arm.STALE:
+            self._settle(message, trial, arm)
+            return
+        step = await self._step(message, kept, trial, arm)
+        if step.loose is not None:
+            await self._publish(message, (step.loose,))
         await self._store(
             message,
             kept,
@@ -223,27 +208,43 @@ class Loop:
                 step.state,
                 {**(kept.head.applied if kept else {}), message.topic: message.offset},
                 (message.topic, message.offset),
-                outbox,
+                step.outbox,
                 self.table.epoch(message.partition),
                 step.due_ms,
+                step.parked,
             ),
         )
-        await self._publish(message, outbox)
-        self._settle(message, trial)
+        self.counting.stored(len(step.state))
+        await self._publish(message, step.outbox)
+        if self.fuse.burnt and trial.verdict is None and arm in (Arm.DECIDE, Arm.RETURN):
+            await self.fuse.mend()
+        self._settle(message, trial, arm)
 
-    def _settle(self, message: Any, trial: Trial) -> None:
-        self.app.consumer.settle(message)
+    async def _step(self, message: Any, kept: Kept | None, trial: Trial, arm: Arm) -> Step:
+        """Say what the message makes of its conversation."""
         if trial.verdict is not None:
-            PARKED.labels(self.stage_name, trial.verdict.reason).inc()
-            DEAD_LETTERS.labels(message.topic, trial.verdict.reason).inc()
-        else:
-            self.given_up = 0
+            if not trial.poison:
+                await self._fence(message)
+                await self.fuse.keep(message.partition)
+            return await self.parker.give_up(message, kept, trial.verdict, poison=trial.poison)
+        if kept is None or arm is Arm.DECIDE:
+            return await self.decider.decide(message, kept)
+        if arm is Arm.BEHIND:
+            return await self.parker.set_behind(message, kept)
+        if arm is Arm.DROP:
+            return await self.parker.drop(message, kept)
+        return await self.parker.decide(message, kept)
+
+    def _settle(self, message: Any, trial: Trial, arm: Arm) -> None:
+        self.app.consumer.settle(message)
+        given_up = trial.verdict.reason if trial.verdict is not None else None
+        self.counting.settled(message.topic, arm, given_up)
 
     def _misplaced(self, message: Any) -> str | None:
         """Say why no state can be kept for a message, or None."""
         if message.key is None:
             return "null_key"
-        if message.key == OWNER_KEY:
+        if message.key.startswith(CONTROL):
             return "reserved_key"
         known = self.table.partition_of(message.key)
         if known is None:
@@ -253,18 +254,15 @@ class Loop:
     async def _bury(self, message: Any, reason: str, trial: Trial) -> None:
         """Dead-letter a message that has no conversation here."""
         now_ms = self.decider.clock.now_ms()
-        verdict = Verdict(reason=reason, group=self.app.conf.id, first_failed_at_ms=now_ms)
+        verdict = Verdict(
+            reason=reason,
+            group=self.app.conf.id,
+            stage=self.stage_name,
+            first_failed_at_ms=now_ms,
+        )
         trial.verdict = verdict
         await self._publish(message, (dead_letter(original(message), verdict),))
-        self._settle(message, trial)
-
-    async def _lighten(self, message: Any, outbox: tuple[Record, ...]) -> tuple[Record, ...]:
-        """Publish a large dead letter at once, so that the changelog record stays small."""
-        letter, *rest = outbox
-        if len(letter.value or b"") <= LETTER_BYTES:
-            return outbox
-        await self._publish(message, (letter,))
-        return tuple(rest)
+        self._settle(message, trial, Arm.DECIDE)
 
     async def _store(self, message: Any, before: Kept | None, after: Entry) -> None:
         """Write the entry, after the outbox that it overwrites was surely published.

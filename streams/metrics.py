@@ -17,6 +17,7 @@ from agents.ports import CircuitChanged, ModelCalled, Observation, Posted, ToolR
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+BYTES: Final = tuple(1024 * 2**power for power in range(9))
 OPEN: Final = 2
 
 HTTP_REQUESTS: Final = Counter(
@@ -60,6 +61,23 @@ DEAD_LETTERS: Final = Counter(
     "dead_letters_total", "Records put on a dead letter topic.", ["stream", "reason"]
 )
 PARKED: Final = Counter("events_parked_total", "Events that a stage gave up.", ["stage", "reason"])
+RETURNED: Final = Counter(
+    "events_returned_total",
+    "Events that came back from the dead letters: decided, dropped, failed again, or stale.",
+    ["stage", "ended"],
+)
+CONVERSATIONS_PARKED: Final = Gauge(
+    "conversations_parked", "Conversations whose events are set aside.", ["stage"]
+)
+GIVEN_UP: Final = Gauge(
+    "events_given_up_in_a_row", "How far the fuse is burnt; at 25 the worker stops.", ["stage"]
+)
+STATE_SIZE: Final = Histogram(
+    "state_size_bytes",
+    "State of a conversation as it is stored; 32 KiB at p99 is the budget, 256 KiB the limit.",
+    ["stage"],
+    buckets=BYTES,
+)
 RETRIED: Final = Counter("events_retried_total", "Attempts after the first.", ["stage", "reason"])
 SKIPPED: Final = Counter("events_skipped_total", "Redelivered events already applied.", ["stage"])
 INFLIGHT: Final = Gauge("events_inflight", "Events taken and not finished.", ["stage"])

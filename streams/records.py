@@ -13,14 +13,21 @@ from typing import Any, Final
 
 import msgspec
 
+from streams.parking import Parking
 from streams.publish import Record
 
 FORMAT: Final = 1
 STATE_BYTES: Final = 256 << 10
 """Hard limit of a state; over it the event is parked and the state stays as it was."""
 
-OWNER_KEY: Final = b"\x00owner"
-"""Key of the control record of a changelog partition; no conversation id starts with NUL."""
+CONTROL: Final = b"\x00"
+"""First byte of the keys of control records; no conversation id starts with NUL."""
+
+OWNER_KEY: Final = CONTROL + b"owner"
+"""Key of the control record that names the owner of a changelog partition."""
+
+FUSE_KEY: Final = CONTROL + b"fuse"
+"""Key of the control record that counts the events given up in a row."""
 
 
 class Unreadable(ValueError):
@@ -48,6 +55,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
         due_ms: When the next timer of the conversation is due, Unix milliseconds.
         state_bytes: Size of the state; 0 is none.
         outbox: Sizes of the records to publish.
+        parked: The flag of a parked conversation, or None.
     """
 
     version: int
@@ -57,6 +65,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     due_ms: int | None
     state_bytes: int
     outbox: tuple[Parcel, ...] = ()
+    parked: Parking | None = None
 
     @classmethod
     def of(cls, raw: bytes) -> Head:
@@ -97,6 +106,7 @@ class Entry:
         outbox: What that event caused.
         epoch: Epoch of the owner that wrote it.
         due_ms: When the next timer is due.
+        parked: The flag of a parked conversation, or None.
     """
 
     state: bytes
@@ -105,6 +115,7 @@ class Entry:
     outbox: tuple[Record, ...] = ()
     epoch: int = 0
     due_ms: int | None = None
+    parked: Parking | None = None
 
     def dumps(self) -> bytes:
         """Encode as one line of bookkeeping, the state, and the raw outbox."""
@@ -116,6 +127,7 @@ class Entry:
             self.due_ms,
             len(self.state),
             tuple(map(_parcel, self.outbox)),
+            self.parked,
         )
         parts = [_ENCODER.encode(head), b"\n", self.state]
         for record in self.outbox:
@@ -131,7 +143,15 @@ class Entry:
         """
         kept = Kept(raw)
         head = kept.head
-        return cls(kept.state, head.applied, head.source, kept.outbox(), head.epoch, head.due_ms)
+        return cls(
+            kept.state,
+            head.applied,
+            head.source,
+            kept.outbox(),
+            head.epoch,
+            head.due_ms,
+            head.parked,
+        )
 
 
 class Kept:
@@ -202,7 +222,36 @@ class Owner(msgspec.Struct, frozen=True):
             raise Unreadable("no control record") from exc
 
 
+class Burnt(msgspec.Struct, frozen=True):
+    """Control record of a changelog partition: how far the fuse is burnt (``streams.fuse``).
+
+    Attributes:
+        epoch: Epoch of the owner that wrote it.
+        given_up: Events given up since the last one that succeeded.
+    """
+
+    epoch: int
+    given_up: int
+
+    def dumps(self) -> bytes:
+        """Encode as JSON."""
+        return _ENCODER.encode(self)
+
+    @classmethod
+    def loads(cls, raw: bytes) -> Burnt:
+        """Decode.
+
+        Raises:
+            Unreadable: It is no control record.
+        """
+        try:
+            return _BURNT.decode(raw)
+        except ValueError as exc:
+            raise Unreadable("no control record") from exc
+
+
 _OWNER: Final = msgspec.json.Decoder(Owner)
+_BURNT: Final = msgspec.json.Decoder(Burnt)
 
 
 @dataclass(slots=True)

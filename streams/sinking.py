@@ -205,6 +205,7 @@ class SinkRunner:
                 reason=reason,
                 detail=detail,
                 group=self.group,
+                stage=self.name,
                 first_failed_at_ms=self.clock.now_ms(),
             ),
         )

@@ -11,7 +11,7 @@ from schemas.events import Event
 from schemas.topics import Topic, changelog
 
 Parked = Callable[[Any, Event, Delivery, str], tuple[Any, tuple[Event, ...]]]
-"""Given the state (or None), an event that is given up, its delivery and the reason code:
+"""Given the state (or None), an event that is not decided, its delivery and the reason code:
 the state after it and what to say about it. Pure."""
 
 
@@ -30,6 +30,11 @@ class Stage:
         queued_share: Part of the drain time in which queued events still begin;
             0 where an event takes seconds.
         parked: What becomes of a conversation whose event is given up; None changes nothing.
+        parks: True parks the conversation with the event; otherwise the event is closed alone,
+            and the conversation is parked only when that cannot be done (docs/adr/0011).
+        behind: What to say of an event that is set aside behind a parked one.
+        dropped: What to say of a parked event that an operator gives up; as ``parked``, unless
+            it is given.
     """
 
     name: str
@@ -41,6 +46,9 @@ class Stage:
     lane_limit: int = 256
     queued_share: float = 0.5
     parked: Parked | None = None
+    parks: bool = False
+    behind: Parked | None = None
+    dropped: Parked | None = None
 
     @property
     def changelog(self) -> str:

@@ -11,7 +11,7 @@ from faust.types import TP, EventT
 
 from streams.logs import FAUST_LOG
 from streams.publish import Publisher, Record
-from streams.records import OWNER_KEY, Entry, Head, Owner, Unreadable
+from streams.records import CONTROL, FUSE_KEY, OWNER_KEY, Burnt, Entry, Head, Owner, Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,8 @@ class AckedTable(faust.Table[bytes, bytes]):
         owners: Newest control record of each partition.
         ends: Highest offset applied, by input topic and partition.
         overridden: Keys whose newest changelog record is a zombie's, and their partitions.
+        parked: Parked conversations and their partitions.
+        given_up: Events given up in a row, by partition (``streams.fuse``).
         armed: Told about due times.
     """
 
@@ -39,6 +41,8 @@ class AckedTable(faust.Table[bytes, bytes]):
         self.owners: dict[int, Owner] = {}
         self.ends: dict[TP, int] = {}
         self.overridden: dict[bytes, int] = {}
+        self.parked: dict[bytes, int] = {}
+        self.given_up: dict[int, int] = {}
         self.armed: Armed = _nobody
 
     @property
@@ -79,7 +83,13 @@ class AckedTable(faust.Table[bytes, bytes]):
         record = Record(self.changelog_topic.get_topic_name(), key, raw)
         await (await publisher.post(record, partition))
         self._keep(key, raw, partition)
-        self._note(key, partition, entry.applied, entry.due_ms)
+        self._note(key, partition, entry)
+
+    async def burn(self, partition: int, given_up: int, publisher: Publisher) -> None:
+        """Write how many events of a partition were given up in a row."""
+        burnt = Burnt(epoch=self.epoch(partition), given_up=given_up)
+        record = Record(self.changelog_topic.get_topic_name(), FUSE_KEY, burnt.dumps())
+        await (await publisher.post(record, partition))
 
     async def own(self, partition: int, topics: Mapping[str, str], publisher: Publisher) -> int:
         """Become the owner of a partition: its epoch is above that of every earlier writer."""
@@ -94,6 +104,8 @@ class AckedTable(faust.Table[bytes, bytes]):
         self.owners = {p: owner for p, owner in self.owners.items() if p in kept}
         self.ends = {tp: end for tp, end in self.ends.items() if tp.partition in kept}
         self.overridden = {key: p for key, p in self.overridden.items() if p in kept}
+        self.parked = {key: p for key, p in self.parked.items() if p in kept}
+        self.given_up = {p: count for p, count in self.given_up.items() if p in kept}
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Apply records that Faust recovered."""
@@ -113,11 +125,8 @@ class AckedTable(faust.Table[bytes, bytes]):
     def _apply(self, key: bytes | None, raw: bytes | None, partition: int) -> None:
         if key is None:
             raise Unreadable("no key")
-        if key == OWNER_KEY:
-            if raw is not None:
-                found = Owner.loads(raw)
-                if found.epoch >= self.epoch(partition):
-                    self.owners[partition] = found
+        if key.startswith(CONTROL):
+            self._control(key, raw or b"", partition)
             return
         if raw is None:
             self._drop(key, partition)
@@ -130,7 +139,18 @@ class AckedTable(faust.Table[bytes, bytes]):
         if head.epoch > self.epoch(partition):  # its control record was lost
             self.owners[partition] = Owner(epoch=head.epoch)
         self._keep(key, raw, partition)
-        self._note(key, partition, head.applied, head.due_ms)
+        self._note(key, partition, head)
+
+    def _control(self, key: bytes, raw: bytes, partition: int) -> None:
+        """Apply a control record; one of an earlier owner says nothing any more."""
+        if key == OWNER_KEY:
+            owner = Owner.loads(raw)
+            if owner.epoch >= self.epoch(partition):
+                self.owners[partition] = owner
+        elif key == FUSE_KEY:
+            burnt = Burnt.loads(raw)
+            if burnt.epoch >= self.epoch(partition):
+                self.given_up[partition] = burnt.given_up
 
     def _wins(self, key: bytes, head: Head) -> bool:
         """Tell whether a record may replace what is known: higher epoch, then log order.
@@ -148,16 +168,19 @@ class AckedTable(faust.Table[bytes, bytes]):
         self._values.pop(key, None)
         self._partitions.pop(key, None)
         self.overridden.pop(key, None)
+        self.parked.pop(key, None)
         self.armed(key, partition, None)
 
-    def _note(
-        self, key: bytes, partition: int, applied: Mapping[str, int], due_ms: int | None
-    ) -> None:
-        for topic, offset in applied.items():
+    def _note(self, key: bytes, partition: int, value: Entry | Head) -> None:
+        for topic, offset in value.applied.items():
             tp = TP(topic, partition)
             if offset > self.ends.get(tp, -1):
                 self.ends[tp] = offset
-        self.armed(key, partition, due_ms)
+        if value.parked is not None:
+            self.parked[key] = partition
+        elif self.parked:
+            self.parked.pop(key, None)
+        self.armed(key, partition, value.due_ms)
 
 
 def _nobody(_key: bytes, _partition: int, _due_ms: int | None) -> None:

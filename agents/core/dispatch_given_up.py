@@ -1,17 +1,36 @@
-"""An event that dispatch cannot decide: its message ends as parked, and a person is called."""
+"""Events that dispatch does not decide: given up, set aside behind such a one, or dropped.
+
+Rule 1: a message that is set aside has the outcome ``parked`` until it comes back or is
+dropped; what it then ends as is its one real outcome.
+Rule 2: the first event that is given up calls a person, so that the customer is not left
+silent; those behind it do not call again.
+Rule 3: what a person wrote goes out all the same. Its bubbles have the ids that the decision
+will give them, so the gate knows them when the reply comes back.
+"""
 
 from __future__ import annotations
 
+from agents.core import seen
 from agents.core.conversation import Conversation, Trigger, allows
 from agents.core.dispatch_people import hand_over
 from agents.core.dispatch_step import Step
+from agents.core.texts import split
+from schemas.errors import Rejected
 from schemas.events import (
+    Author,
     Event,
+    HumanReplied,
+    MessageKind,
     MessageReceived,
     OutcomeKind,
     Position,
+    ReplyOrigin,
     SettingsChanged,
 )
+
+Said = tuple[Conversation, tuple[Event, ...]]
+
+UNSAID = (MessageKind.EDIT, MessageKind.REVOKE, MessageKind.REACTION)
 
 
 def given_up(
@@ -22,11 +41,10 @@ def given_up(
     now_ms: int,
     settings: SettingsChanged | None,
     reason: str,
-) -> tuple[Conversation, tuple[Event, ...]]:
+) -> Said:
     """Say what becomes of a conversation whose event went to the dead letters.
 
-    The message, if it is one, gets its outcome; whatever waits is given to a person, so
-    that the customer is not left silent.
+    The message, if it is one, is parked; whatever waits is given to a person.
 
     Args:
         state: The conversation before; None when this is its first event.
@@ -38,21 +56,101 @@ def given_up(
 
     Returns:
         The conversation after it, and what dispatch says, in order.
+
+    Raises:
+        Rejected: The event belongs to another conversation: nothing is said about it.
     """
-    before = state or Conversation(
-        tenant_id=event.tenant_id,
-        conversation_id=event.conversation_id,
-        customer_id=event.customer_id,
-    )
-    step = Step(before, event, source=source, now_ms=now_ms, settings=settings)
+    step = _step(state, event, source=source, now_ms=now_ms, settings=settings)
     code = f"given_up:{reason}"
     if isinstance(event, MessageReceived):
-        if step.first_time(f"{event.phone_number_id}:{event.wamid}"):
-            step.outcome(event.wamid, OutcomeKind.PARKED, code)
+        _park(step, event, code)
         if not (step.state.person.wa_id or step.state.person.user_id):
             step.change(person=event.sender, phone_number_id=event.phone_number_id)
     if allows(step.state.phase, Trigger.HAND):
         hand_over(step, code)
     else:
         step.decided("given_up", code)
+    _speak(step, event)
     return step.finish()
+
+
+def behind(
+    state: Conversation | None,
+    event: Event,
+    *,
+    source: Position,
+    now_ms: int,
+    settings: SettingsChanged | None,
+    reason: str,
+) -> Said:
+    """Say of an event that it waits behind one that was given up; arguments as ``given_up``."""
+    step = _step(state, event, source=source, now_ms=now_ms, settings=settings)
+    if isinstance(event, MessageReceived):
+        _park(step, event, reason)
+    step.decided("parked", reason)
+    _speak(step, event)
+    return step.finish()
+
+
+def dropped(
+    state: Conversation | None,
+    event: Event,
+    *,
+    source: Position,
+    now_ms: int,
+    settings: SettingsChanged | None,
+    reason: str,
+) -> Said:
+    """Give a parked event its end without deciding it; arguments as ``given_up``."""
+    step = _step(state, event, source=source, now_ms=now_ms, settings=settings)
+    if isinstance(event, MessageReceived) and step.first_time(_natural(event)):
+        step.outcome(event.wamid, OutcomeKind.IGNORED, reason)
+    step.decided("dropped", reason)
+    return step.finish()
+
+
+def _step(
+    state: Conversation | None,
+    event: Event,
+    *,
+    source: Position,
+    now_ms: int,
+    settings: SettingsChanged | None,
+) -> Step:
+    before = state or Conversation(
+        tenant_id=event.tenant_id,
+        conversation_id=event.conversation_id,
+        customer_id=event.customer_id,
+    )
+    if before.tenant_id != event.tenant_id or before.conversation_id != event.conversation_id:
+        raise Rejected("wrong_conversation")
+    return Step(before, event, source=source, now_ms=now_ms, settings=settings)
+
+
+def _natural(event: MessageReceived) -> str:
+    return f"{event.phone_number_id}:{event.wamid}"
+
+
+def _park(step: Step, event: MessageReceived, code: str) -> None:
+    """Give a message the outcome that lasts until it comes back; a repetition gets none.
+
+    The message itself is not remembered as seen: it is still to be decided.
+    """
+    natural = _natural(event)
+    if not seen.knows(step.state.seen, natural) and step.first_time(f"parked:{natural}"):
+        step.outcome(event.wamid, OutcomeKind.PARKED, code)
+
+
+def _speak(step: Step, event: Event) -> None:
+    """Let a person's words reach the customer, if it is known who that is."""
+    if not isinstance(event, HumanReplied) or event.kind in UNSAID:
+        return
+    if event.origin is not ReplyOrigin.CONSOLE:
+        return
+    if not (step.state.person.wa_id or step.state.person.user_id):
+        if event.recipient is None:
+            return
+        step.change(person=event.recipient)
+    step.change(phone_number_id=step.state.phone_number_id or event.phone_number_id)
+    parts = split(event.text or "")
+    step.say(Author.HUMAN, parts, "reply", event.conversation_id, event.reply_id)

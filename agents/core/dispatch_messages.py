@@ -23,8 +23,11 @@ LATEST_DELIVERY_MS: Final = 8 * 86_400_000
 MESSAGE_CHARS: Final = 4096
 """What is kept of one message for the model; the record on the log has all of it."""
 WAITING_MESSAGES: Final = 50
-WAITING_CHARS: Final = 16_000
-"""What may wait in one conversation; more messages are a flood, more text is for a person."""
+WAITING_BYTES: Final = 16_000
+"""What may wait in one conversation; more messages are a flood, more text is for a person.
+
+With the newest message and the history it fits the 64 KiB that one record may have.
+"""
 
 PLACEHOLDERS: Final = {
     MessageKind.IMAGE: "[imagem]",
@@ -166,7 +169,7 @@ def _keep(step: Step, message: Pending) -> bool:
     held = waiting(step.state)
     if len(held) > WAITING_MESSAGES:
         park(step, "flood")
-    elif sum(len(each.text) for each in held) > WAITING_CHARS:
+    elif sum(len(each.text.encode()) for each in held) > WAITING_BYTES:
         hand_over(step, "too_long")
     else:
         return True

@@ -74,6 +74,7 @@ def record_of_letter(letter: Letter, *, app_id: str, now_ms: int) -> Record:
     verdict = Verdict(
         reason=letter.reason,
         group=GROUP,
+        stage="webhook",
         first_failed_at_ms=now_ms,
         detail=DETAILS[letter.reason],
     )

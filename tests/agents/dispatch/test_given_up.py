@@ -1,29 +1,41 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
 from agents.core.conversation import Conversation
-from agents.core.dispatch_given_up import given_up
+from agents.core.dispatch_given_up import behind, dropped, given_up
+from schemas.errors import Rejected
 from schemas.events import (
     Author,
     ConversationChanged,
     Event,
     HandoffRequested,
+    HumanReplied,
     OutboundRequested,
     OutcomeKind,
     Phase,
     Position,
+    ReplyOrigin,
 )
-from tests.agents.dispatch.talk import SETTINGS, Talk, message
+from tests.agents.dispatch.talk import NUMBER, SETTINGS, Talk, envelope, message
+
+Fate = Callable[..., tuple[Conversation, tuple[Event, ...]]]
 
 
-def give_up(talk: Talk, event: Event) -> tuple[Conversation, tuple[Event, ...]]:
-    return given_up(
+def say(fate: Fate, talk: Talk, event: Event, reason: str = "bug") -> tuple[Event, ...]:
+    """Let the conversation go on without deciding the event."""
+    talk.state, effects = fate(
         talk.state,
         event,
         source=Position(topic=event.event, partition=3, offset=99),
         now_ms=talk.now,
         settings=SETTINGS,
-        reason="bug",
+        reason=reason,
     )
+    return effects
 
 
 def changed(effects: tuple[Event, ...]) -> ConversationChanged:
@@ -32,26 +44,43 @@ def changed(effects: tuple[Event, ...]) -> ConversationChanged:
     return last
 
 
+def outcomes(effects: tuple[Event, ...]) -> list[tuple[str, OutcomeKind, str]]:
+    return [(o.wamid, o.kind, o.reason) for o in changed(effects).outcomes]
+
+
+def bubbles(effects: tuple[Event, ...]) -> list[OutboundRequested]:
+    return [effect for effect in effects if isinstance(effect, OutboundRequested)]
+
+
+def reply(key: str, text: str = "Olá", origin: ReplyOrigin = ReplyOrigin.CONSOLE) -> HumanReplied:
+    return HumanReplied(
+        **envelope("inbox.human.replied", key),
+        phone_number_id=NUMBER,
+        origin=origin,
+        reply_id=key,
+        agent_user="ana",
+        text=text,
+    )
+
+
 def test_a_message_that_is_given_up_ends_as_parked_and_calls_a_person() -> None:
     talk = Talk()
 
-    state, effects = give_up(talk, message("w1"))
+    effects = say(given_up, talk, message("w1"))
 
-    assert [(o.wamid, o.kind, o.reason) for o in changed(effects).outcomes] == [
-        ("w1", OutcomeKind.PARKED, "given_up:bug")
-    ]
-    assert state.phase is Phase.WITH_HUMAN
+    assert outcomes(effects) == [("w1", OutcomeKind.PARKED, "given_up:bug")]
+    assert talk.it.phase is Phase.WITH_HUMAN
     assert [e.to_agent for e in effects if isinstance(e, HandoffRequested)] == ["human"]
-    assert [e.author for e in effects if isinstance(e, OutboundRequested)] == [Author.AUTOMATION]
+    assert [e.author for e in bubbles(effects)] == [Author.AUTOMATION]
 
 
-def test_what_waited_behind_it_is_handed_to_the_person() -> None:
+def test_what_waited_before_it_is_handed_to_the_person() -> None:
     talk = Talk()
     talk.hear("w1")
 
-    _, effects = give_up(talk, message("w2"))
+    effects = say(given_up, talk, message("w2"))
 
-    assert [(o.wamid, o.kind) for o in changed(effects).outcomes] == [
+    assert [(wamid, kind) for wamid, kind, _ in outcomes(effects)] == [
         ("w2", OutcomeKind.PARKED),
         ("w1", OutcomeKind.HANDED),
     ]
@@ -59,9 +88,89 @@ def test_what_waited_behind_it_is_handed_to_the_person() -> None:
 
 def test_a_message_with_an_outcome_gets_no_second_one() -> None:
     talk = Talk()
-    talk.state, _ = give_up(talk, message("w1"))
+    say(given_up, talk, message("w1"))
 
-    state, effects = give_up(talk, message("w1"))
+    effects = say(given_up, talk, message("w1"))
 
-    assert changed(effects).outcomes == ()
-    assert state.phase is Phase.WITH_HUMAN
+    assert outcomes(effects) == []
+    assert talk.it.phase is Phase.WITH_HUMAN
+
+
+def test_messages_behind_it_are_parked_without_calling_again() -> None:
+    talk = Talk()
+    say(given_up, talk, message("w1"))
+
+    first = say(behind, talk, message("w2"), "behind_parked")
+    again = say(behind, talk, message("w2"), "behind_parked")
+
+    assert outcomes(first) == [("w2", OutcomeKind.PARKED, "behind_parked")]
+    assert outcomes(again) == []
+    assert [len(first), len(again)] == [1, 1]
+    assert (changed(first).decision, changed(first).reason) == ("parked", "behind_parked")
+
+
+def test_a_message_that_was_answered_before_is_not_parked_when_it_is_delivered_again() -> None:
+    talk = Talk()
+    talk.hear("w1")
+    talk.until_quiet()
+    say(given_up, talk, message("w2"))
+
+    effects = say(behind, talk, message("w1"), "behind_parked")
+
+    assert outcomes(effects) == []
+
+
+def test_what_comes_back_gets_its_real_outcome_once() -> None:
+    talk = Talk()
+    for wamid in ("w1", "w2"):
+        say(given_up if wamid == "w1" else behind, talk, message(wamid))
+
+    ended = [(o.wamid, o.kind) for w in ("w1", "w2", "w1") for o in talk.hear(w).outcomes]
+
+    assert ended == [("w1", OutcomeKind.HANDED), ("w2", OutcomeKind.HANDED)]
+
+
+@pytest.mark.parametrize("fate", [given_up, behind])
+def test_a_persons_words_go_out_at_once_and_not_again_when_they_come_back(fate: Fate) -> None:
+    talk = Talk()
+    talk.hear("w1")
+    said = reply("r1")
+
+    early = bubbles(say(fate, talk, said))
+    talk.apply(said)
+
+    (later,) = talk.of(OutboundRequested)[-1:]
+    assert (early[-1].author, early[-1].text) == (Author.HUMAN, "Olá")
+    assert early[-1].recipient == later.recipient
+    assert early[-1].bubble_id == later.bubble_id
+
+
+def test_an_echo_of_the_phone_app_is_not_sent_a_second_time() -> None:
+    talk = Talk()
+    talk.hear("w1")
+
+    assert bubbles(say(behind, talk, reply("r1", origin=ReplyOrigin.PHONE_APP))) == []
+
+
+def test_words_for_nobody_known_wait_until_they_come_back() -> None:
+    assert bubbles(say(behind, Talk(), reply("r1"))) == []
+
+
+def test_a_dropped_message_ends_as_ignored_and_is_not_acted_on_when_delivered_again() -> None:
+    talk = Talk()
+    say(given_up, talk, message("w1"))
+
+    effects = say(dropped, talk, message("w1"), "dropped")
+    later = talk.hear("w1")
+
+    assert outcomes(effects) == [("w1", OutcomeKind.IGNORED, "dropped")]
+    assert (later.decision, later.outcomes) == ("duplicate_ignored", ())
+
+
+@pytest.mark.parametrize("fate", [given_up, behind, dropped])
+def test_nothing_is_said_of_an_event_of_another_company(fate: Fate) -> None:
+    talk = Talk()
+    talk.hear("w1")
+
+    with pytest.raises(Rejected, match="wrong_conversation"):
+        say(fate, talk, replace(message("w2"), tenant_id="tenant_b"))

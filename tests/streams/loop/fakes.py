@@ -17,6 +17,7 @@ from streams.deciding import Decider
 from streams.health import Dependencies
 from streams.lanes import Lanes
 from streams.loop import Loop
+from streams.parker import Parker
 from streams.publish import Publisher, Record, record_of
 from streams.pulse import Pulse
 from streams.records import Entry
@@ -115,6 +116,8 @@ class FakeTable(AckedTable):
         self.owners = {}
         self.ends = {}
         self.overridden = {}
+        self.parked = {}
+        self.given_up = {}
         self.armed = lambda *_: None
         self._data: Any = FakeStore()
         self._changelog_topic: Any = FakeChangelog()
@@ -150,6 +153,8 @@ class Rig:
         agent: Agent[Any],
         *,
         parked: Parked | None = None,
+        parks: bool = False,
+        behind: Parked | None = None,
         max_inflight: int = 100,
         lane_limit: int = 100,
         state: type[Any] = Tally,
@@ -169,6 +174,8 @@ class Rig:
             timer_topic=timer_topic,
             agent=agent,
             parked=parked,
+            parks=parks,
+            behind=behind,
             max_inflight=max_inflight,
             lane_limit=lane_limit,
         )
@@ -182,6 +189,7 @@ class Rig:
         )
         self.lanes = self.loop.lanes = Lanes(self.app, self.stage, self.loop)
         self.loop.decider = Decider(self.stage, self.lanes, self.codec, self.clock)
+        self.loop.parker = Parker(self.loop.decider, self.app.conf.id)
         self.proofs = 0
 
     async def prove(self) -> bool:

@@ -14,8 +14,9 @@ from agents.ports import Delivery
 from schemas.errors import Rejected, Unavailable
 from schemas.events import Event, MessageReceived
 from streams import loop
-from streams.loop import FuseBlown
-from streams.records import OWNER_KEY, STATE_BYTES, Entry
+from streams.fuse import FUSE, FuseBlown
+from streams.parker import LETTER_BYTES
+from streams.records import FUSE_KEY, OWNER_KEY, STATE_BYTES, Burnt, Entry, Owner
 from tests.streams.loop.fakes import DOWN, NAMES, REJECTED, FakeMessage, Rig, failing
 from tests.streams.loop.harness import until
 from tests.streams.loop.toy import JsonCodec, Tally, Toys, received, step
@@ -246,7 +247,7 @@ async def test_poison_becomes_one_dead_letter_byte_for_byte(reason: str) -> None
     assert dict(letter.headers)["traceparent"] == b"00-a-b-01"
     assert state_of(rig.table.entry(KEY)).seen == ("wamid.0.0", "wamid.0.1")
     assert {m.offset for m in rig.app.consumer.settled} == {0, 1, 2}
-    assert rig.loop.given_up == 0
+    assert rig.loop.fuse.burnt == 0
 
 
 async def test_a_key_of_another_partition_is_a_dead_letter_and_no_state() -> None:
@@ -294,12 +295,12 @@ async def test_a_state_over_its_limit_parks_the_event_and_stays_as_it_was() -> N
 async def test_too_many_given_up_in_a_row_stop_the_worker_before_the_last_is_lost() -> None:
     rig = Rig(stumbling(*[Rejected("no_good")] * 1000))
 
-    for number in range(loop.FUSE):
+    for number in range(FUSE):
         assert rig.lanes.take(rig.message(received(NAMES, number, 0), number))
     await rig.idle()
 
     assert isinstance(rig.app.crashed, FuseBlown)
-    assert len(rig.app.consumer.settled) == loop.FUSE - 1
+    assert len(rig.app.consumer.settled) == FUSE - 1
 
 
 async def test_a_success_mends_the_fuse() -> None:
@@ -309,7 +310,7 @@ async def test_a_success_mends_the_fuse() -> None:
         return await TOYS.talk(state, event, delivery)
 
     rig = Rig(agent)
-    for number in range(loop.FUSE * 2):
+    for number in range(FUSE * 2):
         await rig.feed(rig.message(received(NAMES, number % 2, number), number))
 
     assert rig.app.crashed is None
@@ -352,10 +353,55 @@ async def test_a_dead_letter_that_is_refused_is_not_lost() -> None:
 
 async def test_a_large_dead_letter_is_published_but_not_kept_in_the_table() -> None:
     rig = Rig(stumbling(REJECTED))
-    big = rig.message(received(NAMES, 0, 0, text="x" * (loop.LETTER_BYTES + 1)), 0)
+    big = rig.message(received(NAMES, 0, 0, text="x" * (LETTER_BYTES + 1)), 0)
 
     await rig.feed(big)
 
     (letter,) = rig.publisher.on(NAMES.inbox.dlq)
     assert letter.value == big.value
     assert rig.table.entry(KEY).outbox == ()
+
+
+async def test_a_burnt_fuse_outlives_a_restart_and_stops_at_the_first_failure() -> None:
+    rig = Rig(stumbling(*[REJECTED] * (FUSE - 1)))
+    for number in range(FUSE - 1):
+        await rig.feed(rig.message(received(NAMES, number, 0), number))
+    changelog = [
+        (r.key, r.value, p or 0) for r, p in rig.publisher.posted if r.topic == "changelog"
+    ]
+
+    again = Rig(stumbling(REJECTED))
+    again.table.apply(changelog)
+    await again.feed(again.message(received(NAMES, 99, 0), 99))
+
+    assert isinstance(again.app.crashed, FuseBlown)
+    assert again.publisher.posted == []
+    assert again.app.consumer.settled == []
+
+
+async def test_a_success_after_a_restart_sets_the_fuse_back_for_good() -> None:
+    rig = Rig(stumbling(REJECTED, REJECTED))
+    for number in range(3):
+        await rig.feed(rig.message(received(NAMES, number, 0), number))
+    changelog = [
+        (r.key, r.value, p or 0) for r, p in rig.publisher.posted if r.topic == "changelog"
+    ]
+
+    again = Rig(stumbling())
+    again.table.apply(changelog)
+
+    assert rig.loop.fuse.burnt == 0
+    assert again.loop.fuse.burnt == 0
+
+
+async def test_a_zombies_count_of_failures_is_ignored() -> None:
+    rig = Rig(stumbling())
+    rig.table.apply(
+        [
+            (OWNER_KEY, Owner(epoch=2).dumps(), 0),
+            (FUSE_KEY, Burnt(epoch=2, given_up=3).dumps(), 0),
+            (FUSE_KEY, Burnt(epoch=1, given_up=24).dumps(), 0),
+        ]
+    )
+
+    assert rig.loop.fuse.burnt == 3

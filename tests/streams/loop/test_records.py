@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.parking import Parking
 from streams.publish import Record
 from streams.records import Entry, Head, Owner, Unreadable, next_due
 
@@ -24,6 +25,16 @@ ENTRIES = st.builds(
     outbox=st.lists(RECORDS, max_size=4).map(tuple),
     epoch=st.integers(0, 2**31),
     due_ms=st.none() | st.integers(0, 2**53),
+    parked=st.none()
+    | st.builds(
+        Parking,
+        parking_id=TEXT,
+        reason=TEXT,
+        since_ms=st.integers(0, 2**53),
+        last=st.integers(1, 2**31),
+        next=st.integers(1, 2**31),
+        failures=st.integers(1, 2**31),
+    ),
 )
 
 
@@ -61,6 +72,12 @@ def test_a_value_of_another_format_is_unreadable() -> None:
 
     with pytest.raises(Unreadable, match="format 9"):
         Entry.loads(raw.replace(b"[1,", b"[9,", 1))
+
+
+def test_a_value_that_was_written_before_there_was_parking_reads_as_not_parked() -> None:
+    raw = b'[1,{"m":3},["m",3],2,null,2,[]]\n{}'
+
+    assert Entry.loads(raw) == Entry(b"{}", {"m": 3}, ("m", 3), epoch=2)
 
 
 def test_an_owner_comes_back_as_it_was() -> None:

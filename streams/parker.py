@@ -1,0 +1,204 @@
+"""Events that are not decided: their dead letters, what the stage says of them, and the flag.
+
+An event that fails for good is closed alone where its stage can do that: the turn, call or
+bubble that waits for it gets its end, and the conversation goes on. It parks its conversation
+where the stage wants that (``Stage.parks``), or where closing it fails: the state cannot be
+read, or would be too large. Bad records belong to no conversation's order: they never park.
+
+Nothing in here may fail but by what Kafka or the registry does: parking is the last resort.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import structlog
+
+from schemas.errors import Rejected, Unavailable
+from schemas.events import Event, Position
+from streams.deciding import Decider, Step, original
+from streams.dlq import Place, Verdict, dead_letter
+from streams.logs import place
+from streams.parking import Parking, Returned
+from streams.publish import Record
+from streams.records import Kept, next_due
+from streams.stage import Parked
+
+log = structlog.get_logger(__name__)
+
+LETTER_BYTES: Final = 64 << 10
+"""A larger dead letter of its own is not kept in the outbox. One with a number is, whatever its
+size: published early and numbered again after a crash, it would be there under two numbers."""
+
+BEHIND: Final = "behind_parked"
+DROPPED: Final = "dropped"
+
+
+class Unclosable(Exception):
+    """The stage could not say what becomes of the event."""
+
+
+class Parker:
+    """Sets the events of one stage aside."""
+
+    def __init__(self, decider: Decider, group: str) -> None:
+        self.decider = decider
+        self.stage = decider.stage
+        self.group = group
+
+    async def give_up(
+        self, message: Any, kept: Kept | None, verdict: Verdict, *, poison: bool
+    ) -> Step:
+        """Give an event up that failed for good."""
+        parking = kept.head.parked if kept is not None else None
+        returned = Returned.of(message.headers or ())
+        if parking is not None and returned is not None:
+            again = parking.failed_again(verdict.reason)
+            return self._letter(message, self._same(kept, again), verdict, returned.number)
+        if poison:
+            return self._letter(message, self._same(kept, parking), verdict)
+        if parking is not None:  # it could not even be set aside with a word
+            step = self._same(kept, parking.behind())
+            return self._letter(message, step, verdict, parking.last + 1)
+        try:
+            closed = await self._said(self.stage.parked, message, kept, verdict.reason)
+        except Unclosable:
+            begun = self._begun(message, verdict)
+            said = self._same(kept, begun, await self._strangers(message, verdict.reason))
+            return self._letter(message, said, verdict, begun.last)
+        foreign = closed is None and self.stage.parked is not None
+        step = closed or self._same(kept, None)
+        if foreign or not self.stage.parks:
+            return self._letter(message, step, verdict)
+        begun = self._begun(message, verdict)
+        return self._letter(message, _parked(step, begun), verdict, begun.last)
+
+    async def set_behind(self, message: Any, kept: Kept) -> Step:
+        """Set an event aside that came behind a parked one.
+
+        Raises:
+            Poison: The record is no event of this conversation: it is given up alone.
+            Unavailable: Its schema is new, and the registry does not answer.
+        """
+        assert kept.head.parked is not None  # noqa: S101 - the arm says so
+        parking = kept.head.parked.behind()
+        await self.decider.event(message)
+        try:
+            said = await self._said(self.stage.behind, message, kept, BEHIND)
+        except Unclosable:
+            said = self._same(kept, parking, await self._strangers(message, BEHIND))
+        verdict = Verdict(
+            reason=BEHIND,
+            group=self.group,
+            stage=self.stage.name,
+            attempts=0,
+            first_failed_at_ms=self.decider.clock.now_ms(),
+        )
+        step = _parked(said or self._same(kept, parking), parking)
+        return self._letter(message, step, verdict, parking.last)
+
+    async def drop(self, message: Any, kept: Kept) -> Step:
+        """Let an event that an operator gave up have had its turn."""
+        assert kept.head.parked is not None  # noqa: S101 - the arm says so
+        parking = kept.head.parked.advanced()
+        try:
+            said = await self._said(self.stage.dropped or self.stage.parked, message, kept, DROPPED)
+        except Unclosable:
+            said = None
+        return _parked(said or self._same(kept, parking), parking)
+
+    async def decide(self, message: Any, kept: Kept) -> Step:
+        """Decide an event that came back in its turn; errors as those of ``Decider.decide``."""
+        assert kept.head.parked is not None  # noqa: S101 - the arm says so
+        return _parked(await self.decider.decide(message, kept), kept.head.parked.advanced())
+
+    async def _said(
+        self, hook: Parked | None, message: Any, kept: Kept | None, reason: str
+    ) -> Step | None:
+        """Ask the stage; None when there is nothing to say.
+
+        Raises:
+            Unclosable: It failed, or its state cannot be read or would be too large.
+        """
+        if hook is None:
+            return None
+        try:
+            event = await self.decider.event(message)
+            state = self.decider.state_of(kept)
+            after, events = hook(state, event, self.decider.delivery(message), reason)
+        except Unavailable:
+            raise
+        except Rejected:  # no event to speak of
+            return None
+        except Exception as exc:
+            log.error("parked.unclosable", stage=self.stage.name, error=place(exc))  # noqa: TRY400
+            raise Unclosable from exc
+        try:
+            return self.decider.step(after, events)
+        except Rejected as exc:
+            log.error("parked.unclosable", stage=self.stage.name, error=exc.reason)  # noqa: TRY400
+            raise Unclosable from exc
+
+    async def _strangers(self, message: Any, reason: str) -> tuple[Record, ...]:
+        """Say of an event what can be said without the state; its step has the number 0."""
+        hook = self.stage.behind if reason == BEHIND else self.stage.parked
+        if hook is None or not self.stage.parks:
+            return ()
+        try:
+            event = await self.decider.event(message)
+            blank = _blank(self.stage.state, event)
+            _, events = hook(blank, event, self.decider.delivery(message), reason)
+            return self.decider.step(blank, events).outbox
+        except Unavailable:
+            raise
+        except Exception as exc:  # noqa: BLE001 - the dead letter alone must do then
+            log.error("parked.failed", stage=self.stage.name, error=place(exc))  # noqa: TRY400
+            return ()
+
+    def _begun(self, message: Any, verdict: Verdict) -> Parking:
+        source = Position(topic=message.topic, partition=message.partition, offset=message.offset)
+        return Parking.begun(source, verdict.reason, self.decider.clock.now_ms())
+
+    def _same(
+        self, kept: Kept | None, parking: Parking | None, outbox: tuple[Record, ...] = ()
+    ) -> Step:
+        """Return a step that leaves the state as it was."""
+        state = kept.state if kept is not None else b""
+        return Step(state, None if parking else self._due(kept), outbox, parking)
+
+    def _due(self, kept: Kept | None) -> int | None:
+        """Return when the next timer is due; the head of a parked conversation does not say."""
+        try:
+            state = self.decider.state_of(kept)
+        except ValueError:  # msgspec's errors are ValueErrors
+            return None
+        return next_due(state.timers) if state is not None else None
+
+    def _letter(
+        self, message: Any, step: Step, verdict: Verdict, number: int | None = None
+    ) -> Step:
+        """Add the dead letter to a step; it goes out first."""
+        if number is None or step.parked is None:
+            letter = dead_letter(original(message), verdict)
+            if len(letter.value or b"") > LETTER_BYTES:
+                return replace(step, loose=letter)
+        else:
+            at = Place(step.parked.parking_id, number)
+            letter = dead_letter(original(message), verdict, at)
+        return replace(step, outbox=(letter, *step.outbox))
+
+
+def _parked(step: Step, parking: Parking | None) -> Step:
+    """Return the step with a flag; while there is one, no timer fires."""
+    return step if parking is None else replace(step, parked=parking, due_ms=None)
+
+
+def _blank(state: type[Any], event: Event) -> Any:
+    """Return a state whose next step has the number 0: it stands outside the order."""
+    return state(
+        tenant_id=event.tenant_id,
+        conversation_id=event.conversation_id,
+        customer_id=event.customer_id,
+        seq=-1,
+    )
