@@ -35,6 +35,7 @@ class Sort(StrEnum):
     WANTS_PERSON = "wants_person"
     REACTION = "reaction"
     DUPLICATE = "duplicate"
+    TICKET = "ticket"
 
 
 WEIGHTS: Final = {Sort.QUESTION: 60, Sort.ORDER: 20, Sort.REACTION: 10, Sort.DUPLICATE: 10}

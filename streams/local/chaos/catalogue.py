@@ -1,0 +1,248 @@
+"""The faults: what each one is, whom it may strike, and what proves that it happened. Pure.
+
+Acts are elsewhere (``streams.local.chaos.acts``): this module is what a plan and a verdict need.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.topics import STATEFUL_STAGES
+
+QUORUM: Final = 3
+SPARED: Final = ("kafka", "registry", "postgres", "redis", "simulator", "model")
+"""Real parts and the outside world; other faults are theirs."""
+
+Evidence = Mapping[str, float | str]
+"""What was seen of a fault while it happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """The stack that faults happen to.
+
+    Attributes:
+        parts: Our own processes, by name.
+        brokers: Kafka brokers.
+    """
+
+    parts: tuple[str, ...]
+    brokers: int
+
+    @property
+    def workers(self) -> list[str]:
+        """Worker processes."""
+        return [name for name in self.parts if name.startswith("worker")]
+
+    @property
+    def stages(self) -> list[str]:
+        """Worker processes that have a table."""
+        return [name for name in self.workers if _stage(name) in ("", *STATEFUL_STAGES)]
+
+
+Victims = Callable[[Setting, random.Random], list[tuple[str, ...]]]
+Proof = Callable[[Evidence], str | None]
+"""Says why a fault did not really happen, or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of fault.
+
+    Attributes:
+        what: What happens, in words.
+        victims: Whom it strikes, one entry for each time that it happens.
+        proof: Whether what was seen proves it.
+        seconds: How long it lasts: the shortest and the longest.
+        brokers: How many brokers it needs.
+        workers: How many of each worker process it needs.
+        proxied: Whether Kafka is reached through our proxy.
+    """
+
+    what: str
+    victims: Victims
+    proof: Proof
+    seconds: tuple[float, float] = (0.0, 0.0)
+    brokers: int = 1
+    workers: int = 1
+    proxied: bool = False
+
+
+def ours(names: list[str]) -> tuple[str, ...]:
+    """Return the parts of a stack that are our own processes, in a fixed order."""
+    return tuple(
+        sorted(n for n in names if n not in SPARED and not n.startswith(("kafka-", "seed")))
+    )
+
+
+def _stage(worker: str) -> str:
+    """Return the stage that a worker's name tells; empty is all of them."""
+    words = worker.split("-")
+    return words[1] if len(words) > 1 and not words[1].isdigit() else ""
+
+
+def _each(setting: Setting, _: random.Random) -> list[tuple[str, ...]]:
+    return [(name,) for name in setting.parts if not name.endswith(tuple("23456789"))]
+
+
+def _each_stage(setting: Setting, _: random.Random) -> list[tuple[str, ...]]:
+    return [(name,) for name in setting.stages]
+
+
+def _all_once(setting: Setting, _: random.Random) -> list[tuple[str, ...]]:
+    return [setting.parts]
+
+
+def _workers_once(setting: Setting, _: random.Random) -> list[tuple[str, ...]]:
+    return [tuple(setting.workers)]
+
+
+def _one_of_two(setting: Setting, chance: random.Random) -> list[tuple[str, ...]]:
+    """A worker whose partitions another one takes meanwhile."""
+    spare = [name for name in setting.stages if f"{name}-2" in setting.parts]
+    return [(chance.choice(spare),)] if spare else []
+
+
+def _further(setting: Setting, _: random.Random) -> list[tuple[str, ...]]:
+    further = [name for name in setting.stages if name.rpartition("-")[2].isdigit()]
+    return [tuple(further)] if further else []
+
+
+def _two_brokers(setting: Setting, chance: random.Random) -> list[tuple[str, ...]]:
+    names = [f"kafka-{number}" for number in range(1, setting.brokers + 1)]
+    return [tuple(chance.sample(names, 2))]
+
+
+def _all_brokers(setting: Setting, _: random.Random) -> list[tuple[str, ...]]:
+    if setting.brokers == 1:
+        return [("kafka",)]
+    return [tuple(f"kafka-{number}" for number in range(1, setting.brokers + 1))]
+
+
+def _only(*names: str) -> Victims:
+    return lambda _, __: [names]
+
+
+def _with_worker(name: str) -> Victims:
+    return lambda setting, chance: [(name, chance.choice(setting.stages))]
+
+
+def _number(seen: Evidence, name: str) -> float:
+    found = seen.get(name, 0)
+    return found if isinstance(found, int | float) else 0
+
+
+def at_least(**wanted: float) -> Proof:
+    """Every one of these was seen at least so often, or so long."""
+
+    def proof(seen: Evidence) -> str | None:
+        missing = [
+            f"{n} {_number(seen, n):g} of {w:g}" for n, w in wanted.items() if _number(seen, n) < w
+        ]
+        return ", ".join(missing) or None
+
+    return proof
+
+
+def replaced(seen: Evidence) -> str | None:
+    """Another process took the place of the one that was struck."""
+    if _number(seen, "before") == _number(seen, "after"):
+        return "the process lives on"
+    return None
+
+
+def _outslept(seen: Evidence) -> str | None:
+    if _number(seen, "stopped_s") < 2 * _number(seen, "session_s"):
+        return "it was stopped for less than two session timeouts"
+    if _number(seen, "before") != _number(seen, "after"):
+        return "it did not wake up: it was ended"
+    return None
+
+
+def _refused(seen: Evidence) -> str | None:
+    return at_least(down=1, refused=1)(seen)
+
+
+FAULTS: Final[dict[str, Kind]] = {
+    "F1": Kind(what="kill -9 of each process of ours", victims=_each, proof=replaced),
+    "F1w": Kind(
+        what="SIGKILL exactly between state, publication and acknowledgement",
+        victims=_each_stage,
+        proof=at_least(crashes=2),
+    ),
+    "F2": Kind(
+        what="SIGTERM and restart of each process, one after the other",
+        victims=_all_once,
+        proof=at_least(restarted=1),
+    ),
+    "F3": Kind(
+        what="SIGSTOP for two session timeouts, then SIGCONT: a zombie",
+        victims=_one_of_two,
+        proof=_outslept,
+        workers=2,
+    ),
+    "F4": Kind(
+        what="kill -9 of one broker of three, then of a second one",
+        victims=_two_brokers,
+        proof=at_least(down=2, refused=1),
+        seconds=(8.0, 12.0),
+        brokers=QUORUM,
+    ),
+    "F5": Kind(
+        what="kill -9 of every broker",
+        victims=_all_brokers,
+        proof=_refused,
+        seconds=(15.0, 20.0),
+    ),
+    "F6": Kind(
+        what="brokers slow, trickling, connections reset (a proxy of ours)",
+        victims=_all_brokers,
+        proof=at_least(cut=3, delayed=1, trickled=1),
+        seconds=(4.0, 6.0),
+        proxied=True,
+    ),
+    "F7": Kind(
+        what="Postgres: sessions terminated, then kill -9 and restart",
+        victims=_only("postgres"),
+        proof=at_least(terminated=1, down_s=1),
+        seconds=(4.0, 8.0),
+    ),
+    "F8": Kind(
+        what="Redis: garbage, FLUSHALL, then kill -9 and restart",
+        victims=_only("redis"),
+        proof=at_least(garbage=1, down_s=1),
+        seconds=(4.0, 8.0),
+    ),
+    "F9": Kind(
+        what="the model: 429, 500, slow, cut, no JSON, unknown tool, endless tools, refusal, 10 MB",
+        victims=_only("model"),
+        proof=at_least(kinds=6),
+    ),
+    "F10": Kind(
+        what="registry killed while a worker starts, then started",
+        victims=_with_worker("registry"),
+        proof=at_least(down_s=1, waited=1),
+        seconds=(5.0, 8.0),
+    ),
+    "F11": Kind(
+        what="poison records on every input of dispatch",
+        victims=_only("kafka"),
+        proof=at_least(written=1),
+    ),
+    "F13": Kind(
+        what="workers scaled down to one, up to all, down to two",
+        victims=_further,
+        proof=at_least(left=2, joined=1),
+        seconds=(6.0, 10.0),
+        workers=3,
+    ),
+    "F16": Kind(
+        what="committed offsets reset to earliest while the workers are stopped",
+        victims=_workers_once,
+        proof=at_least(partitions=1, again=1),
+    ),
+}
+"""Every fault by its name; names and criteria are those of the fault list."""

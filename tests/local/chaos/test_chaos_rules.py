@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import Misconfigured
+from schemas.events import (
+    BubbleState,
+    ControlRequested,
+    ConversationChanged,
+    HandoffRequested,
+    MessageReceived,
+    OutboundRequested,
+    OutboundSettled,
+    OutboundUpdated,
+    OutcomeKind,
+    ResponseGenerated,
+    ToolCallCompleted,
+    ToolCallRequested,
+)
+from streams.local.chaos.archive import read
+from streams.local.chaos.facts import Counted, Effect, Leaked, Letter
+from streams.local.chaos.rules import RULES, SKIPPED
+from streams.local.chaos.story import story
+from streams.local.chaos.verdict import in_flight, judge, lines, unknown_bubbles
+from streams.local.load.checker import RULES as LOAD_RULES
+from tests.local.chaos.runs import FIRST, KILLED, Run
+
+LETTER = Letter(
+    topic="inbox.message.received.dlq",
+    partition=0,
+    offset=0,
+    headers={
+        "dlq.original.topic": "inbox.message.received",
+        "dlq.original.partition": "0",
+        "dlq.original.offset": "2",
+        "dlq.error.type": "bad_magic",
+        "dlq.error.message": "",
+        "dlq.attempts": "1",
+        "dlq.first_failed_at": "1",
+        "dlq.group": "whaticket.dispatch",
+    },
+    keyed=True,
+)
+POISON = replace(
+    KILLED, fault="F11", evidence={"written": 1, "places": "inbox.message.received:0:2"}
+)
+
+
+def drop(record: type, place: int = 0) -> Callable[[Run], object]:
+    return lambda run: run.records.pop(run.find(record, place))
+
+
+def last_outcome_lost(run: Run) -> None:
+    """The step that ended the last message of the first customer is not on the log."""
+    steps = [
+        i
+        for i, r in enumerate(run.records)
+        if isinstance(r.event, ConversationChanged) and r.event.outcomes
+    ]
+    run.records.pop(steps[1])
+
+
+def swap_bubbles(run: Run) -> None:
+    first, second = run.accepted[0], run.accepted[1]
+    run.accepted[:2] = [replace(first, number=2), replace(second, number=1)]
+
+
+def swap_messages(run: Run) -> None:
+    a, b = run.find(MessageReceived, 0), run.find(MessageReceived, 1)
+    first, second = run.records[a], run.records[b]
+    run.records[a] = replace(first, position=second.position)
+    run.records[b] = replace(second, position=first.position)
+
+
+def acked_before_stored(run: Run) -> None:
+    """The worker died between its commit and the state: the step was decided again, later."""
+    moment = run.committed[0]
+    ends = tuple(
+        (topic, partition, 3 if topic == "conversation.state.changed" else end)
+        for topic, partition, end in moment.ends
+    )
+    run.committed.append(replace(moment, ends=ends))
+
+
+def buried_twice(run: Run) -> None:
+    run.faults = ("F11",)
+    run.struck = [POISON]
+    run.letters += [LETTER, LETTER]
+
+
+def people_do_everything(run: Run) -> None:
+    for index, record in enumerate(run.records):
+        event = record.event
+        if isinstance(event, ConversationChanged):
+            handed = tuple(replace(o, kind=OutcomeKind.HANDED) for o in event.outcomes)
+            run.records[index] = replace(record, event=replace(event, outcomes=handed))
+
+
+def message_with_two_effects(run: Run) -> None:
+    """A turn that changed something was thrown away, and the next one did it again."""
+    run.change(HandoffRequested, 1, wamids=("wamid.5500001-1", "wamid.5500001-3"))
+    run.tool(FIRST, "turn-5500001-2", "call-2", 6600)
+
+
+def effect_after_takeover(run: Run) -> None:
+    run.change(ToolCallRequested, 0, conversation_id="conv_5500002")
+    run.effects[0] = replace(run.effects[0], conversation_id="conv_5500002", at_ms=7500)
+
+
+PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
+    "an event is dropped": (last_outcome_lost, "one_outcome"),
+    "a message is lost before the log": (drop(MessageReceived), "on_the_log"),
+    "a bubble is doubled": (
+        lambda r: r.accepted.append(replace(r.accepted[0], number=99)),
+        "sent_once",
+    ),
+    "two bubbles are swapped": (swap_bubbles, "bubble_order"),
+    "two messages are swapped": (swap_messages, "log_order"),
+    "an event is acknowledged before its state is stored": (acked_before_stored, "commits"),
+    "a commit passes a hole at dispatch": (
+        drop(ConversationChanged, 1),
+        "commits",
+    ),
+    "a commit passes a hole at the gate": (drop(OutboundUpdated, 1), "commits"),
+    "a commit passes a marker": (drop(OutboundSettled, -1), "commits"),
+    "a commit passes a hole at the tools": (drop(ToolCallCompleted), "commits"),
+    "a commit passes a hole at the ai": (drop(ResponseGenerated, -1), "commits"),
+    "a bubble comes after the takeover": (Run.late, "late_bubble"),
+    "a tool acts after the takeover": (effect_after_takeover, "late_tool"),
+    "a tool acts twice in one call": (
+        lambda r: r.effects.append(r.effects[0]),
+        "effects_once",
+    ),
+    "a tool acts twice for one message": (message_with_two_effects, "effects_once"),
+    "a tool acts unasked": (
+        lambda r: r.effects.append(Effect(call_id="ghost", conversation_id="c", at_ms=1)),
+        "effects_once",
+    ),
+    "a tool did not do what it says": (lambda r: r.effects.clear(), "effects_told"),
+    "a call is completed twice": (lambda r: r.repeat(ToolCallCompleted), "effects_told"),
+    "a phone number is in a log": (
+        lambda r: r.leaked.append(Leaked(where="worker.log", what="phone number", times=1)),
+        "private",
+    ),
+    "nobody looked for leaks": (
+        lambda r: setattr(r, "searched", replace(r.searched, logs_bytes=0)),
+        "private",
+    ),
+    "a message is never taken": (
+        lambda r: setattr(r, "posted", lambda posted: replace(posted, answered_ms=0)),
+        "taken",
+    ),
+    "a good message is refused for good": (
+        lambda r: setattr(r, "refusals", {"400": 1}),
+        "taken",
+    ),
+    "an event is given up": (lambda r: r.letters.append(LETTER), "parked"),
+    "a poison record disappears": (lambda r: r.struck.append(POISON), "parked"),
+    "a poison record is buried twice": (
+        buried_twice,
+        "parked",
+    ),
+    "a dead letter does not say why": (
+        lambda r: r.letters.append(replace(LETTER, headers={})),
+        "parked",
+    ),
+    "people do all the work": (people_do_everything, "served"),
+    "the auditor counts a skipped offset": (
+        lambda r: r.counted.append(Counted(process="w", name=SKIPPED, labels={}, count=1)),
+        "audited",
+    ),
+    "a bubble never settles": (drop(OutboundSettled), "bubbles_end"),
+    "a bubble is missing at the simulator": (lambda r: r.accepted.pop(0), "bubbles_end"),
+    "a bubble fails": (
+        lambda r: r.change(OutboundSettled, 0, state=BubbleState.FAILED, error_code=131000),
+        "bubbles_end",
+    ),
+}
+
+
+@pytest.fixture
+def run() -> Run:
+    return Run.well()
+
+
+def test_a_run_that_went_well_breaks_no_rule(run: Run, tmp_path: Path) -> None:
+    told = run.told(tmp_path)
+
+    verdict = judge(told)
+
+    assert (verdict.violations, verdict.unreal) == ([], [])
+    assert list(lines(told, verdict))[-1] == "every promise holds"
+
+
+@pytest.mark.parametrize("plant", PLANTED)
+def test_a_planted_bug_is_caught_by_name(run: Run, plant: str) -> None:
+    break_it, rule = PLANTED[plant]
+
+    break_it(run)
+
+    assert rule in run.broken()
+
+
+def test_every_rule_that_a_load_does_not_have_has_a_planted_bug() -> None:
+    assert {rule for _, rule in PLANTED.values()} >= set(RULES) - set(LOAD_RULES)
+
+
+def test_what_is_published_again_after_a_crash_is_the_same_event(run: Run) -> None:
+    for record in list(run.records):
+        run.add(record.event)
+
+    assert run.broken() == set()
+
+
+def test_a_commit_is_judged_by_what_the_topics_said_then(run: Run) -> None:
+    """What was decided after the commit was read does not excuse it, nor accuse it."""
+    moment = run.committed[0]
+    early = tuple((topic, partition, 1) for topic, partition, _ in moment.offsets)
+    run.committed = [replace(moment, offsets=early)]
+
+    assert run.broken() == set()
+
+
+def test_a_bubble_whose_result_nobody_knows_is_counted(run: Run) -> None:
+    run.change(OutboundSettled, 0, state=BubbleState.UNKNOWN)
+    told = story(run.facts())
+
+    assert judge(told).violations == []
+    assert unknown_bubbles(told) == 1
+
+
+def test_a_poison_record_has_one_dead_letter(run: Run) -> None:
+    run.faults = ("F1", "F11")
+    run.struck.append(POISON)
+    run.letters.append(LETTER)
+
+    assert run.broken() == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"evidence": {"before": 1, "after": 1}}, "lives on"),
+        ({"sent": 0}, "middle of the load"),
+        ({"unsent": 0}, "middle of the load"),
+        ({"fault": "F3"}, "F1 did not happen"),
+    ],
+)
+def test_a_fault_that_did_not_happen_spoils_the_run(
+    run: Run, change: dict[str, object], why: str
+) -> None:
+    run.struck = [replace(KILLED, **change)]  # type: ignore[arg-type] # by the table
+
+    verdict = judge(story(run.facts()))
+
+    assert not verdict.good
+    assert any(why in each for each in verdict.unreal)
+
+
+def test_messages_in_flight_are_those_that_have_no_outcome_yet(run: Run) -> None:
+    told = story(run.facts())
+
+    # At 1105 the first two messages of both customers are out, and nothing is answered.
+    assert in_flight(told, replace(KILLED, began_ms=2105)) == 4
+    assert in_flight(told, replace(KILLED, began_ms=9000)) == 0
+
+
+def test_a_spoiled_run_says_how_to_repeat_it(run: Run) -> None:
+    run.accepted.pop(0)
+    told = story(run.facts())
+
+    said = list(lines(told, judge(told)))
+
+    assert said[-1] == "again: whaticket chaos --seed 1"
+    assert any("bubbles_end" in line for line in said)
+
+
+def test_a_history_that_is_cut_off_is_refused(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"fact": "nonsense"}\n')
+
+    with pytest.raises(Misconfigured, match="is no fact of a chaos run"):
+        list(read(path))
+    with pytest.raises(Misconfigured, match="cut off"):
+        story(run.facts()[:-1])
+
+
+def test_the_takeover_of_the_sample_is_applied(run: Run) -> None:
+    assert run.find(ControlRequested) > 0
+    assert run.find(OutboundRequested, -1) > 0
