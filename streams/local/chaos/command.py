@@ -1,58 +1,162 @@
-"""One chaos run: a stack of its own, a load, faults in the middle of it, the checker's verdict."""
+"""Chaos runs on stacks of their own: each run's history is kept, judged and told."""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Final
 
-from streams.local.chaos.kills import Kill, Say, kill_each, unreal, victims
-from streams.local.load.begun import begun
-from streams.local.load.plan import plan
-from streams.local.load.run import Result, run
+from streams.local.chaos.archive import read, write
+from streams.local.chaos.catalogue import FAULTS
+from streams.local.chaos.course import Course, Run, recovered
+from streams.local.chaos.ground import Say
+from streams.local.chaos.proxy import Proxy
+from streams.local.chaos.story import Story, story
+from streams.local.chaos.verdict import Verdict, judge
+from streams.local.outside import outside
 from streams.local.stack import StackOptions, running
 from streams.local.stack.options import Layout
+from streams.local.stack.ports import HOST, choose
 from streams.settings import load
+
+CONNECTIONS: Final = 256
+SESSION_S: Final = 6.0
+"""Shortest session timeout that the brokers allow: a dead worker is missed soon."""
+LATENCY_MS: Final = 1500
+"""How long the scripted model takes, so that a hundred messages are in flight at a fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What one run is to do.
+class Shape:
+    """What stack a run needs; runs of one shape share one.
 
     Attributes:
-        home: Folder of its stack.
         layout: One worker for all stages, or one for each.
-        conversations: Customers.
-        messages: Messages in all.
-        rate: Messages a second.
-        seed: Kinds and texts follow from it.
-        patience_s: Seconds to wait after sending.
+        brokers: Kafka brokers.
+        workers: How many of each worker process.
+        proxied: Whether a proxy of ours stands before each broker.
     """
 
-    home: Path
     layout: Layout
-    conversations: int
-    messages: int
-    rate: float
-    seed: int
-    patience_s: float
+    brokers: int
+    workers: int
+    proxied: bool
+
+    @classmethod
+    def of(cls, run: Run) -> Shape:
+        """Return the smallest stack on which all faults of a run can happen."""
+        kinds = [FAULTS[name] for name in run.faults if name in FAULTS]
+        return cls(
+            layout="split" if run.layout == "split" else "all-in-one",
+            brokers=max((kind.brokers for kind in kinds), default=1),
+            workers=max((kind.workers for kind in kinds), default=1),
+            proxied=any(kind.proxied for kind in kinds),
+        )
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of such a stack."""
+        proxied = "-proxied" if self.proxied else ""
+        return f"{self.layout}-{self.brokers}b-{self.workers}w{proxied}"
 
 
-async def killed(asked: Run, say: Say) -> tuple[Result, list[Kill], list[str]]:
-    """Run a load and kill every process of ours once.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One run, judged.
 
-    Returns:
-        What the load did, the kills, and the planned kills that did not really happen.
+    Attributes:
+        path: Its history.
+        story: What was seen.
+        verdict: What it comes to.
     """
-    options = StackOptions(home=asked.home, layout=asked.layout)
-    async with (
-        running(options, lambda name, line: say(f"{name}: {line}")) as stack,
-        begun(load(asked.home), asked.rate) as sent,
-    ):
-        planned = plan(asked.conversations, asked.messages, run=sent.name, seed=asked.seed)
-        total = sum(map(len, planned))
-        parts = victims(stack.names)
-        async with asyncio.TaskGroup() as tasks:
-            kills = tasks.create_task(kill_each(stack, parts, sent.sender, total, say))
-            result = await run(planned, sent.reading, sent.sender, patience_s=asked.patience_s)
-        return result, kills.result(), unreal(kills.result(), parts)
+
+    path: Path
+    story: Story
+    verdict: Verdict
+
+
+async def series(home: Path, runs: Sequence[Run], say: Say) -> AsyncIterator[Told]:
+    """Play runs; those that need the same stack, one after the other on one.
+
+    Args:
+        home: Folder of stacks and histories.
+        runs: What to play.
+        say: Told what happens.
+
+    Raises:
+        PipelineError: A stack could not be started, or did not come back.
+    """
+    ordered = sorted(runs, key=lambda run: Shape.of(run).folder)
+    for shape, its in groupby(ordered, key=Shape.of):
+        async with standing(home / "stacks", shape, say) as course:
+            for run in its:
+                say(f"begins: {run.command}")
+                facts = await course.run(run)
+                path = (
+                    home / "histories" / f"{'-'.join(run.faults)}-{shape.folder}-{run.seed}.jsonl"
+                )
+                write(path, facts)
+                told = story(facts)
+                yield Told(path=path, story=told, verdict=judge(told))
+                await recovered(course)
+
+
+@contextlib.asynccontextmanager
+async def standing(folder: Path, shape: Shape, say: Say) -> AsyncIterator[Course]:
+    """Lend a stack of a shape, with all that chaos needs around it."""
+    proxies = _proxies(shape)
+    options = StackOptions(
+        home=folder / shape.folder,
+        brokers=shape.brokers,
+        layout=shape.layout,
+        workers=shape.workers,
+        latency_ms=LATENCY_MS,
+        settings={"SESSION_TIMEOUT_S": f"{SESSION_S:g}"},
+        fronts=tuple((proxy.upstream, proxy.port) for proxy in proxies),
+    )
+    async with contextlib.AsyncExitStack() as opened:
+        for proxy in proxies:
+            opened.push_async_callback(proxy.stop)
+            await proxy.start()
+        stack = await opened.enter_async_context(
+            running(options, lambda name, line: say(f"{name}: {line}"))
+        )
+        current = load(options.home)
+        direct = [stack.port(f"kafka-{number}") for number in range(1, shape.brokers + 1)]
+        current = current.model_copy(
+            update={
+                "session_timeout_s": SESSION_S,
+                "kafka_bootstrap": ",".join(f"{HOST}:{port}" for port in direct),
+            }
+        )
+        world = await opened.enter_async_context(outside(current, CONNECTIONS))
+        yield Course(
+            stack=stack,
+            current=current,
+            world=world,
+            proxies=proxies,
+            brokers=shape.brokers,
+            say=say,
+        )
+
+
+def _proxies(shape: Shape) -> list[Proxy]:
+    if not shape.proxied:
+        return []
+    numbers = range(1, shape.brokers + 1)
+    names = [f"{side}-{number}" for number in numbers for side in ("front", "inner")]
+    ports = choose(names, {})
+    return [Proxy(ports[f"front-{number}"], ports[f"inner-{number}"]) for number in numbers]
+
+
+def judged(path: Path) -> Told:
+    """Judge a history that was kept.
+
+    Raises:
+        Misconfigured: It is no history of a run.
+    """
+    told = story(read(path))
+    return Told(path=path, story=told, verdict=judge(told))

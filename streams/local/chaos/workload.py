@@ -126,9 +126,9 @@ def workload(crowd: Crowd) -> list[list[Act]]:
     return [_conversation(crowd, number, share) for number, share in enumerate(shares) if share]
 
 
-def customers(crowd: Crowd) -> list[str]:
-    """Return the customers' invented phone numbers."""
-    return [_customer(crowd, number) for number in range(crowd.conversations)]
+def phone_prefix(crowd: Crowd) -> str:
+    """Return the digits with which the phone numbers of all customers of the run begin."""
+    return _customer(crowd, 0)[:-4]
 
 
 def _shares(crowd: Crowd) -> list[int]:
@@ -197,7 +197,9 @@ def _message(
     return Outgoing(
         customer=customer,
         sequence=repeated.sequence if repeated else sequence,
-        wamid=repeated.wamid if repeated else f"wamid.chaos-{crowd.run}-{customer}-{sequence}",
+        wamid=repeated.wamid
+        if repeated
+        else f"wamid.chaos-{crowd.run}-{int(customer) % 10_000}-{sequence}",
         sort=sort,
         text=repeated.text if repeated else _text(texts.get(sort), crowd, sequence),
         target=repeated.target if repeated else sent[-1].wamid if sort is Sort.REACTION else "",
@@ -220,6 +222,6 @@ def _asks(crowd: Crowd, customer: str, chance: random.Random) -> Iterator[Ask]:
             due_s=at_s,
             customer=customer,
             command=command,
-            request_id=f"chaos-{crowd.run}-{customer}-{number}",
+            request_id=f"chaos-{crowd.run}-{int(customer) % 10_000}-{number}",
         )
         at_s += chance.uniform(0.5, 4.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -144,7 +144,7 @@ async def run(
     began = time.monotonic()
     sending_s = await sender.send(plan)
     sent = [Sent(m.customer, m.sequence, m.wamid, m.expects) for m in sender.sent]
-    records, quiet_at = await _quiet(reading, since, sent, began + sending_s + patience_s)
+    records, quiet_at = await quiet(reading, since, sent, began + sending_s + patience_s)
     book = await sender.outside.book(before)
     return Result(
         known=history(sent, records, accepted(book)),
@@ -155,23 +155,39 @@ async def run(
     )
 
 
-async def _quiet(
-    reading: Reading, since: dict[Any, int], sent: Iterable[Sent], deadline: float
+async def quiet(
+    reading: Reading,
+    since: Mapping[Any, int],
+    sent: Iterable[Sent],
+    deadline: float,
+    *,
+    topics: Sequence[str] = TOPICS,
 ) -> tuple[list[Recorded], float]:
-    """Read until nothing is open, or the deadline; return the records and when it was quiet."""
+    """Read until nothing is open, or the deadline; return the records and when it was quiet.
+
+    Args:
+        reading: Reads the topics.
+        since: Where to begin.
+        sent: Messages whose end is waited for.
+        deadline: Longest wait, by the monotonic clock.
+        topics: What is read.
+
+    Raises:
+        Unavailable: No broker answers.
+    """
     messages = list(sent)
     wamids = [message.wamid for message in messages]
     read_to = dict(since)
     records: list[Recorded] = []
     while True:
         now = time.monotonic()
-        ends = await reading.ends(TOPICS)
-        moved = ends != read_to
+        ends = await reading.ends(topics)
+        moved = any(end > read_to.get(place, 0) for place, end in ends.items())
         if moved:
-            records += await reading.read(TOPICS, since=read_to)
+            records += await reading.read(topics, since=read_to)
             for record in records:
                 _note(read_to, record)
-            read_to |= {place: max(end, read_to[place]) for place, end in ends.items()}
+            read_to |= {place: max(end, read_to.get(place, 0)) for place, end in ends.items()}
         done = not unfinished(history(messages, records, ()), wamids)
         if (done and not moved) or now > deadline:
             return records, now

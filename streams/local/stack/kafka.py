@@ -31,15 +31,24 @@ class Cluster:
     Attributes:
         home: Folder of the stack.
         ports: Broker's and controller's port of each broker.
+        fronts: A further port of each broker, and where clients of it are told to find the broker.
     """
 
     home: Path
     ports: tuple[tuple[int, int], ...]
+    fronts: tuple[tuple[int, int], ...] = ()
 
     @property
     def bootstrap(self) -> str:
         """All brokers' addresses, for clients."""
         return ",".join(f"{HOST}:{port}" for port, _ in self.ports)
+
+    @property
+    def front(self) -> str:
+        """Addresses for clients of ours: of the brokers, or of what stands before them."""
+        if not self.fronts:
+            return self.bootstrap
+        return ",".join(f"{HOST}:{port}" for _, port in self.fronts)
 
     @property
     def replicated(self) -> bool:
@@ -55,7 +64,6 @@ class Cluster:
 
         Source: https://kafka.apache.org/documentation/#brokerconfigs
         """
-        port, controller = self.ports[index]
         voters = ",".join(f"{n}@{HOST}:{p}" for n, (_, p) in enumerate(self.ports, start=1))
         replicas = str(min(3, len(self.ports)))
         in_sync = "2" if self.replicated else "1"
@@ -64,8 +72,7 @@ class Cluster:
             "node.id": str(index + 1),
             "controller.quorum.voters": voters,
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+            **self._listeners(index),
             "log.dirs": str(self.home / "data" / self.name(index)),
             "auto.create.topics.enable": "false",
             "default.replication.factor": replicas,
@@ -82,6 +89,22 @@ class Cluster:
             # A broker that was killed is refused until its old session ends.
             "broker.session.timeout.ms": "3000" if len(self.ports) == 1 else "6000",
             "broker.heartbeat.interval.ms": "500",
+        }
+
+    def _listeners(self, index: int) -> dict[str, str]:
+        """Return where a broker listens, and where it tells clients of each listener to go."""
+        port, controller = self.ports[index]
+        listeners = f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}"
+        told = f"PLAINTEXT://{HOST}:{port}"
+        if not self.fronts:
+            return {"listeners": listeners, "advertised.listeners": told}
+        inner, outer = self.fronts[index]
+        names = ("PLAINTEXT", "CONTROLLER", "FRONT")
+        return {
+            "listeners": f"{listeners},FRONT://{HOST}:{inner}",
+            "advertised.listeners": f"{told},FRONT://{HOST}:{outer}",
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
+            "inter.broker.listener.name": "PLAINTEXT",
         }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -21,10 +22,14 @@ class StackOptions:
         layout: One worker process for all stages, or one for each.
         workers: How many of each worker process.
         model: Which offline model answers; empty is the scripted one.
+        latency_ms: How long the offline model takes for an answer.
         restart: Whether our own processes are started again after a crash.
         warm: Whether caches that make later starts quicker are made, once, in the background.
         simulator: Further words of ``whaticket simulator``, such as ``--rules meta``.
         without: Our own parts to leave out, such as ``simulator``.
+        settings: Settings of our own processes, by the names of their variables.
+        fronts: For each broker a further port that it listens on, and the port where clients are
+            told to find it: a proxy of the caller's. Empty is none.
     """
 
     home: Path
@@ -33,7 +38,10 @@ class StackOptions:
     layout: Layout = "all-in-one"
     workers: int = 1
     model: str = ""
+    latency_ms: int = 0
     restart: bool = False
     warm: bool = True
     simulator: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    fronts: tuple[tuple[int, int], ...] = ()

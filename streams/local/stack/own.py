@@ -98,7 +98,8 @@ def _services(
 
 
 def _model(options: StackOptions) -> tuple[str, ...]:
-    return ("--model", options.model) if options.model else ()
+    named = ("--model", options.model) if options.model else ()
+    return (*named, "--latency-ms", str(options.latency_ms)) if options.latency_ms else named
 
 
 def _service(

@@ -103,7 +103,7 @@ def make_plan(options: StackOptions, around: Surroundings) -> Plan:
     listening = {_variable(name): str(port) for name, port in ports.items()}
     written = secrets | _addresses(options, ports, server, replaced) | listening
     env = written | dict(around.environment) | listening
-    env |= {"WHATICKET_HOME": str(options.home), "PYTHONUNBUFFERED": "1"}
+    env |= {"WHATICKET_HOME": str(options.home), "PYTHONUNBUFFERED": "1", **options.settings}
     parts, trainings = _infrastructure(options, ports, server, around)
     mine = own.parts(options, ports, env) if options.own else []
     return Plan(
@@ -151,7 +151,7 @@ def _addresses(
         return f"{HOST}:{ports.get(name, 0)}"
 
     found = {
-        "KAFKA_BOOTSTRAP": _cluster(options, ports).bootstrap,
+        "KAFKA_BOOTSTRAP": _cluster(options, ports).front,
         "SCHEMA_REGISTRY_URL": f"http://{at('registry')}{registry.API}",
         "POSTGRES_DSN": server.dsn("whaticket"),
         "REDIS_URL": f"redis://{at('redis')}/0",
@@ -201,4 +201,4 @@ def _cluster(options: StackOptions, ports: Mapping[str, int]) -> kafka.Cluster:
         (ports.get(f"kafka-{number}", 0), ports.get(f"kafka-{number}-controller", 0))
         for number in range(1, options.brokers + 1)
     ]
-    return kafka.Cluster(home=options.home, ports=tuple(pairs))
+    return kafka.Cluster(home=options.home, ports=tuple(pairs), fronts=options.fronts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +97,19 @@ class Stack:
             KeyError: The stack has no such part.
         """
         await self._supervisor.start(name)
+
+    def launch(self, name: str, settings: Mapping[str, str] | None = None) -> None:
+        """Start a part that has ended, waiting for nothing; its end is nobody's business.
+
+        Args:
+            name: The part.
+            settings: Settings of this process alone, by the names of their variables.
+        """
+        self._supervisor.launch(name, settings)
+
+    def ended(self, name: str) -> int | None:
+        """Return how a part ended, minus the signal's number when one did; None: it runs."""
+        return self._supervisor.ended(name)
 
     async def stop(self, name: str) -> None:
         """Stop a part in good order (SIGTERM) and wait for its end."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -87,6 +88,16 @@ class Supervisor:
     def pid(self, name: str) -> int:
         """Return the process id of a part."""
         return self._processes[name].pid
+
+    def ended(self, name: str) -> int | None:
+        """Return how a part ended, minus the signal's number when one did; None: it runs."""
+        return self._processes[name].ended
+
+    def launch(self, name: str, more: Mapping[str, str] | None = None) -> None:
+        """Start one part that has ended, waiting for nothing and watching nothing."""
+        part = self._parts[name]
+        self._unwatch(name)
+        self._spawn(replace(part, env={**part.env, **more}) if more else part)
 
     async def stop_all(self) -> None:
         """Stop everything, what needs others first."""

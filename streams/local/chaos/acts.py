@@ -1,0 +1,48 @@
+"""Which act belongs to which fault of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from streams.local.chaos import outages, processes
+from streams.local.chaos.facts import Struck
+from streams.local.chaos.ground import Ground
+from streams.local.chaos.schedule import Planned
+
+Act = Callable[[Ground, Planned], Awaitable[dict[str, float | str]]]
+"""Strikes, waits until what was struck is there again, and returns what was seen."""
+
+ACTS: Final[dict[str, Act]] = {
+    "F1": processes.kill,
+    "F1w": processes.crash,
+    "F2": processes.roll,
+    "F3": processes.freeze,
+    "F4": outages.two_brokers,
+    "F5": outages.all_brokers,
+    "F6": outages.weather,
+    "F7": outages.postgres,
+    "F8": outages.redis,
+    "F9": outages.model,
+    "F10": outages.registry,
+    "F11": outages.poison,
+    "F13": processes.scale,
+    "F16": processes.reset_offsets,
+}
+
+
+async def strike(ground: Ground, planned: Planned) -> Struck:
+    """Wait for the time of a fault and let it happen."""
+    await ground.reach(planned.share)
+    sent, began_ms = ground.customers.begun, ground.witness.clock.now_ms()
+    ground.say(f"{planned.fault} strikes {', '.join(planned.whom)} after {sent} messages")
+    evidence = await ACTS[planned.fault](ground, planned)
+    return Struck(
+        fault=planned.fault,
+        whom=planned.whom,
+        sent=sent,
+        unsent=ground.total - sent,
+        began_ms=began_ms,
+        ended_ms=ground.witness.clock.now_ms(),
+        evidence=evidence,
+    )

@@ -1,0 +1,261 @@
+"""One chaos run on a running stack: workload and faults side by side, then everything seen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from schemas.errors import Unavailable
+from schemas.topics import (
+    CONTROL_REQUESTED,
+    HUMAN_REPLIED,
+    TOOL_COMPLETED,
+)
+from sinks.ports import Recorded
+from streams.clock import WallClock
+from streams.local.chaos.acts import strike
+from streams.local.chaos.catalogue import Setting, ours
+from streams.local.chaos.customers import Customers
+from streams.local.chaos.facts import Began, Ended, Fact, Logged, Posted, Struck, Taken
+from streams.local.chaos.ground import Ground, Say
+from streams.local.chaos.leaks import Search
+from streams.local.chaos.proxy import Proxy
+from streams.local.chaos.schedule import Planned, schedule
+from streams.local.chaos.witness import EVERY_TOPIC, LETTERS, Witness, log_ends, logs
+from streams.local.chaos.workload import Crowd, phone_prefix, workload
+from streams.local.load.history import Sent, history, unfinished
+from streams.local.load.run import TOPICS, quiet
+from streams.local.outside import FAULTS, Outside, conversation_of
+from streams.local.stack import Stack
+from streams.reading import Reading
+from streams.registry import open_codec
+from streams.settings import Settings
+
+READ: Final = (*TOPICS, CONTROL_REQUESTED.name, HUMAN_REPLIED.name, TOOL_COMPLETED.name)
+SECRETS: Final = (
+    "HASH_KEY",
+    "SECRETS_KEY",
+    "API_TOKEN",
+    "SIMULATOR_APP_SECRET",
+    "POSTGRES_PASSWORD",
+)
+AGAIN_S: Final = 1.0
+REACH_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one run is to do.
+
+    Attributes:
+        seed: Workload and faults follow from it.
+        faults: Names of the catalogue.
+        layout: One worker for all stages, or one for each.
+        conversations: Customers.
+        messages: Messages in all.
+        rate: Messages a second, on average.
+        hot: Share of all messages that one customer writes.
+        patience_s: Seconds to wait after sending.
+    """
+
+    seed: int
+    faults: tuple[str, ...]
+    layout: str
+    conversations: int
+    messages: int
+    rate: float
+    hot: float = 0.0
+    patience_s: float = 180.0
+
+    @property
+    def command(self) -> str:
+        """What repeats it."""
+        parts = [
+            f"whaticket chaos --seed {self.seed} --faults {','.join(self.faults)}",
+            f"--layout {self.layout} --conversations {self.conversations}",
+            f"--messages {self.messages} --rate {self.rate:g}",
+        ]
+        return " ".join([*parts, f"--hot {self.hot:g}"] if self.hot else parts)
+
+
+@dataclass(slots=True, kw_only=True)
+class Course:
+    """A stack on which runs take place, one after the other.
+
+    Attributes:
+        stack: The stack.
+        current: Where its parts are, past every proxy.
+        world: Everything outside.
+        proxies: What stands before the brokers.
+        brokers: How many there are.
+        say: Told what happens.
+        clock: Tells the time.
+    """
+
+    stack: Stack
+    current: Settings
+    world: Outside
+    proxies: Sequence[Proxy]
+    brokers: int
+    say: Say
+    clock: WallClock = field(default_factory=WallClock)
+
+    async def run(self, asked: Run) -> list[Fact]:
+        """Play a run and return what was seen.
+
+        Raises:
+            PipelineError: Something of the stack did not come back.
+        """
+        name = f"{self.clock.now_ms():x}"
+        crowd = Crowd(
+            run=name,
+            seed=asked.seed,
+            conversations=asked.conversations,
+            messages=asked.messages,
+            rate=asked.rate,
+            hot=asked.hot,
+        )
+        began = Began(
+            run=name,
+            command=asked.command,
+            seed=asked.seed,
+            faults=asked.faults,
+            layout=asked.layout,
+            brokers=self.brokers,
+            messages=asked.messages,
+            at_ms=self.clock.now_ms(),
+        )
+        setting = Setting(parts=ours(self.stack.names), brokers=self.brokers)
+        faults = schedule(asked.seed, asked.faults, setting)
+        return [began, *await self._play(crowd, faults, asked)]
+
+    async def _play(self, crowd: Crowd, faults: Sequence[Planned], asked: Run) -> list[Fact]:
+        reading = Reading(self.current.kafka_bootstrap, await open_codec(self.current))
+        witness = Witness(self.stack, self.current, self.world.client, self.clock, reading)
+        since = await reading.ends((*EVERY_TOPIC, *LETTERS))
+        written = log_ends(self.stack.home / "logs")
+        before = (await self.world.book())["last"]
+        customers = Customers(
+            self.current, self.world, self.clock, crowd, patience_s=asked.patience_s
+        )
+        ground = Ground(
+            stack=self.stack,
+            current=self.current,
+            customers=customers,
+            witness=witness,
+            proxies=self.proxies,
+            total=asked.messages,
+            say=self.say,
+        )
+        struck = await self._strike(ground, crowd, faults)
+        sent = _sent(customers.posted)
+        deadline = time.monotonic() + asked.patience_s
+        records, _ = await quiet(reading, since, sent, deadline, topics=READ)
+        await witness.look_at_commits()
+        book = await self.world.book(before)
+        wamids = [message.wamid for message in sent]
+        search = self._search(crowd)
+        return [
+            *customers.posted,
+            *customers.asked,
+            *struck,
+            *witness.moments,
+            *_logged(records),
+            *_taken(book),
+            *await self._seen(witness, records, since, search, written),
+            Ended(
+                at_ms=self.clock.now_ms(),
+                unfinished=unfinished(history(sent, records, ()), wamids),
+            ),
+        ]
+
+    async def _strike(
+        self, ground: Ground, crowd: Crowd, faults: Sequence[Planned]
+    ) -> list[Struck]:
+        """Play the workload; each fault waits for its time, and begins after those before it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(ground.customers.play(workload(crowd)))
+            strikes = [tasks.create_task(strike(ground, planned)) for planned in faults]
+        return [task.result() for task in strikes]
+
+    async def _seen(
+        self,
+        witness: Witness,
+        records: Sequence[Recorded],
+        since: Mapping[Any, int],
+        search: Search,
+        written: Mapping[Path, int],
+    ) -> list[Fact]:
+        """Look at all that is left: effects of tools, dead letters, metrics, logs."""
+        conversations = {record.event.conversation_id for record in records}
+        effects = await witness.effects(conversations)
+        letters = await witness.records(since, search)
+        counted = await witness.metrics(ours(self.stack.names), search)
+        await asyncio.to_thread(logs, self.stack.home / "logs", written, search)
+        return [*effects, *letters, *counted, *search.leaked(), search.searched()]
+
+    def _search(self, crowd: Crowd) -> Search:
+        planted = {
+            crowd.marker.encode(): "message text",
+            crowd.name.encode(): "name",
+            phone_prefix(crowd).encode(): "phone number",
+        }
+        for name in SECRETS:
+            if value := self.stack.plan.written.get(name):
+                planted[value.encode()] = f"secret {name}"
+        return Search(planted)
+
+
+def _sent(posted: Sequence[Posted]) -> list[Sent]:
+    return [Sent(p.customer, p.sequence, p.wamid, frozenset(p.expects)) for p in posted]
+
+
+def _logged(records: Sequence[Recorded]) -> Iterator[Logged]:
+    for record in records:
+        where = record.position
+        yield Logged(
+            topic=where.topic,
+            partition=where.partition,
+            offset=where.offset,
+            event=msgspec.to_builtins(record.event),
+        )
+
+
+def _taken(book: Mapping[str, Any]) -> Iterator[Taken]:
+    for entry in book["messages"]:
+        yield Taken(
+            number=entry["number"],
+            conversation_id=conversation_of(entry["callback_data"]),
+            bubble_id=entry["bubble_id"],
+            wamid=entry["wamid"],
+            at_ms=entry["at_ms"],
+        )
+
+
+async def recovered(course: Course) -> None:
+    """Wait until every process of ours is ready again, so that the next run finds a whole stack.
+
+    Raises:
+        Unavailable: One of them is not, in two minutes.
+    """
+    deadline = time.monotonic() + REACH_S
+    for name in ours(course.stack.names):
+        url = f"http://{course.current.http_host}:{course.stack.port(name)}/health/ready"
+        while not await _ready(course.world, url):
+            if time.monotonic() > deadline:
+                raise Unavailable(name)
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _ready(world: Outside, url: str) -> bool:
+    try:
+        async with world.client.get(url) as answer:
+            return bool(answer.ok)
+    except FAULTS:
+        return False

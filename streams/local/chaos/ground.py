@@ -1,0 +1,69 @@
+"""What a fault needs to strike: the stack, those outside, and what writes down the commits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from schemas.errors import PipelineError
+from streams.local.chaos.customers import Customers
+from streams.local.chaos.proxy import Proxy
+from streams.local.chaos.witness import Witness
+from streams.local.stack import Stack
+from streams.settings import Settings
+
+LOOK_S = 0.05
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Ground:
+    """Where one run's faults happen.
+
+    Attributes:
+        stack: The stack.
+        current: Where its parts are, past every proxy.
+        customers: Everybody outside.
+        witness: Looks at commits when somebody has died.
+        proxies: What stands before the brokers, if anything does.
+        total: Messages of the run.
+        say: Told what happens.
+    """
+
+    stack: Stack
+    current: Settings
+    customers: Customers
+    witness: Witness
+    proxies: Sequence[Proxy]
+    total: int
+    say: Say
+
+    @property
+    def over(self) -> bool:
+        """Whether every message has been sent."""
+        return self.customers.begun >= self.total
+
+    async def reach(self, share: float) -> None:
+        """Wait until this share of the messages has been sent."""
+        while self.customers.begun < share * self.total:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(LOOK_S)
+
+    async def note_commits(self) -> None:
+        """Write down what is committed, if anybody can tell."""
+        try:
+            await self.witness.look_at_commits()
+        except PipelineError as exc:
+            self.say(f"nobody can tell what is committed: {exc}")
+
+    def refusals(self) -> int:
+        """Return how often the webhook has said 503 so far."""
+        return self.customers.refused["503"]
+
+
+async def lasting(seconds: float) -> float:
+    """Wait; return how long it was."""
+    began = time.monotonic()
+    await asyncio.sleep(seconds)
+    return round(time.monotonic() - began, 1)

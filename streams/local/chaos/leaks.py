@@ -1,0 +1,66 @@
+"""Promise I7: looks for planted texts where no private text may be. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from streams.local.chaos.facts import Leaked, Searched
+
+
+@dataclass(slots=True)
+class Search:
+    """A search for planted texts.
+
+    Attributes:
+        planted: What kind of thing each planted text is.
+        found: How often a kind of thing was found in a place.
+        logs_bytes: Bytes of logs that were searched.
+        records: Records whose keys and headers were searched.
+        pages: Pages of metrics that were searched.
+    """
+
+    planted: Mapping[bytes, str]
+    found: Counter[tuple[str, str]] = field(default_factory=Counter)
+    logs_bytes: int = 0
+    records: int = 0
+    pages: int = 0
+
+    def log(self, name: str, line: bytes) -> None:
+        """Search one line of a log."""
+        self.logs_bytes += len(line)
+        self._search(f"log of {name}", line)
+
+    def record(self, topic: str, key: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:
+        """Search key and headers of a record; its value is where private texts belong."""
+        self.records += 1
+        self._search(f"key on {topic}", key or b"")
+        for name, value in headers:
+            self._search(f"header {name} on {topic}", value or b"")
+
+    def metrics(self, process: str, page: bytes) -> None:
+        """Search one page of metrics."""
+        self.pages += 1
+        self._search(f"metrics of {process}", page)
+
+    def _search(self, where: str, text: bytes) -> None:
+        for planted, what in self.planted.items():
+            if planted in text:
+                self.found[where, what] += text.count(planted)
+
+    def leaked(self) -> list[Leaked]:
+        """Return what was found."""
+        return [
+            Leaked(where=where, what=what, times=times)
+            for (where, what), times in sorted(self.found.items())
+        ]
+
+    def searched(self) -> Searched:
+        """Return where was looked."""
+        return Searched(
+            logs_bytes=self.logs_bytes,
+            records=self.records,
+            pages=self.pages,
+            planted=len(self.planted),
+        )

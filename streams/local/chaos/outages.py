@@ -1,0 +1,209 @@
+"""Faults of everything around us: brokers, Postgres, Redis, registry, model, bad records."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import struct
+import time
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from redis.asyncio import Redis
+
+from schemas.topics import MESSAGE_RECEIVED
+from streams.local.chaos.ground import LOOK_S, Ground, lasting
+from streams.local.chaos.proxy import Weather
+from streams.local.chaos.schedule import Planned
+
+Seen = dict[str, float | str]
+
+TERMINATE: Final = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = 'whaticket' AND pid <> pg_backend_pid()
+"""
+ROUNDS: Final = 5
+"""How often all sessions of Postgres are terminated."""
+
+MODEL_FAULTS: Final = (
+    {"kind": "status", "status": 429, "retry_after_s": 1.0, "times": 4},
+    {"kind": "status", "status": 500, "times": 4},
+    {"kind": "slow", "seconds": 6.0, "times": 3},
+    {"kind": "cut", "times": 3},
+    {"kind": "invalid_json", "times": 3},
+    {"kind": "wrong_tool", "times": 3},
+    {"kind": "endless_tools", "times": 6},
+    {"kind": "bad_arguments", "times": 3},
+    {"kind": "huge", "times": 2},
+    {"kind": "empty", "times": 2},
+    {"kind": "refusal", "times": 3},
+)
+MODEL_S: Final = 30.0
+BIG: Final = (1 << 20) + 1
+
+
+async def two_brokers(ground: Ground, planned: Planned) -> Seen:
+    """F4: one broker dies, then a second one: two of three copies are away."""
+    first, second = planned.whom
+    await ground.stack.kill(first)
+    await lasting(planned.seconds)
+    await ground.note_commits()
+    refused = ground.refusals()
+    await ground.stack.kill(second)
+    await lasting(planned.seconds)
+    seen: Seen = {"down": 2, "refused": ground.refusals() - refused}
+    await _start(ground, planned.whom)
+    return seen
+
+
+async def all_brokers(ground: Ground, planned: Planned) -> Seen:
+    """F5: every broker dies and is away for a while."""
+    refused = ground.refusals()
+    for name in planned.whom:
+        await ground.stack.kill(name)
+    down_s = await lasting(planned.seconds)
+    seen: Seen = {
+        "down": len(planned.whom),
+        "down_s": down_s,
+        "refused": ground.refusals() - refused,
+    }
+    await _start(ground, planned.whom)
+    return seen
+
+
+async def weather(ground: Ground, planned: Planned) -> Seen:
+    """F6: brokers answer slowly, then in drops, and connections are reset."""
+    cut = 0
+    for storm in (Weather(delay_s=0.15), Weather(drop_s=0.002)):
+        for proxy in ground.proxies:
+            proxy.weather = storm
+        await lasting(planned.seconds)
+        cut += sum(proxy.reset() for proxy in ground.proxies)
+    for proxy in ground.proxies:
+        proxy.weather = Weather()
+    for _ in range(3):
+        await asyncio.sleep(1.0)
+        cut += sum(proxy.reset() for proxy in ground.proxies)
+    return {
+        "cut": cut,
+        "delayed": sum(proxy.delayed for proxy in ground.proxies),
+        "trickled": sum(proxy.trickled for proxy in ground.proxies),
+    }
+
+
+async def postgres(ground: Ground, planned: Planned) -> Seen:
+    """F7: sessions are terminated in the middle of their work, then the server dies."""
+    terminated = 0
+    connection = await asyncpg.connect(ground.current.postgres_dsn.get_secret_value())
+    try:
+        for _ in range(ROUNDS):
+            terminated += int(await connection.fetchval(TERMINATE))
+            await asyncio.sleep(0.5)
+    finally:
+        await connection.close()
+    (name,) = planned.whom
+    before = ground.stack.pid(name)
+    await ground.stack.kill(name)
+    down_s = await lasting(planned.seconds)
+    await ground.stack.start(name)
+    return {
+        "terminated": terminated,
+        "down_s": down_s,
+        "before": before,
+        "after": ground.stack.pid(name),
+    }
+
+
+async def redis(ground: Ground, planned: Planned) -> Seen:
+    """F8: every key holds garbage, then nothing, then the server dies."""
+    client: Any = Redis.from_url(ground.current.redis_url.get_secret_value())
+    try:
+        keys = [*await client.keys("*"), *(f"whaticket:{number}" for number in range(20))]
+        for key in keys:
+            await client.delete(key)
+            await client.set(key, b"\x00garbage")
+        await asyncio.sleep(1.0)
+        await client.flushall()
+    finally:
+        await client.aclose()
+    (name,) = planned.whom
+    await ground.stack.kill(name)
+    down_s = await lasting(planned.seconds)
+    await ground.stack.start(name)
+    return {"garbage": len(keys), "down_s": down_s}
+
+
+async def model(ground: Ground, _: Planned) -> Seen:
+    """F9: the model refuses, breaks off, raves and is slow, as often as the script says."""
+    root = "{0.scheme}://{0.netloc}".format(urlsplit(ground.current.openai_base_url))
+    client = ground.customers.world.client
+    async with client.post(f"{root}/control", json={"faults": list(MODEL_FAULTS)}) as answer:
+        before = (await answer.json())["happened"]
+    deadline = time.monotonic() + MODEL_S
+    while True:
+        async with client.get(f"{root}/control") as answer:
+            told = await answer.json()
+        if not told["waiting"] or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(LOOK_S)
+    happened = {kind: times - before.get(kind, 0) for kind, times in told["happened"].items()}
+    seen = {kind: times for kind, times in happened.items() if times > 0}
+    return {"kinds": len(seen), **seen}
+
+
+async def registry(ground: Ground, planned: Planned) -> Seen:
+    """F10: the registry is away while a worker starts; those that run go on."""
+    name, worker = planned.whom
+    await ground.stack.kill(name)
+    await ground.stack.stop(worker)
+    starting = asyncio.create_task(ground.stack.start(worker))
+    down_s = await lasting(planned.seconds)
+    waited = not starting.done()
+    await ground.stack.start(name)
+    await starting
+    return {"down_s": down_s, "waited": int(waited)}
+
+
+async def poison(ground: Ground, planned: Planned) -> Seen:
+    """F11: records that nobody can read, between those of the customers."""
+    chance = random.Random(planned.seed)  # noqa: S311 - a plan, not a secret
+    producer = AIOKafkaProducer(
+        bootstrap_servers=ground.current.kafka_bootstrap, max_request_size=2 * BIG
+    )
+    places: list[str] = []
+    await producer.start()
+    try:
+        for value in _values(chance):
+            customer = chance.choice(ground.customers.posted).customer
+            key = ground.customers.conversation_of(customer).encode()
+            for its in (key, None):
+                try:
+                    sent = await producer.send_and_wait(MESSAGE_RECEIVED.name, value, its)
+                except KafkaError as exc:  # too large for the topic: that is refused for all
+                    ground.say(f"a poison record was refused: {type(exc).__name__}")
+                    continue
+                places.append(f"{sent.topic}:{sent.partition}:{sent.offset}")
+    finally:
+        await producer.stop()
+    return {"written": len(places), "places": " ".join(places)}
+
+
+def _values(chance: random.Random) -> list[bytes | None]:
+    unknown = struct.pack(">bI", 0, 2_000_000_000)
+    return [
+        b"\x07" + chance.randbytes(40),
+        unknown + chance.randbytes(40),
+        b"\x00\x00",
+        b"",
+        None,
+        b"\x07" + bytes(BIG),
+    ]
+
+
+async def _start(ground: Ground, names: tuple[str, ...]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for name in names:
+            tasks.create_task(ground.stack.start(name))

@@ -1,0 +1,137 @@
+"""Faults of our own processes: killed, crashed at a point, stopped, paused, scaled, set back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import signal
+from collections import Counter
+from typing import Final
+
+from confluent_kafka import TopicPartition
+
+from streams.failpoint import POINTS, REACHED
+from streams.local.chaos.ground import Ground, lasting
+from streams.local.chaos.schedule import Planned
+from streams.local.stack import Stack
+from streams.local.stack.process import until
+
+Seen = dict[str, float | str]
+
+CRASHES: Final = 6
+PASSES: Final = (2, 14)
+"""At which pass of the point a worker dies."""
+CRASH_S: Final = 30.0
+"""How long a worker may take to reach its fail-point: it starts, recovers, and gets its share."""
+
+
+async def kill(ground: Ground, planned: Planned) -> Seen:
+    """F1: SIGKILL, a look at the commits, a new process."""
+    (part,) = planned.whom
+    before = ground.stack.pid(part)
+    await ground.stack.kill(part)
+    if part.startswith("worker"):
+        await ground.note_commits()
+    await ground.stack.start(part)
+    return {"before": before, "after": ground.stack.pid(part)}
+
+
+async def crash(ground: Ground, planned: Planned) -> Seen:
+    """F1w: a worker dies again and again, each time exactly between two writes."""
+    (part,) = planned.whom
+    chance = random.Random(planned.seed)  # noqa: S311 - a plan, not a secret
+    found: Counter[str] = Counter()
+    points = itertools.islice(itertools.cycle(chance.sample(POINTS, len(POINTS))), CRASHES)
+    await ground.stack.kill(part)
+    for point in points:
+        if ground.over:
+            break
+        passes = chance.randint(*PASSES)
+        if await _crashed(ground.stack, part, f"{point}:{passes}"):
+            found[point] += 1
+            await ground.note_commits()
+        else:
+            await ground.stack.kill(part)
+    await ground.stack.start(part)
+    return {"crashes": found.total(), **found}
+
+
+async def _crashed(stack: Stack, part: str, failpoint: str) -> bool:
+    """Start a worker that is to crash; say whether it did, there."""
+    log = stack.log(part)
+    began = log.stat().st_size
+    stack.launch(part, {"FAILPOINT": failpoint})
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(until(lambda: stack.ended(part) is not None), CRASH_S)
+    with log.open("rb") as file:
+        file.seek(began)
+        said = REACHED.encode() in file.read()
+    return said and stack.ended(part) == -signal.SIGKILL
+
+
+async def roll(ground: Ground, planned: Planned) -> Seen:
+    """F2: SIGTERM and a new process, one part after the other."""
+    restarted = unclean = 0
+    for part in planned.whom:
+        before = ground.stack.pid(part)
+        await ground.stack.stop(part)
+        unclean += ground.stack.ended(part) not in (0, -signal.SIGTERM)
+        await ground.stack.start(part)
+        restarted += ground.stack.pid(part) != before
+    return {"restarted": restarted, "unclean": unclean}
+
+
+async def freeze(ground: Ground, planned: Planned) -> Seen:
+    """F3: SIGSTOP for more than two session timeouts, then SIGCONT."""
+    (part,) = planned.whom
+    stack, session_s = ground.stack, ground.current.session_timeout_s
+    before = stack.pid(part)
+    stack.signal(part, signal.SIGSTOP)
+    stopped_s = await lasting(2 * session_s + 1)
+    stack.signal(part, signal.SIGCONT)
+    await asyncio.sleep(1.0)
+    await ground.note_commits()
+    alive = stack.ended(part) is None
+    return {
+        "before": before,
+        "after": stack.pid(part) if alive else 0,
+        "stopped_s": stopped_s,
+        "session_s": session_s,
+    }
+
+
+async def scale(ground: Ground, planned: Planned) -> Seen:
+    """F13: all but the first worker leave, come back, and all but two leave again."""
+    left = joined = 0
+    for away in (planned.whom, planned.whom[1:]):
+        for part in away:
+            await ground.stack.stop(part)
+            left += 1
+        await lasting(planned.seconds)
+        async with asyncio.TaskGroup() as tasks:
+            for part in away:
+                tasks.create_task(ground.stack.start(part))
+        joined += len(away)
+    await ground.note_commits()
+    return {"left": left, "joined": joined}
+
+
+async def reset_offsets(ground: Ground, planned: Planned) -> Seen:
+    """F16: while no worker runs, every committed offset goes back to the beginning."""
+    for part in planned.whom:
+        await ground.stack.stop(part)
+    partitions = again = 0
+    groups = ground.witness.groups_of()
+    for name in await asyncio.to_thread(groups.names):
+        rows = await asyncio.to_thread(groups.committed, name)
+        if rows and name.startswith("whaticket."):
+            back = [TopicPartition(row.topic, row.partition, 0) for row in rows]
+            await asyncio.to_thread(groups.commit, name, back)
+            partitions += len(back)
+            again += sum(row.offset for row in rows)
+    async with asyncio.TaskGroup() as tasks:
+        for part in planned.whom:
+            tasks.create_task(ground.stack.start(part))
+    return {"partitions": partitions, "again": again}

@@ -1,0 +1,188 @@
+"""Looks at a running stack and writes down what it sees: topics, commits, metrics, logs, rows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+
+from agents.ports import Clock
+from schemas.errors import Unavailable
+from schemas.topics import DLQ_SUFFIX, STATEFUL_STAGES, TOPICS
+from streams.app import read_by
+from streams.groups import Groups
+from streams.local.chaos.facts import Committed, Counted, Effect, Letter
+from streams.local.chaos.leaks import Search
+from streams.local.demo.shop import TENANT
+from streams.local.outside import FAULTS
+from streams.local.stack import Stack
+from streams.naming import group_of
+from streams.reading import Reading
+from streams.settings import Settings
+
+POLL_MS: Final = 300
+SCRAPE_S: Final = 5.0
+READ_BY: Final = {stage: {topic.name for topic in read_by(stage)} for stage in STATEFUL_STAGES}
+EVERY_TOPIC: Final = tuple(topic.name for topic in TOPICS if not topic.single)
+LETTERS: Final = tuple(topic.dlq for topic in TOPICS)
+COUNTED: Final = (
+    "events_skipped_total",
+    "events_parked_total",
+    "dead_letters_total",
+    "unknown_sends_total",
+    "offsets_skipped_total",
+    "circuit_breaker_failures_total",
+)
+"""Metrics that a history keeps."""
+EFFECTS: Final = """
+    SELECT call_id, conversation_id, (extract(epoch FROM created_at) * 1000)::bigint AS at_ms
+    FROM service_requests WHERE tenant_id = $1
+"""
+
+
+@dataclass(slots=True)
+class Witness:
+    """What sees.
+
+    Attributes:
+        stack: The stack.
+        current: Where its parts are, past every proxy of ours.
+        client: The way to HTTP.
+        clock: Tells the time.
+        reading: Reads topics.
+        moments: Committed offsets that were looked at so far.
+    """
+
+    stack: Stack
+    current: Settings
+    client: aiohttp.ClientSession
+    clock: Clock
+    reading: Reading
+    moments: list[Committed] = field(default_factory=list)
+
+    async def look_at_commits(self) -> Committed:
+        """Note what is committed, then how far the topics are: in this order."""
+        rows: list[tuple[str, int, int]] = []
+        groups = self.groups_of()
+        for group, topics in self._groups().items():
+            for place in await asyncio.to_thread(groups.committed, group):
+                if place.topic in topics:
+                    rows.append((place.topic, place.partition, place.offset))  # noqa: PERF401 - awaits
+        found = await self.reading.ends(EVERY_TOPIC)
+        ends = tuple((place.topic, place.partition, end) for place, end in found.items())
+        moment = Committed(at_ms=self.clock.now_ms(), offsets=tuple(rows), ends=ends)
+        self.moments.append(moment)
+        return moment
+
+    def groups_of(self) -> Groups:
+        """Return a view of the consumer groups; a client of its own, for a cluster that changes."""
+        return Groups(self.current.kafka_bootstrap)
+
+    def _groups(self) -> Mapping[str, set[str]]:
+        """Return the groups with tables and what each of them reads."""
+        if any(name.startswith("worker-dispatch") for name in self.stack.names):
+            return {group_of([stage]): topics for stage, topics in READ_BY.items()}
+        return {group_of(STATEFUL_STAGES): set().union(*READ_BY.values())}
+
+    async def metrics(self, parts: Iterable[str], search: Search) -> list[Counted]:
+        """Scrape processes of ours; one that is away is left out."""
+        found: list[Counted] = []
+        for name in parts:
+            if (page := await self._page(name)) is None:
+                continue
+            search.metrics(name, page)
+            for family in text_string_to_metric_families(page.decode()):
+                found += [
+                    Counted(
+                        process=name, name=sample.name, labels=sample.labels, count=sample.value
+                    )
+                    for sample in family.samples
+                    if sample.name in COUNTED
+                ]
+        return found
+
+    async def _page(self, name: str) -> bytes | None:
+        url = f"http://{self.current.http_host}:{self.stack.port(name)}/metrics"
+        timeout = aiohttp.ClientTimeout(total=SCRAPE_S)
+        with contextlib.suppress(*FAULTS):
+            async with self.client.get(url, timeout=timeout) as answer:
+                return await answer.read() if answer.ok else None
+        return None
+
+    async def records(self, since: Mapping[Any, int], search: Search) -> list[Letter]:
+        """Search the keys and headers of all records since then; return the dead letters."""
+        letters: list[Letter] = []
+        ends = await self.reading.ends((*EVERY_TOPIC, *LETTERS))
+        places = [place for place, end in ends.items() if end > since.get(place, 0)]
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.current.kafka_bootstrap, enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            consumer.assign(places)
+            for place in places:
+                consumer.seek(place, since.get(place, 0))
+            while places and await _behind(consumer, places, ends):
+                for rows in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                    for row in rows:
+                        search.record(row.topic, row.key, row.headers)
+                        if row.topic.endswith(DLQ_SUFFIX):
+                            letters.append(_letter(row))
+        finally:
+            await consumer.stop()
+        return letters
+
+    async def effects(self, conversations: set[str]) -> list[Effect]:
+        """Return what the tools did for these conversations.
+
+        Raises:
+            Unavailable: Postgres does not answer.
+        """
+        try:
+            connection = await asyncpg.connect(self.current.postgres_dsn.get_secret_value())
+        except (OSError, asyncpg.PostgresError) as exc:
+            raise Unavailable("postgres") from exc
+        try:
+            rows = await connection.fetch(EFFECTS, TENANT)
+        finally:
+            await connection.close()
+        return [Effect(**row) for row in rows if row["conversation_id"] in conversations]
+
+
+def logs(folder: Path, since: Mapping[Path, int], search: Search) -> None:
+    """Search every log of a stack from where it stood."""
+    for path in sorted(folder.glob("*.log*")):
+        with path.open("rb") as file:
+            file.seek(since.get(path, 0))
+            for line in file:
+                search.log(path.name, line)
+
+
+def log_ends(folder: Path) -> dict[Path, int]:
+    """Return how long each log is."""
+    return {path: path.stat().st_size for path in folder.glob("*.log*")}
+
+
+async def _behind(consumer: Any, places: list[TopicPartition], ends: Mapping[Any, int]) -> bool:
+    for place in places:
+        if await consumer.position(place) < ends[place]:
+            return True
+    return False
+
+
+def _letter(row: Any) -> Letter:
+    return Letter(
+        topic=row.topic,
+        partition=row.partition,
+        offset=row.offset,
+        headers={name: value.decode("utf-8", "replace") for name, value in row.headers},
+        keyed=row.key is not None,
+    )

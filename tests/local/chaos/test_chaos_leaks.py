@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from streams.local.chaos.facts import Leaked
+from streams.local.chaos.leaks import Search
+
+PHONE = b"550012345"
+
+
+def search() -> Search:
+    return Search({PHONE: "phone number", b"zqxabc": "message text"})
+
+
+def test_a_phone_number_in_a_log_is_found() -> None:
+    looking = search()
+
+    looking.log("worker.log", b'{"event": "sent", "to": "5500123450001"}\n')
+
+    assert looking.leaked() == [Leaked(where="log of worker.log", what="phone number", times=1)]
+
+
+def test_keys_headers_and_metrics_are_searched() -> None:
+    looking = search()
+
+    looking.record("t", PHONE, [("h", b"zqxabc"), ("empty", b"")])
+    looking.metrics("webhook", b'requests{path="/550012345"} 1\n')
+
+    assert [leak.where for leak in looking.leaked()] == [
+        "header h on t",
+        "key on t",
+        "metrics of webhook",
+    ]
+
+
+def test_what_is_clean_is_counted_as_searched() -> None:
+    looking = search()
+
+    looking.log("worker.log", b"nothing\n")
+    looking.record("t", None, ())
+    looking.metrics("webhook", b"up 1\n")
+
+    found = looking.searched()
+    assert looking.leaked() == []
+    assert (found.logs_bytes, found.records, found.pages, found.planted) == (8, 1, 1, 2)
