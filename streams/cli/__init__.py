@@ -23,6 +23,7 @@ MODULES: Final = (
     "knowledge",
     "people",
     "trace",
+    "dlq",
     "load",
     "chaos",
     "bench",

@@ -42,7 +42,7 @@ def list_topics() -> None:
         )
         for topic in wanted_topics(settings())
     ]
-    _show(("topic", "partitions", "replicas", "config"), rows)
+    show_table(("topic", "partitions", "replicas", "config"), rows)
 
 
 def diff() -> None:
@@ -82,7 +82,7 @@ def list_schemas() -> None:
         for record, versions in kept().items()
         for version in versions
     ]
-    _show(("record", "version", "state"), rows)
+    show_table(("record", "version", "state"), rows)
 
 
 def _state(number: int, frozen: int) -> str:
@@ -97,7 +97,9 @@ def release() -> None:
     from streams import docs as generated
 
     numbers = generated.release(generated.project_root())
-    _show(("record", "released"), [(record, str(number)) for record, number in numbers.items()])
+    show_table(
+        ("record", "released"), [(record, str(number)) for record, number in numbers.items()]
+    )
 
 
 def docs(
@@ -133,10 +135,10 @@ def _show_differences(found: Sequence[object]) -> None:
         if isinstance(change, Difference)
     ]
     if rows:
-        _show(("", "what", "name", "found", "wanted"), rows)
+        show_table(("", "what", "name", "found", "wanted"), rows)
 
 
-def _show(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table for a person, and lines with tabs for a pipe."""
     if not sys.stdout.isatty():
         for row in rows:

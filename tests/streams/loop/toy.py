@@ -200,10 +200,14 @@ def step(state: Tally | None, event: Event, word: str) -> Tally:
 
 @dataclass
 class Toys:
-    """The agents of both stages; ``timer_ms`` arms a timer at each message."""
+    """The agents of both stages.
+
+    ``timer_ms`` arms a timer at each message; of the messages in ``bugs`` nothing can be decided.
+    """
 
     names: Names
     timer_ms: int | None = None
+    bugs: Sequence[str] = ()
 
     async def talk(
         self, state: Tally | None, event: Event, delivery: Delivery
@@ -211,6 +215,8 @@ class Toys:
         """inbox -> asked; answered -> said; timer -> said."""
         match event:
             case MessageReceived():
+                if event.wamid in self.bugs:
+                    raise ZeroDivisionError(event.text)
                 return self._ask(step(state, event, event.wamid), event, delivery)
             case ResponseGenerated():
                 word = f"re:{event.turn_id}"
@@ -274,6 +280,7 @@ class Toys:
                 state=Tally,
                 agent=self.talk,
                 timer_topic=names.timer,
+                parks=True,
             ),
             Stage(name=names.think, inputs=(names.asked,), state=Tally, agent=self.think),
         ]
@@ -320,7 +327,7 @@ async def serve(argv: list[str]) -> int:
 
     async def build() -> ToyParts:
         publisher = Publisher(bootstrap, client_id=f"toy.{instance}")
-        stages = Toys(names, options.get("timer_ms")).stages()
+        stages = Toys(names, options.get("timer_ms"), options.get("bugs", ())).stages()
         return ToyParts(stages, JsonCodec(), publisher)
 
     return await Worker(settings, build, clock=WallClock(), group=names.group).run()

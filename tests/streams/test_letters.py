@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.events import Position
+from streams.cli.dlqtext import ending, plan
+from streams.dlq import Original, Place, Verdict, dead_letter
+from streams.letters import (
+    Letter,
+    Selection,
+    Standing,
+    first_run,
+    lost,
+    newest,
+    waiting,
+)
+from streams.parking import Parking, Returned
+from streams.publish import Headers
+from streams.redriving import INPUTS, End, Result
+
+KEY = b"conv_1"
+FLAG = Parking("in.box/3/9", "bug", 1_700_000_000_000, last=4, next=2)
+TRACE = (("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A record as a client returns it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def letter(
+    number: int, topic: str = "in.box", offset: int = 0, parking: str = FLAG.parking_id
+) -> Letter:
+    original = Original(
+        topic=topic,
+        partition=3,
+        offset=100 + number,
+        timestamp_ms=1_699_999_999_000,
+        key=KEY,
+        value=b"bytes",
+        headers=TRACE,
+    )
+    verdict = Verdict(
+        reason="bug" if number == 1 else "behind_parked",
+        group="whaticket.pipeline",
+        stage="dispatch",
+        first_failed_at_ms=1_700_000_000_000 + number,
+        detail="ValueError at x.py:1",
+        attempts=5,
+    )
+    record = dead_letter(original, verdict, Place(parking, number) if number else None)
+    return Letter.of(Read(record.topic, 3, offset, record.key, record.value, record.headers))
+
+
+def test_a_letter_says_all_that_was_written_of_it() -> None:
+    found = letter(1, offset=7)
+
+    assert found.position == Position(topic="in.box.dlq", partition=3, offset=7)
+    assert found.original == Position(topic="in.box", partition=3, offset=101)
+    assert (found.stage, found.reason, found.attempts) == ("dispatch", "bug", 5)
+    assert (found.parking_id, found.number) == (FLAG.parking_id, 1)
+    assert found.trace_id == "0af7651916cd43dd8448eb211c80319c"
+    assert found.conversation == "conv_1"
+
+
+def test_a_letter_goes_back_with_its_own_key_bytes_and_headers() -> None:
+    found = letter(2)
+
+    back = found.back()
+
+    assert (back.topic, back.key, back.value) == ("in.box", KEY, b"bytes")
+    assert back.headers == found.headers
+    assert back.headers[:1] == TRACE
+    assert Returned.of(back.headers) == Returned(FLAG.parking_id, 2)
+    assert Returned.of(found.back(dropped=True).headers) == Returned(FLAG.parking_id, 2, True)
+
+
+def test_a_letter_stands_as_the_flag_of_its_conversation_says() -> None:
+    flags = {("dispatch", KEY): FLAG}
+
+    assert letter(1).standing(flags) is Standing.DONE
+    assert letter(2).standing(flags) is Standing.WAITING
+    assert letter(2).standing({}) is Standing.DONE
+    assert letter(2, parking="in.box/3/1").standing(flags) is Standing.DONE
+    assert letter(0).standing(flags) is Standing.ALONE
+
+
+def test_a_selection_finds_what_waits_behind_by_the_reason_of_the_parking() -> None:
+    flags = {("dispatch", KEY): FLAG}
+
+    assert Selection(reason="bug").means(letter(3), flags)
+    assert Selection(stage="dispatch", topic="in.box", conversation="conv_1").means(letter(3), {})
+    assert not Selection(reason="bug").means(letter(3), {})
+    assert not Selection(stage="ai").means(letter(3), flags)
+
+
+def test_a_letter_that_a_crash_wrote_twice_counts_once() -> None:
+    assert newest([letter(2, offset=5), letter(3, offset=6), letter(2, offset=7)]) == [
+        letter(2, offset=7),
+        letter(3, offset=6),
+    ]
+
+
+def test_what_waits_goes_back_in_order_up_to_the_next_topic() -> None:
+    letters = [letter(4, "b"), letter(2, "a"), letter(1, "a"), letter(3, "a")]
+    queue = waiting([*letters, letter(3, "a", parking="in.box/3/1")], FLAG)
+
+    assert list(queue) == [2, 3, 4]
+    assert [each.number for each in first_run(queue, FLAG)] == [2, 3]
+
+
+def test_nothing_is_written_past_a_number_whose_letter_is_gone() -> None:
+    queue = waiting([letter(3), letter(4)], FLAG)
+
+    assert first_run(queue, FLAG) == ()
+
+
+def test_a_lost_number_is_dropped_on_a_topic_that_no_sink_reads() -> None:
+    record = lost("dispatch", KEY, INPUTS["dispatch"][0], FLAG)
+
+    assert Returned.of(record.headers) == Returned(FLAG.parking_id, 2, True)
+    assert INPUTS["dispatch"][0] not in ("inbox.message.received", "inbox.human.replied")
+
+
+def test_a_plan_names_every_number_and_what_becomes_of_it() -> None:
+    lines = list(plan("conv_1", "dispatch", FLAG, [letter(2), letter(4)], {2}))
+
+    assert [line.split()[:2] for line in lines[1:]] == [["2", "drop"], ["3", "back"], ["4", "back"]]
+    assert "gone" in lines[2]
+
+
+def test_an_ending_says_what_holds_the_rest_back() -> None:
+    assert "goes on" in ending(Result(End.RESUMED, 3, None))
+    assert "number 2 failed again (bug)" in ending(Result(End.FAILED, 3, FLAG))
