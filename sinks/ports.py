@@ -16,10 +16,14 @@ class Recorded:
     Attributes:
         event: What it says.
         position: Where it stands.
+        headers: Its headers, where whoever reads it keeps them.
+        written_ms: When it was written, Unix milliseconds; 0 where nobody asked.
     """
 
     event: Event
     position: Position
+    headers: tuple[tuple[str, bytes], ...] = ()
+    written_ms: int = 0
 
 
 class Sink(Protocol):

@@ -125,7 +125,12 @@ class Reading:
                 topic=record.topic, partition=record.partition, offset=record.offset
             )
             try:
-                yield Recorded(event=await self.codec.read(record.value), position=position)
+                yield Recorded(
+                    event=await self.codec.read(record.value),
+                    position=position,
+                    headers=tuple(record.headers),
+                    written_ms=record.timestamp,
+                )
             except Rejected as exc:
                 self.unreadable.append((position, exc.reason))
                 log.warning("reading.unreadable", topic=record.topic, reason=exc.reason)

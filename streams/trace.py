@@ -16,16 +16,18 @@ from schemas.events import (
     OutboundSettled,
     OutboundUpdated,
     Outcome,
+    OutcomeKind,
     Position,
     ResponseGenerated,
     ToolCallRequested,
 )
 from schemas.topics import SETTINGS_CHANGED, TOPICS
 from sinks.ports import Recorded
+from streams.asides import aside
 from streams.bubbles import Bubble, bubbles
 from streams.concerning import Concern, cause_of, concern, concerned, outcomes
 from streams.details import Detail
-from streams.telling import tell
+from streams.telling import Told, tell
 
 ORDER: Final = {topic.name: place for place, topic in enumerate(TOPICS)}
 CONVERSATION_TOPICS: Final = tuple(t.name for t in TOPICS if t is not SETTINGS_CHANGED)
@@ -98,16 +100,30 @@ def story(records: Iterable[Recorded], conversation_id: str, wamid: str | None =
         wamid=wamid,
         trace_id=_trace(told, about),
         entries=tuple(_entries(told, moments)),
-        bubbles=bubbles(told, moments),
-        outcomes=tuple(o for o in outcomes(own) if about is None or o.wamid in about.wamids),
+        bubbles=bubbles([record for record in told if aside(record) is None], moments),
+        outcomes=_final(o for o in outcomes(own) if about is None or o.wamid in about.wamids),
     )
+
+
+def _final(found: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """Return how each message ended; being parked is no end of one that came back."""
+    every = tuple(found)
+    ended = {outcome.wamid for outcome in every if outcome.kind is not OutcomeKind.PARKED}
+    return tuple(o for o in every if o.kind is not OutcomeKind.PARKED or o.wamid not in ended)
+
+
+def _told(record: Recorded) -> tuple[Told, Position | None]:
+    """Return a record in words, and where the record is that it follows from."""
+    told = tell(record.event)
+    if (apart := aside(record)) is None:
+        return told, cause_of(record.event)
+    return Told(f"{apart.what}: {told.what}", (*apart.details, *told.details)), apart.cause
 
 
 def _entries(records: Iterable[Recorded], moments: Mapping[Position, int]) -> Iterator[Entry]:
     numbers: dict[Position, int] = {}
     for record in records:
-        told = tell(record.event)
-        cause = cause_of(record.event)
+        told, cause = _told(record)
         numbers[record.position] = len(numbers) + 1
         yield Entry(
             number=numbers[record.position],
@@ -143,7 +159,7 @@ def _causes_first(
     while waiting:
         position = next(iter(waiting))
         chain = [waiting.pop(position)]
-        while (cause := cause_of(chain[-1].event)) in waiting:
+        while (cause := _told(chain[-1])[1]) in waiting:
             chain.append(waiting.pop(cause))
         yield from reversed(chain)
 
@@ -159,11 +175,17 @@ def _moments(records: Sequence[Recorded]) -> dict[Position, int]:
             known = posted.get(record.event.bubble_id, 0)
             posted[record.event.bubble_id] = max(known, record.event.posted_at)
     return {
-        record.position: max(at_of(record.event), posted.get(record.event.bubble_id, 0))
+        record.position: max(_at(record), posted.get(record.event.bubble_id, 0))
         if isinstance(record.event, OutboundSettled)
-        else at_of(record.event)
+        else _at(record)
         for record in records
     }
+
+
+def _at(record: Recorded) -> int:
+    """Return when a record's fact was known, or when it was set aside or came back."""
+    apart = aside(record)
+    return at_of(record.event) if apart is None else apart.at_ms
 
 
 def at_of(event: Event) -> int:

@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas.errors import PipelineError
 from schemas.events import MessageReceived, OutboundUpdated
-from schemas.topics import MESSAGE_RECEIVED, OUTBOUND_UPDATED
+from schemas.topics import DLQ_SUFFIX, MESSAGE_RECEIVED, OUTBOUND_UPDATED
 from streams.reading import Reading
 from streams.registry import open_codec
 from streams.settings import Settings
@@ -35,7 +35,8 @@ async def traced(current: Settings, *, wamid: str = "", conversation_id: str = "
     reading = Reading(current.kafka_bootstrap, await open_codec(current))
     if wamid:
         conversation_id = await _conversation(reading, wamid)
-    records = await reading.read(CONVERSATION_TOPICS, key=conversation_id)
+    topics = [name + suffix for name in CONVERSATION_TOPICS for suffix in ("", DLQ_SUFFIX)]
+    records = await reading.read(topics, key=conversation_id)
     if not records:
         raise NotOnTheLog(f"nothing is on the topics of {conversation_id}")
     return story(records, conversation_id, wamid or None)
