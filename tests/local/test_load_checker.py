@@ -87,6 +87,23 @@ PLANTED: dict[str, tuple[Callable[[World], object], str]] = {
         ),
         "one_outcome",
     ),
+    "a message was parked and never came back": (
+        lambda w: w.change(
+            ConversationChanged,
+            6,
+            outcomes=outcome_of("wamid.5500001-3", kind=OutcomeKind.PARKED, turn_id=None),
+        ),
+        "one_outcome",
+    ),
+    "a message is parked after it was answered": (
+        lambda w: w.change(
+            ConversationChanged,
+            6,
+            outcomes=outcome_of("wamid.5500001-3", turn_id="turn-5500001-2")
+            + outcome_of("wamid.5500001-3", kind=OutcomeKind.PARKED, turn_id=None),
+        ),
+        "one_outcome",
+    ),
     "an answer names no turn": (
         lambda w: w.change(
             ConversationChanged, 6, outcomes=outcome_of("wamid.5500001-3", turn_id=None)
@@ -157,6 +174,15 @@ def test_every_rule_has_a_planted_fault() -> None:
 def test_an_event_that_was_published_again_is_the_same_event(world: World) -> None:
     for record in list(world.records):
         world.add(record.event)
+
+    assert world.broken() == set()
+
+
+def test_a_message_that_was_parked_and_came_back_has_one_outcome(world: World) -> None:
+    parked = outcome_of("wamid.5500001-3", kind=OutcomeKind.PARKED, turn_id=None)
+    answered = outcome_of("wamid.5500001-3", turn_id="turn-5500001-2")
+
+    world.change(ConversationChanged, 6, outcomes=parked + answered)
 
     assert world.broken() == set()
 

@@ -51,9 +51,14 @@ def _on_the_log(known: History) -> Iterator[tuple[str, str]]:
 
 
 def _one_outcome(known: History) -> Iterator[tuple[str, str]]:
-    """I3: every message ends in exactly one outcome of the expected kind."""
+    """I3: every message ends in exactly one outcome of the expected kind.
+
+    Being parked is the end of a message only as long as it did not come back.
+    """
     for message in known.sent:
         outcomes = known.outcomes.get(message.wamid, [])
+        if len(outcomes) > 1 and outcomes[0].kind is OutcomeKind.PARKED:
+            outcomes = outcomes[1:]
         if len(outcomes) != 1:
             yield message.wamid, f"{len(outcomes)} outcomes"
         elif outcomes[0].kind not in message.expects:
@@ -104,7 +109,8 @@ def _turn_order(known: History) -> Iterator[tuple[str, str]]:
 def _steps_once(known: History) -> Iterator[tuple[str, str]]:
     """I2: dispatch's steps are numbered upwards and no number comes twice."""
     for conversation_id, steps in known.steps.items():
-        numbers = [step.cause.seq for step in steps if step.cause is not None]
+        # Number 0 is outside the order: what was said while the state could not be read.
+        numbers = [step.cause.seq for step in steps if step.cause and step.cause.seq]
         if any(after != before + 1 for before, after in pairwise(numbers)):
             yield conversation_id, "steps are repeated, missing or out of order"
 
