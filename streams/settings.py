@@ -54,6 +54,8 @@ class Settings(BaseSettings):
         simulator_app_secret: App secret that the WhatsApp simulator signs with.
         simulator_rules: Whether the simulator has Meta's rates, windows and templates: ``off`` or
             ``meta``.
+        simulator_misbehaviour: What the simulator does wrong, as ``--misbehave`` of
+            ``whaticket simulator``.
         topic_partitions: Partitions of every conversation topic; never changed once in use.
         topic_replication: Replicas of every topic.
         instance: Name of this process among its like; unique.
@@ -94,6 +96,7 @@ class Settings(BaseSettings):
     feed_secret: SecretStr = SecretStr("")
     simulator_app_secret: SecretStr = SecretStr("")
     simulator_rules: str = Field(default="off", pattern=r"^(off|meta)$")
+    simulator_misbehaviour: str = ""
     topic_partitions: int = Field(default=24, ge=1, le=1024)
     topic_replication: int = Field(default=1, ge=1, le=5)
     instance: str = Field(default="0", pattern=r"^[A-Za-z0-9_-]{1,40}$")

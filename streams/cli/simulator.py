@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from schemas.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from streams.local.simulator.script import Wish
 
 
 class Rules(StrEnum):
@@ -15,7 +20,8 @@ class Rules(StrEnum):
     META = "meta"
 
 
-def simulator(
+def simulator(  # noqa: PLR0913 - one parameter for each option
+    *,
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8100,
     webhook_url: Annotated[
         str | None,
@@ -32,6 +38,13 @@ def simulator(
     mps: Annotated[
         int, typer.Option(help="Messages a second of a number, in and out, by the rules.", min=1)
     ] = 80,
+    misbehave: Annotated[
+        str | None,
+        typer.Option(help="What goes wrong, such as cut=3/200,slow=0.05; see the how-to."),
+    ] = None,
+    longest_retry: Annotated[
+        float, typer.Option(help="Longest seconds between two deliveries of a body.", min=0.2)
+    ] = 30.0,
 ) -> None:
     """Play WhatsApp's Cloud API, for development: accepts messages, posts signed statuses.
 
@@ -60,8 +73,19 @@ def simulator(
         seed=secrets.randbits(32) if seed is None else seed,
         meta=(rules or current.simulator_rules) == Rules.META,
         mps=mps,
+        wishes=_read(current.simulator_misbehaviour if misbehave is None else misbehave),
+        longest_retry_s=longest_retry,
     )
     uvloop.run(serve(options))
+
+
+def _read(text: str) -> tuple[Wish, ...]:
+    from streams.local.simulator.script import wishes
+
+    try:
+        return tuple(wishes(text))
+    except ValueError as exc:
+        raise Misconfigured(f"--misbehave (SIMULATOR_MISBEHAVIOUR): {exc}") from None
 
 
 def register(app: typer.Typer) -> None:

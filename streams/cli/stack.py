@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from streams.cli.simulator import Rules
+
 
 class LayoutChoice(StrEnum):
     """How the stages are laid out over worker processes."""
@@ -24,7 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command()(keys)
 
 
-def up(
+def up(  # noqa: PLR0913 - one parameter for each option
     *,
     brokers: int = typer.Option(
         0,
@@ -42,6 +44,12 @@ def up(
     ),
     restart: bool = typer.Option(
         False, "--restart", help="Start our own processes again when they crash."
+    ),
+    rules: Annotated[
+        Rules, typer.Option(help="Meta's rates, windows and templates in the simulator.")
+    ] = Rules.OFF,
+    misbehave: str = typer.Option(
+        "", help="What the simulator does wrong, such as cut=3/200,slow=0.05."
     ),
 ) -> None:
     """Start everything on this machine, and keep it up until Ctrl-C.
@@ -66,6 +74,10 @@ def up(
         workers=workers,
         model=model,
         restart=restart,
+        simulator=(
+            *(("--rules", rules.value) if rules is Rules.META else ()),
+            *(("--misbehave", misbehave) if misbehave else ()),
+        ),
     )
     console = Console()
     with Board(console) as board:

@@ -37,15 +37,21 @@ class Outside:
     Args:
         current: Where everything is.
         client: Where requests go out; the caller closes it.
+        by_simulator: Whether customers write through the simulator, so that its rules know of
+            them and it can misbehave; else straight to the webhook, which costs less.
     """
 
-    def __init__(self, current: Settings, client: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, current: Settings, client: aiohttp.ClientSession, *, by_simulator: bool = False
+    ) -> None:
         require_secrets(current, "simulator_app_secret")
         self.client = client
         self.secret = current.simulator_app_secret.get_secret_value().encode()
         self.webhook = f"http://{current.http_host}:{current.webhook_port}/webhooks/whatsapp/{APP}"
         self.api = f"http://{current.http_host}:{current.api_port}"
         self.simulator = "{0.scheme}://{0.netloc}".format(urlsplit(current.whatsapp_api_url))
+        if by_simulator:
+            self.webhook = f"{self.simulator}/_simulator/webhook"
         self.repeated = 0
 
     async def post(self, body: bytes) -> None:
@@ -127,10 +133,12 @@ def _cancelled_by(crashed: asyncio.Task[Crashed]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def outside(current: Settings, connections: int) -> AsyncIterator[Outside]:
+async def outside(
+    current: Settings, connections: int, *, by_simulator: bool = False
+) -> AsyncIterator[Outside]:
     """Open the outside of a running stack with kept-alive connections."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections),
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
     ) as client:
-        yield Outside(current, client)
+        yield Outside(current, client, by_simulator=by_simulator)

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from streams.local.simulator.answers import json
 from streams.local.simulator.refusals import BAD_REQUEST, FORBIDDEN, Refusal, invalid
+from streams.local.simulator.script import Wish
 from streams.local.simulator.state import Simulator
 from streams.local.simulator.templates import Template
 from streams.local.simulator.tokens import TokenState
@@ -49,6 +50,12 @@ class TokenAsked(msgspec.Struct, forbid_unknown_fields=True):
     state: TokenState
     token: str | None = None
     phone_number_id: str = ""
+
+
+class MisbehaviourAsked(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /_simulator/misbehaviour``."""
+
+    wishes: list[Wish]
 
 
 class Unreadable(ValueError):
@@ -108,6 +115,8 @@ def control_state(simulator: Simulator) -> dict[str, Any]:
         "simulator": True,
         "seed": simulator.seed,
         "rules": {"meta": simulator.meta.on, "mps": simulator.meta.mps},
+        "misbehaviour": simulator.script.state(),
+        "happened": simulator.journal.counts,
         "figures": simulator.figures(),
         "refusals": simulator.refusals,
     }
@@ -162,8 +171,39 @@ async def add_template(request: Request) -> Response:
     return json(msgspec.to_builtins(template))
 
 
+@local
+async def misbehave(request: Request) -> Response:
+    """``POST /_simulator/misbehaviour``: let more go wrong from now on."""
+    simulator, wanted = _of(request), await asked(request, MisbehaviourAsked)
+    for wish in wanted.wishes:
+        simulator.script.add(wish)
+    return json(control_state(simulator))
+
+
+@local
+async def behave(request: Request) -> Response:
+    """``DELETE /_simulator/misbehaviour``: let nothing more go wrong."""
+    simulator = _of(request)
+    simulator.script.clear()
+    return json(control_state(simulator))
+
+
+@local
+async def journal(request: Request) -> Response:
+    """``GET /_simulator/journal?kind=&after=``: what went wrong on purpose, in order."""
+    simulator, query = _of(request), request.query_params
+    after = query.get("after", "0")
+    if not after.isdecimal():
+        raise Unreadable("after must be a number")
+    acts = simulator.journal.select(kind=query.get("kind", ""), after=int(after))
+    return json({"total": simulator.journal.total, "acts": acts})
+
+
 ROUTES: Final = (
     Route("/_simulator/control", show, methods=["GET"]),
+    Route("/_simulator/misbehaviour", misbehave, methods=["POST"]),
+    Route("/_simulator/misbehaviour", behave, methods=["DELETE"]),
+    Route("/_simulator/journal", journal, methods=["GET"]),
     Route("/_simulator/rules", set_rules, methods=["PATCH"]),
     Route("/_simulator/numbers/{phone_number_id}", set_number, methods=["PATCH"]),
     Route("/_simulator/tokens", set_token, methods=["POST"]),

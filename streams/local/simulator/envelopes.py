@@ -13,8 +13,10 @@ from typing import Any, Final
 import orjson
 
 from streams.local.simulator.book import Entry
+from streams.local.simulator.refusals import DETAILS, TITLES
 
 WABA_ID: Final = "1234567890987654321"
+ERRORS_PAGE: Final = "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/"
 SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
 
 
@@ -54,16 +56,29 @@ def received(
     return envelope(phone_number_id, {"contacts": [contact], "messages": [message]})
 
 
-def status(entry: Entry, state: str, at_ms: int) -> dict[str, Any]:
-    """Return what Meta says of one message that we sent."""
+def status(entry: Entry, state: str, at_ms: int, *, code: int = 0) -> dict[str, Any]:
+    """Return what Meta says of one message that we sent; ``code`` is why it failed."""
     named = "recipient_id" if entry.to.isdigit() else "recipient_user_id"
     told: dict[str, Any] = {
         "id": entry.wamid,
         "status": state,
         "timestamp": str(at_ms // 1000),
         named: entry.to,
-        "pricing": {"billable": True, "pricing_model": "PMP", "category": "service"},
     }
+    if code:
+        title = TITLES.get(code, "Something went wrong")
+        details = DETAILS.get(code, title)
+        told["errors"] = [
+            {
+                "code": code,
+                "title": title,
+                "message": title,
+                "error_data": {"details": details},
+                "href": ERRORS_PAGE,
+            }
+        ]
+    else:
+        told["pricing"] = {"billable": True, "pricing_model": "PMP", "category": "service"}
     if entry.callback_data:
         told["biz_opaque_callback_data"] = entry.callback_data
     return told

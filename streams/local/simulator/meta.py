@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streams.local.simulator.limits import MPS, UPGRADED_MPS, Pairs, Throughput
-from streams.local.simulator.refusals import SERVER_ERROR, Refusal
+from streams.local.simulator.refusals import SERVER_ERROR, Refusal, plain
 from streams.local.simulator.rules import Attempt, Rule, addressee, is_receipt
 from streams.local.simulator.templates import Templates
 from streams.local.simulator.windows import Heard, Windows
@@ -100,8 +100,7 @@ class Meta:
     def _usable(self, attempt: Attempt) -> Refusal | None:
         if attempt.at_ms >= self._known(attempt).upgrading_until_ms:
             return None
-        why = "Business Account is in maintenance mode."
-        return Refusal(131057, why, SERVER_ERROR)
+        return plain(131057, SERVER_ERROR)
 
     def _has_template(self, attempt: Attempt) -> Refusal | None:
         if is_receipt(attempt.body) or attempt.body.get("type") != "template":
@@ -113,32 +112,19 @@ class Meta:
             return None
         if self.windows.open(*_pair(attempt), attempt.at_ms):
             return None
-        return Refusal(
-            131047,
-            "Message failed to send because more than 24 hours have passed since the customer"
-            " last replied to this number.",
-        )
+        return plain(131047)
 
     def _not_restricted(self, attempt: Attempt) -> Refusal | None:
         if is_receipt(attempt.body) or not self._known(attempt).restricted:
             return None
-        return Refusal(
-            131048,
-            "Message failed to send because there are restrictions on how many messages can be"
-            " sent from this phone number. This may be because too many previous messages were"
-            " blocked or flagged as spam.",
-        )
+        return plain(131048)
 
     def _within_pair(self, attempt: Attempt) -> Refusal | None:
         if is_receipt(attempt.body):
             return None
         if self.pairs.free_ms(_pair(attempt), attempt.at_ms) == attempt.at_ms:
             return None
-        return Refusal(
-            131056,
-            "Message failed to send because there were too many messages sent from this phone"
-            " number to the same phone number in a short period of time.",
-        )
+        return plain(131056)
 
     def _within_throughput(self, attempt: Attempt) -> Refusal | None:
         most = self._known(attempt).mps or self.mps
@@ -146,11 +132,7 @@ class Meta:
             return None
         if self.throughput.used(attempt.phone_number_id, attempt.at_ms) < most:
             return None
-        return Refusal(
-            130429,
-            "Message failed to send because there were too many messages sent from this phone"
-            " number in a short period of time",
-        )
+        return plain(130429)
 
 
 _USUAL: Final = Number()

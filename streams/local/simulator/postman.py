@@ -1,4 +1,4 @@
-"""Posts what happened to our webhook: signed, in batches, again until it answers 200."""
+"""Tells our webhook what became of the messages that it sent: signed, in batches, when due."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import structlog
 
 from agents.ports import Clock
 from streams.local.simulator.book import Entry
+from streams.local.simulator.course import DELAYS_MS, Told
 from streams.local.simulator.envelopes import status, statuses
-from streams.local.simulator.webhook import OK, Post, nowhere
+from streams.local.simulator.redelivery import Redeliveries
+from streams.local.simulator.webhook import OK, Post
 
 log = structlog.get_logger(__name__)
 
@@ -26,13 +28,8 @@ BATCH_MAX: Final = 500
 WAITING_MAX: Final = 500_000
 """Statuses that wait at most; beyond it new ones are dropped, counted and logged."""
 
-RETRY_FIRST_S: Final = 0.2
-RETRY_MAX_S: Final = 30.0
 LANES: Final = 4
 """POSTs under way at once; Meta's deliveries are concurrent too."""
-
-DELAYS_MS: Final = {"sent": 5, "delivered": 40, "read": 120}
-"""Milliseconds after acceptance at which each status is told."""
 
 
 class Postman:
@@ -40,41 +37,56 @@ class Postman:
 
     Args:
         post: Posts to our webhook; None tells nobody.
+        again: Delivers what was refused.
         clock: Tells the time.
         told: Statuses that are told of each message, in their order.
     """
 
     def __init__(
-        self, post: Post | None, clock: Clock, *, told: Sequence[str] = tuple(DELAYS_MS)
+        self,
+        post: Post | None,
+        again: Redeliveries,
+        clock: Clock,
+        *,
+        told: Sequence[str] = tuple(DELAYS_MS),
     ) -> None:
-        self.post = post or nowhere
-        self.silent = post is None
+        self.post = post
+        self.again = again
         self.clock = clock
         self.told = tuple(told)
-        self.due: list[tuple[int, int, str, Entry]] = []
+        self.due: list[tuple[int, int, Told, Entry]] = []
         self.order = itertools.count()
         self.free = asyncio.Semaphore(LANES)
         self.posting: set[asyncio.Task[None]] = set()
         self.posted = 0
-        self.retried = 0
         self.dropped = 0
 
-    def promise(self, entry: Entry) -> None:
-        """Tell of a message later: sent, delivered, read."""
-        if self.silent:
+    def promise(self, entry: Entry, told: Sequence[Told]) -> None:
+        """Tell of a message later."""
+        if self.post is None:
             return
         if len(self.due) >= WAITING_MAX:
             self.dropped += 1
             log.warning("simulator.statuses_dropped", dropped=self.dropped)
             return
-        for state in self.told:
-            at_ms = entry.at_ms + DELAYS_MS[state]
-            heapq.heappush(self.due, (at_ms, next(self.order), state, entry))
+        for each in told:
+            at_ms = entry.at_ms + each.after_ms
+            heapq.heappush(self.due, (at_ms, next(self.order), each, entry))
+
+    async def tell(self, entry: Entry, told: Told) -> int:
+        """Tell one status now; return the HTTP status of the answer."""
+        if self.post is None:
+            return OK
+        body = statuses([_update(entry, told)])
+        answer = await self.post(body)
+        if answer != OK:
+            self.again.refused(body)
+        return answer
 
     @property
     def waiting(self) -> int:
-        """Statuses that are not yet posted, and POSTs under way."""
-        return len(self.due) + len(self.posting)
+        """Statuses that are not yet posted, and POSTs under way or to be repeated."""
+        return len(self.due) + len(self.posting) + self.again.waiting
 
     async def run(self) -> None:
         """Post what is due, every 25 ms, until cancelled."""
@@ -96,19 +108,19 @@ class Postman:
         now_ms = self.clock.now_ms()
         taken: list[tuple[str, dict[str, Any]]] = []
         while self.due and self.due[0][0] <= now_ms and len(taken) < BATCH_MAX:
-            at_ms, _, state, entry = heapq.heappop(self.due)
-            taken.append((entry.phone_number_id, status(entry, state, at_ms)))
+            _, _, told, entry = heapq.heappop(self.due)
+            taken.append(_update(entry, told))
         return taken
 
     async def _deliver(self, body: bytes) -> None:
-        """Post until it is taken; the delays grow."""
-        delay_s = RETRY_FIRST_S
         try:
-            while (code := await self.post(body)) != OK:
-                self.retried += 1
-                log.warning("simulator.webhook_refused", status=code, again_in_s=delay_s)
-                await asyncio.sleep(delay_s)
-                delay_s = min(delay_s * 2, RETRY_MAX_S)
+            if self.post is not None and await self.post(body) != OK:
+                self.again.refused(body)
             self.posted += 1
         finally:
             self.free.release()
+
+
+def _update(entry: Entry, told: Told) -> tuple[str, dict[str, Any]]:
+    at_ms = entry.at_ms + told.stamp_ms
+    return entry.phone_number_id, status(entry, told.state, at_ms, code=told.code)

@@ -8,14 +8,22 @@ from typing import Any, Final
 from streams.local.simulator.filetypes import TYPES
 
 TITLES: Final = {
+    2: "Service temporarily unavailable",
+    4: "Application request limit reached",
+    10: "Application does not have permission for this action",
     100: "Invalid parameter",
     190: "Authentication Error",
+    80007: "Rate limit issues",
     130429: "Rate limit hit",
+    130472: "User's number is part of an experiment",
+    131000: "Something went wrong",
     131008: "Required parameter is missing",
     131009: "Parameter value is not valid",
     131021: "Recipient cannot be sender",
+    131026: "Message undeliverable",
     131047: "Re-engagement message",
     131048: "Spam rate limit hit",
+    131049: ("This message was not delivered to maintain healthy ecosystem engagement."),
     131051: "Unsupported message type",
     131056: "(Business Account, Consumer Account) pair rate limit hit",
     131057: "Account in maintenance mode",
@@ -26,6 +34,33 @@ TITLES: Final = {
 """Titles of the codes that the simulator answers with.
 
 Source: Meta, "WhatsApp Cloud API: Error codes".
+"""
+
+DETAILS: Final = {
+    130429: (
+        "Message failed to send because there were too many messages sent from this phone"
+        " number in a short period of time"
+    ),
+    131026: "Message Undeliverable.",
+    131047: (
+        "Message failed to send because more than 24 hours have passed since the customer"
+        " last replied to this number."
+    ),
+    131048: (
+        "Message failed to send because there are restrictions on how many messages can be"
+        " sent from this phone number. This may be because too many previous messages were"
+        " blocked or flagged as spam."
+    ),
+    131056: (
+        "Message failed to send because there were too many messages sent from this phone"
+        " number to the same phone number in a short period of time."
+    ),
+    131057: "Business Account is in maintenance mode.",
+}
+"""Details of the codes whose details are always the same.
+
+Source: Meta, "WhatsApp Cloud API: Error codes"; recorded answers: developers.aivo.co/engage
+(130429) and github.com/shridarpatil/frappe_whatsapp, issue 133 (131047).
 """
 
 BAD_REQUEST: Final = 400
@@ -70,6 +105,11 @@ class Refusal:
         if self.details:
             error["error_data"] = {"messaging_product": "whatsapp", "details": self.details}
         return {"error": {**error, "fbtrace_id": fbtrace_id}}
+
+
+def plain(code: int, status: int = BAD_REQUEST) -> Refusal:
+    """Return the answer of a code whose details are always the same."""
+    return Refusal(code, DETAILS.get(code, ""), status)
 
 
 def missing(parameter: str) -> Refusal:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from streams.clock import WallClock
-from streams.local.simulator.app import WEBHOOK_PATH, application
+from streams.local.simulator.app import CUT, WEBHOOK_PATH, application
 from streams.local.simulator.limits import MPS
-from streams.local.simulator.postman import Postman
+from streams.local.simulator.redelivery import LONGEST_MS
+from streams.local.simulator.script import Wish
 from streams.local.simulator.state import Simulator
 from streams.local.simulator.webhook import Webhook
 
@@ -36,6 +38,8 @@ class Options:
         seed: Ids of messages follow from it.
         meta: Whether Meta's rules about rates, windows and templates are on at first.
         mps: Messages a second of a business number, when they are.
+        wishes: What shall go wrong.
+        longest_retry_s: Longest time between two deliveries of a body that was refused.
     """
 
     host: str
@@ -46,12 +50,24 @@ class Options:
     seed: int
     meta: bool = False
     mps: int = MPS
+    wishes: tuple[Wish, ...] = ()
+    longest_retry_s: float = LONGEST_MS / 1000
 
     @property
     def target(self) -> str:
         """Full URL of our webhook."""
         base = self.webhook_url.rstrip("/")
         return f"{base}{WEBHOOK_PATH}{self.app_id}" if base else ""
+
+
+class Cuttable(HttpToolsProtocol):
+    """Lets the application close the connection of a request without an answer."""
+
+    def on_message_begin(self) -> None:
+        """Give the request a way to end its connection."""
+        super().on_message_begin()
+        extensions: dict[str, Any] = {CUT: self.transport.abort}
+        self.scope["extensions"] = extensions
 
 
 async def serve(options: Options) -> None:
@@ -62,16 +78,18 @@ async def serve(options: Options) -> None:
     ) as client:
         clock = WallClock()
         webhook = Webhook(client, options.target, options.secret)
-        postman = Postman(webhook.post if options.target else None, clock)
-        simulator = Simulator(postman, clock, seed=options.seed)
+        simulator = Simulator(webhook.post if options.target else None, clock, seed=options.seed)
         simulator.meta.on, simulator.meta.mps = options.meta, options.mps
+        simulator.again.longest_ms = round(options.longest_retry_s * 1000)
+        for wish in options.wishes:
+            simulator.script.add(wish)
         config = uvicorn.Config(
             application(simulator),
             host=options.host,
             port=options.port,
             log_level="warning",
             access_log=False,
-            http="httptools",
+            http=Cuttable,
             loop="none",
         )
         await uvicorn.Server(config).serve()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
-
-import orjson
 
 from agents.ports import Clock
 from streams.local.simulator.attachments import attached
 from streams.local.simulator.book import Book, Entry, bubble_of
 from streams.local.simulator.envelopes import received, wamid
+from streams.local.simulator.journal import Journal
+from streams.local.simulator.mailroom import Mailroom
 from streams.local.simulator.meta import Meta
 from streams.local.simulator.postman import Postman
+from streams.local.simulator.redelivery import Redeliveries
 from streams.local.simulator.refusals import Refusal
 from streams.local.simulator.rules import (
     SHAPES,
@@ -24,31 +26,44 @@ from streams.local.simulator.rules import (
     is_receipt,
     judge,
 )
+from streams.local.simulator.script import Kind, Script
 from streams.local.simulator.shelf import Shelf
 from streams.local.simulator.tokens import Tokens
-from streams.local.simulator.windows import heard_in
+from streams.local.simulator.webhook import Post, nowhere
 
 
 class Simulator:
     """The state of one simulator: rules, book, statuses and the ids it gives.
 
     Args:
-        postman: Posts to our webhook.
+        post: Posts to our webhook; None is no webhook.
         clock: Tells the time.
-        seed: Ids of messages follow from it.
+        seed: Ids of messages follow from it, and what goes wrong.
         rules: Checks of a request to send, in order.
     """
 
     def __init__(
-        self, postman: Postman, clock: Clock, *, seed: int, rules: Sequence[Rule] = SHAPES
+        self, post: Post | None, clock: Clock, *, seed: int, rules: Sequence[Rule] = SHAPES
     ) -> None:
-        self.postman = postman
         self.clock = clock
         self.seed = seed
+        self.script = Script(seed)
+        self.journal = Journal()
+        self.again = Redeliveries(post or nowhere, clock)
+        self.postman = Postman(post, self.again, clock)
         self.book = Book()
         self.shelf = Shelf(seed)
         self.tokens = Tokens()
         self.meta = Meta()
+        self.mailroom = Mailroom(
+            post or nowhere,
+            self.again,
+            clock,
+            script=self.script,
+            journal=self.journal,
+            meta=self.meta,
+            due=self.postman.take,
+        )
         self.rules = [self.tokens.rule, *rules, has_uploaded(self.shelf)]
         self.sent = 0
         self.customers = 0
@@ -56,14 +71,25 @@ class Simulator:
         self.refusals: dict[int, int] = {}
         self.receipts = 0
 
-    def take(self, attempt: Attempt) -> tuple[int, dict[str, Any]]:
-        """Accept or refuse one request; return HTTP status and body."""
+    async def run(self) -> None:
+        """Tell and deliver what is due, until cancelled."""
+        try:
+            await asyncio.gather(self.postman.run(), self.again.run())
+        finally:
+            await self.mailroom.close()
+
+    def note(self, kind: Kind, *ids: str, **detail: int | str) -> None:
+        """Write down what went wrong on purpose."""
+        self.journal.write(kind, self.clock.now_ms(), ids, **detail)
+
+    def take(self, attempt: Attempt) -> tuple[int, dict[str, Any], Entry | None]:
+        """Accept or refuse one request; return HTTP status, body and what was accepted."""
         if refusal := judge((*self.rules, *self.meta.rules), attempt):
-            return refusal.status, self.refuse(refusal)
+            return refusal.status, self.refuse(refusal), None
         if is_receipt(attempt.body):
             self.receipts += 1
-            return 200, {"success": True}
-        return 200, self._accept(attempt)
+            return 200, {"success": True}, None
+        return 200, *self._accept(attempt)
 
     def stranger(self, authorization: str) -> Refusal | None:
         """Say what is wrong with the token of a request that sends nothing."""
@@ -76,7 +102,7 @@ class Simulator:
         self.refusals[refusal.code] = self.refusals.get(refusal.code, 0) + 1
         return refusal.body(f"sim{self.refused:08d}")
 
-    def _accept(self, attempt: Attempt) -> dict[str, Any]:
+    def _accept(self, attempt: Attempt) -> tuple[dict[str, Any], Entry]:
         body = attempt.body
         self.sent += 1
         self.meta.sent(attempt)
@@ -98,15 +124,15 @@ class Simulator:
             at_ms=attempt.at_ms,
         )
         self.book.write(entry)
-        self.postman.promise(entry)
         named = "wa_id" if body.get("to") is not None else "user_id"
-        return {
+        answer = {
             "messaging_product": "whatsapp",
             "contacts": [{"input": given, named: to}],
             "messages": [{"id": entry.wamid, "message_status": "accepted"}],
         }
+        return answer, entry
 
-    def customer(self, asked: dict[str, Any]) -> tuple[str, bytes]:
+    def customer(self, asked: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return id and body of a customer's message, as Meta would post it."""
         self.customers += 1
         now_ms = self.clock.now_ms()
@@ -126,8 +152,7 @@ class Simulator:
             name=str(asked.get("name", "")),
             user_id=str(asked.get("user_id", "")),
         )
-        self.meta.heard(heard_in(body), now_ms=now_ms)
-        return message["id"], orjson.dumps(body)
+        return message["id"], body
 
     def figures(self) -> dict[str, int]:
         """Return what was counted."""
@@ -139,7 +164,9 @@ class Simulator:
             "files": len(self.shelf.files),
             "duplicates": sum(self.book.duplicates().values()),
             "webhooks_posted": self.postman.posted,
-            "webhooks_retried": self.postman.retried,
+            "webhooks_retried": self.again.retried,
             "statuses_waiting": self.postman.waiting,
             "statuses_dropped": self.postman.dropped,
+            "webhooks_dropped": self.again.dropped,
+            "acts": self.journal.total,
         }

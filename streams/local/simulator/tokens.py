@@ -14,7 +14,7 @@ import hashlib
 from enum import StrEnum
 from typing import Final
 
-from streams.local.simulator.refusals import FORBIDDEN, UNAUTHORIZED, Refusal
+from streams.local.simulator.refusals import FORBIDDEN, UNAUTHORIZED, Refusal, plain
 from streams.local.simulator.rules import Attempt
 
 PST: Final = dt.timezone(dt.timedelta(hours=-8))
@@ -105,8 +105,7 @@ def _refused(state: TokenState, since_ms: int, at_ms: int) -> Refusal | None:
         case TokenState.VALID:
             return None
         case TokenState.FORBIDDEN:
-            title = "Application does not have permission for this action"
-            return Refusal(10, "", FORBIDDEN, title=title)
+            return plain(10, FORBIDDEN)
         case TokenState.EXPIRED:
             why = f"Session has expired on {_said(since_ms)}. The current time is {_said(at_ms)}."
             subcode = 463

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from streams.local.simulator.bodies import number_of, objects, values_of
+
 HOUR_MS: Final = 3_600_000
 WINDOW_MS: Final = 24 * HOUR_MS
 AD_WINDOW_MS: Final = 72 * HOUR_MS
@@ -62,9 +64,9 @@ class Windows:
 def heard_in(body: object) -> Iterator[Heard]:
     """Yield the customers' messages of a webhook body."""
     for value in values_of(body):
-        number = str(_object(value.get("metadata")).get("phone_number_id", ""))
-        contacts = [_object(contact) for contact in _list(value.get("contacts"))]
-        for message in map(_object, _list(value.get("messages"))):
+        number = str(number_of(value))
+        contacts = list(objects(value, "contacts"))
+        for message in objects(value, "messages"):
             yield _heard(number, message, contacts)
 
 
@@ -85,22 +87,7 @@ def _heard(number: str, message: dict[str, Any], contacts: list[dict[str, Any]])
     )
 
 
-def values_of(body: object) -> Iterator[dict[str, Any]]:
-    """Yield the values of a webhook body: what it tells of each business number."""
-    for entry in _list(_object(body).get("entry")):
-        for change in _list(_object(entry).get("changes")):
-            yield _object(_object(change).get("value"))
-
-
 def _texts(found: dict[str, Any], keys: Iterable[str]) -> Iterator[str]:
     for key in keys:
         if isinstance(found.get(key), str) and found[key]:
             yield found[key]
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

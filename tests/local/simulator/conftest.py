@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from streams.local.simulator import Simulator, application
-from streams.local.simulator.postman import Postman
 from tests.local.simulator.surroundings import Clock, Webhook
 
 
@@ -22,7 +21,7 @@ def webhook() -> Webhook:
 
 @pytest.fixture
 def simulator(clock: Clock, webhook: Webhook) -> Simulator:
-    return Simulator(Postman(webhook.post, clock), clock, seed=7)
+    return Simulator(webhook.post, clock, seed=7)
 
 
 @pytest.fixture

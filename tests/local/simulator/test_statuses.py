@@ -7,11 +7,16 @@ from typing import Any
 import orjson
 import pytest
 
+from streams.local.simulator import Simulator
 from streams.local.simulator import postman as postman_module
 from streams.local.simulator.book import Entry
+from streams.local.simulator.course import usual
 from streams.local.simulator.postman import Postman
-from streams.local.simulator.webhook import UNREACHABLE
+from streams.local.simulator.redelivery import Redeliveries
+from streams.local.simulator.webhook import UNREACHABLE, nowhere
 from tests.local.simulator.surroundings import Clock, Webhook
+
+SENT = usual(("sent",))
 
 
 def entry(number: int = 1, phone: str = "111", to: str = "5511999990001") -> Entry:
@@ -38,6 +43,10 @@ def told(body: bytes) -> list[tuple[str, str, str]]:
     ]
 
 
+def postman_of(webhook: Webhook, clock: Clock) -> Postman:
+    return Postman(webhook.post, Redeliveries(webhook.post, clock), clock)
+
+
 async def run_until(postman: Postman, done: Callable[[], bool]) -> None:
     task = asyncio.create_task(postman.run())
     async with asyncio.timeout(10):
@@ -49,8 +58,8 @@ async def run_until(postman: Postman, done: Callable[[], bool]) -> None:
 
 async def test_each_message_is_told_sent_delivered_and_read() -> None:
     webhook, clock = Webhook(), Clock()
-    postman = Postman(webhook.post, clock)
-    postman.promise(entry())
+    postman = postman_of(webhook, clock)
+    postman.promise(entry(), usual())
     clock.now += 1000
     await run_until(postman, lambda: postman.waiting == 0)
 
@@ -63,9 +72,9 @@ async def test_each_message_is_told_sent_delivered_and_read() -> None:
 
 def test_statuses_give_the_callback_data_back() -> None:
     clock = Clock()
-    postman = Postman(Webhook().post, clock, told=("sent",))
-    postman.promise(entry())
-    postman.promise(entry(2, to="BR.12345"))
+    postman = postman_of(Webhook(), clock)
+    postman.promise(entry(), SENT)
+    postman.promise(entry(2, to="BR.12345"), SENT)
     clock.now += 1000
     taken = postman.take()
 
@@ -79,8 +88,8 @@ def test_statuses_give_the_callback_data_back() -> None:
 
 def test_statuses_that_are_not_due_wait() -> None:
     clock = Clock()
-    postman = Postman(Webhook().post, clock)
-    postman.promise(entry())
+    postman = postman_of(Webhook(), clock)
+    postman.promise(entry(), usual())
     clock.now += 40
     taken = postman.take()
 
@@ -90,9 +99,9 @@ def test_statuses_that_are_not_due_wait() -> None:
 
 async def test_one_post_carries_many_statuses_of_many_numbers() -> None:
     webhook, clock = Webhook(), Clock()
-    postman = Postman(webhook.post, clock, told=("sent",))
+    postman = postman_of(webhook, clock)
     for number in range(400):
-        postman.promise(entry(number, phone=str(number % 3)))
+        postman.promise(entry(number, phone=str(number % 3)), SENT)
     clock.now += 1000
     await run_until(postman, lambda: postman.waiting == 0)
 
@@ -100,32 +109,36 @@ async def test_one_post_carries_many_statuses_of_many_numbers() -> None:
     assert len(told(webhook.bodies[0])) == 400
 
 
-async def test_a_refused_post_is_repeated_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postman_module, "RETRY_FIRST_S", 0.001)
+async def test_a_refused_post_is_repeated_as_it_was() -> None:
     webhook, clock = Webhook(), Clock()
     webhook.answers = [503, 500, UNREACHABLE]
-    postman = Postman(webhook.post, clock, told=("sent",))
-    postman.promise(entry())
-    clock.now += 1000
-    await run_until(postman, lambda: postman.posted == 1)
+    simulator = Simulator(webhook.post, clock, seed=7)
+    simulator.postman.promise(entry(), SENT)
+    task = asyncio.create_task(simulator.run())
+    async with asyncio.timeout(10):
+        while simulator.postman.waiting:
+            clock.now += 1000
+            await asyncio.sleep(0.005)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
     assert len(webhook.bodies) == 4
     assert len(set(webhook.bodies)) == 1
-    assert postman.retried == 3
+    assert simulator.again.retried == 3
 
 
 def test_without_a_webhook_nothing_is_promised() -> None:
-    postman = Postman(None, Clock())
-    postman.promise(entry())
+    postman = Postman(None, Redeliveries(nowhere, Clock()), Clock())
+    postman.promise(entry(), usual())
 
     assert postman.waiting == 0
 
 
 def test_too_many_waiting_statuses_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postman_module, "WAITING_MAX", 2)
-    postman = Postman(Webhook().post, Clock())
+    postman = postman_of(Webhook(), Clock())
     for number in range(3):
-        postman.promise(entry(number))
+        postman.promise(entry(number), usual())
 
     figures: dict[str, Any] = {"waiting": postman.waiting, "dropped": postman.dropped}
     assert figures == {"waiting": 3, "dropped": 2}
