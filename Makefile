@@ -57,4 +57,4 @@ docs: setup ## Render the generated docs and schemas
 	$(WHATICKET) docs
 
 bench: setup ## Measure one hop of the loop against two yardsticks
-	$(WHATICKET) bench
+	$(WHATICKET) bench hop

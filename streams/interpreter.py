@@ -11,7 +11,7 @@ SWITCH_S: Final = 0.0005
 turn."""
 THRESHOLDS: Final = (50_000, 20, 20)
 """At the default of (700, 10, 10) the collector looks for cycles a hundred times a second and
-finds none that matter: 15 % of the CPU time of a hop (`whaticket bench`)."""
+finds none that matter: 15 % of the CPU time of a hop (`whaticket bench hop`)."""
 
 
 def prepare() -> None:

@@ -6,16 +6,22 @@ from typing import Annotated
 
 import typer
 
+Events = Annotated[int, typer.Option(min=100, help="Records that each variant relays.")]
+Only = Annotated[str, typer.Option(help="Name of the only variant to measure.")]
+Conversations = Annotated[int, typer.Option(min=1, max=10_000, help="Conversations that wait.")]
+Seconds = Annotated[float, typer.Option(min=1, help="How long the model takes.")]
+Stopped = Annotated[int, typer.Option(min=1, help="Calls that are open at the SIGTERM.")]
+
 
 def register(app: typer.Typer) -> None:
     """Register the commands of this module."""
-    app.command()(bench)
+    group = typer.Typer(no_args_is_help=True, help="Measure; figures are in docs/benchmarks.md.")
+    group.command()(hop)
+    group.command()(waiting)
+    app.add_typer(group, name="bench")
 
 
-def bench(
-    events: Annotated[int, typer.Option(min=100, help="Records that each variant relays.")] = 10000,
-    only: Annotated[str, typer.Option(help="Name of the only variant to measure.")] = "",
-) -> None:
+def hop(events: Events = 10000, only: Only = "") -> None:
     """Measure one hop of the loop, all protections on, against others that do the same work.
 
     Uses the stack of this folder when it is up; else starts one and stops it again.
@@ -50,3 +56,27 @@ def bench(
             f"{figure.per_second / plain:.2f}" if plain else "-",
         )
     Console().print(table)
+
+
+def waiting(
+    conversations: Conversations = 10_000, seconds: Seconds = 60.0, stopped: Stopped = 1000
+) -> None:
+    """Let thousands of conversations wait for a slow model at once, on one AI worker.
+
+    Starts a stack of its own and stops it again; takes about six times SECONDS.
+    """
+    import uvloop
+
+    from streams.local.bench.waiting import Asked, waiting
+    from streams.logs import configure
+    from streams.settings import home
+
+    configure("error", service="bench")
+    asked = Asked(
+        home=home() / "bench-waiting",
+        conversations=conversations,
+        seconds=seconds,
+        stopped=stopped,
+    )
+    for line in uvloop.run(waiting(asked, lambda *_: None)):
+        typer.echo(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from schemas.events import (
     ConversationChanged,
@@ -23,6 +23,8 @@ from schemas.events import (
 from sinks.ports import Recorded
 
 PERCENTILES: Final = (50, 95, 99)
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def _leaving(turn: _Turn) -> int | None:
     return turn.posted_at - turn.last_call.answered_at
 
 
-def percentile(values: Sequence[int], percent: int) -> int:
+def percentile(values: Sequence[Number], percent: int) -> Number | int:
     """Return the nearest-rank percentile; 0 of nothing."""
     if not values:
         return 0
