@@ -20,6 +20,7 @@ from schemas.events import (
     ResponseGenerated,
     SettingsChanged,
     StatusReceived,
+    StepTaken,
     TimerFired,
     ToolCallCompleted,
     ToolCallRequested,
@@ -47,7 +48,8 @@ class Topic:
         writers: Who writes it.
         readers: Who reads it.
         key: What it is keyed by.
-        retention_ms: How long a record is kept; replay reaches as far back.
+        retention_ms: How long a record is kept; replay reaches as far back. In a compacted topic:
+            how long it is kept after a newer one of its key has replaced it.
         compacted: True keeps the newest record of each key for ever.
         single: True for exactly one partition; else the common count of all.
     """
@@ -110,6 +112,7 @@ SETTINGS_CHANGED: Final = Topic(
     writers=("api",),
     readers=("webhook", "dispatch", "ai", "tools", "outbound"),
     key=Key.TENANT,
+    retention_ms=31 * DAY_MS,  # longer than any record that names a version
     compacted=True,
     single=True,
 )
@@ -192,6 +195,13 @@ CONVERSATION_CHANGED: Final = Topic(
     readers=("transcripts",),
     retention_ms=30 * DAY_MS,
 )
+STEP_TAKEN: Final = Topic(
+    name="conversation.step.taken",
+    record=StepTaken,
+    doc="Steps of a stage that nothing else tells of, and states that replay may begin from.",
+    writers=("dispatch", "ai", "tools", "outbound"),
+    readers=("replay",),
+)
 
 TOPICS: Final = (
     MESSAGE_RECEIVED,
@@ -210,6 +220,7 @@ TOPICS: Final = (
     OUTBOUND_TIMER,
     MEMORY_REQUESTED,
     CONVERSATION_CHANGED,
+    STEP_TAKEN,
 )
 """Every topic, without the dead letter topic that each one has."""
 

@@ -10,28 +10,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 import asyncpg
 
 from agents.adapters.breaker import Breaker
 from agents.adapters.whatsapp import WhatsAppCourier, open_client
-from agents.ai import ai
-from agents.core.conversation import Conversation
-from agents.core.gate import Gate
-from agents.core.toolcalls import ToolCalls
-from agents.core.turn import Turn
-from agents.dispatch import dispatch, drop, parked, set_behind
-from agents.given_up import ai_gave_up, outbound_gave_up, tools_gave_up
-from agents.outbound import outbound
 from agents.ports import Embedder
 from agents.toolbox import Toolbox, shipped
-from agents.tools import tools
 from schemas.codec import Codec
 from schemas.errors import Misconfigured
 from schemas.events import Channel
-from schemas.topics import STATEFUL_STAGES, TOPICS, Topic
+from schemas.topics import STATEFUL_STAGES
 from sinks.catalogue import Catalogue
 from sinks.channels import Channels
 from sinks.claims import PostgresClaims
@@ -52,6 +42,7 @@ from streams.registry import open_codec
 from streams.settings import Settings, require_secrets
 from streams.sinking import SinkRunner
 from streams.stage import Stage
+from streams.stages import ai_stage, dispatch_stage, outbound_stage, read_by, tools_stage
 from streams.tenants import TenantSettings
 
 SINKS: Final = ("memory", "transcripts")
@@ -60,9 +51,6 @@ NAMES: Final = (*STATEFUL_STAGES, *SINKS)
 
 EMBEDDING: Final = {"ai", "memory"}
 """Those who embed texts."""
-
-SLOW: Final = 0.0
-"""Share of the drain for queued events where one may take seconds: none of them begins."""
 
 
 @dataclass(slots=True)
@@ -155,18 +143,7 @@ class _Workshop:
         return made[name]()
 
     def _dispatch(self) -> Stage:
-        return Stage(
-            name="dispatch",
-            inputs=read_by("dispatch"),
-            state=Conversation,
-            agent=partial(dispatch, tenants=self.parts.tenants),
-            timer_topic=_timer("dispatch"),
-            max_inflight=self.settings.max_inflight,
-            parked=partial(parked, tenants=self.parts.tenants),
-            parks=True,
-            behind=partial(set_behind, tenants=self.parts.tenants),
-            dropped=partial(drop, tenants=self.parts.tenants),
-        )
+        return dispatch_stage(self.parts.tenants, max_inflight=self.settings.max_inflight)
 
     def _ai(self) -> Stage:
         # The library takes longer to import than a worker of another stage to start.
@@ -185,39 +162,23 @@ class _Workshop:
             breaker=Breaker("model", self.clock, observe=observe),
             observe=observe,
         )
-        return Stage(
-            name="ai",
-            inputs=read_by("ai"),
-            state=Turn,
-            agent=partial(
-                ai,
-                model=model,
-                knowledge=PostgresKnowledge(self.pool, self.embedder),
-                tenants=self.parts.tenants,
-                toolbox=self.toolbox,
-                clock=self.clock,
-                timeout_s=self.settings.model_timeout_s,
-            ),
+        return ai_stage(
+            model=model,
+            knowledge=PostgresKnowledge(self.pool, self.embedder),
+            tenants=self.parts.tenants,
+            toolbox=self.toolbox,
+            clock=self.clock,
+            timeout_s=self.settings.model_timeout_s,
             max_inflight=self.settings.max_inflight,
-            queued_share=SLOW,
-            parked=partial(ai_gave_up, tenants=self.parts.tenants),
         )
 
     def _tools(self) -> Stage:
-        return Stage(
-            name="tools",
-            inputs=read_by("tools"),
-            state=ToolCalls,
-            agent=partial(
-                tools,
-                toolbox=self.toolbox,
-                claims=PostgresClaims(self.pool),
-                clock=self.clock,
-                observe=observe,
-            ),
+        return tools_stage(
+            toolbox=self.toolbox,
+            claims=PostgresClaims(self.pool),
+            clock=self.clock,
+            observe=observe,
             max_inflight=self.settings.max_inflight,
-            queued_share=SLOW,
-            parked=partial(tools_gave_up, toolbox=self.toolbox),
         )
 
     def _outbound(self) -> Stage:
@@ -230,19 +191,11 @@ class _Workshop:
             WhatsAppCourier(http, channels, observe=observe),
             Identities(self.pool, b""),  # it only links names; no new id is hashed here
         )
-        return Stage(
-            name="outbound",
-            inputs=read_by("outbound"),
-            state=Gate,
-            agent=partial(
-                outbound,
-                claims=PostgresClaims(self.pool),
-                courier=courier,
-                clock=self.clock,
-            ),
-            timer_topic=_timer("outbound"),
+        return outbound_stage(
+            claims=PostgresClaims(self.pool),
+            courier=courier,
+            clock=self.clock,
             max_inflight=self.settings.max_inflight,
-            parked=outbound_gave_up,
         )
 
     def _channel(self, phone_number_id: str) -> Channel | None:
@@ -272,16 +225,3 @@ class _Workshop:
         feed = HelpdeskFeed(self.pool, self.settings.redis_url.get_secret_value())
         self.parts.opened.push_async_callback(feed.stop)
         return Transcripts(self.pool, feed)
-
-
-def read_by(reader: str) -> tuple[Topic, ...]:
-    """Return the topics of conversations that a stage or sink reads."""
-    return tuple(topic for topic in TOPICS if reader in topic.readers and not topic.single)
-
-
-def _timer(stage: str) -> Topic:
-    """Return the topic that a stage's due timers are published on: it writes and reads it."""
-    (topic,) = (
-        topic for topic in TOPICS if topic.name.endswith(".timer.fired") and stage in topic.writers
-    )
-    return topic

@@ -13,11 +13,13 @@ from schemas.codec import UnknownSchema
 from schemas.errors import Rejected
 from schemas.events import Event, Position
 from streams.dlq import Original
+from streams.hearing import Hearing, listening
 from streams.lanes import Lanes
 from streams.parking import Parking
 from streams.publish import Record, record_of
 from streams.records import STATE_BYTES, Kept, next_due
 from streams.stage import Stage
+from streams.steps import Applied, written_down
 
 T = TypeVar("T")
 ENCODER: Final = msgspec.json.Encoder()
@@ -66,9 +68,10 @@ class Step:
 class LaneDelivery:
     """One event's delivery to an agent (``agents.ports.Delivery``)."""
 
-    __slots__ = ("codec", "lanes", "message", "now_ms")
+    __slots__ = ("codec", "hearing", "lanes", "message", "now_ms")
 
     def __init__(self, lanes: Lanes, message: Any, codec: Codec, now_ms: int) -> None:
+        self.hearing = Hearing()
         self.lanes = lanes
         self.message = message
         self.codec = codec
@@ -82,7 +85,9 @@ class LaneDelivery:
 
     async def unless(self, newer: Callable[[Event], bool], call: Awaitable[T], /) -> T:
         """Await the call; cancel it and raise Superseded when a newer matching event waits."""
-        return await self.lanes.unless(self.message, lambda m: self._matches(m, newer), call)
+        return await self.hearing.unless(
+            lambda: self.lanes.unless(self.message, lambda m: self._matches(m, newer), call)
+        )
 
     def _matches(self, message: Any, newer: Callable[[Event], bool]) -> bool:
         try:
@@ -128,15 +133,19 @@ class Decider:
             Unavailable: The agent needs something that is down.
         """
         event = await self.event(message)
-        state, events = await self.stage.agent(self.state_of(kept), event, self.delivery(message))
-        return self.step(state, events)
+        delivery = self.delivery(message)
+        with listening(delivery.hearing):
+            state, events = await self.stage.agent(self.state_of(kept), event, delivery)
+        return self.step(event, delivery, state, events)
 
     def delivery(self, message: Any) -> LaneDelivery:
         """Return what an agent is told of the delivery."""
         return LaneDelivery(self.lanes, message, self.codec, self.clock.now_ms())
 
-    def step(self, state: Any, events: tuple[Event, ...]) -> Step:
-        """Encode what was decided.
+    def step(
+        self, event: Event, delivery: LaneDelivery, state: Any, events: tuple[Event, ...]
+    ) -> Step:
+        """Encode what was decided, and what was heard.
 
         Raises:
             Rejected: The state or one of the events is larger than may be kept.
@@ -144,11 +153,13 @@ class Decider:
         raw = ENCODER.encode(state)
         if len(raw) > STATE_BYTES:
             raise Rejected("state_too_large", f"{len(raw)} bytes, at most {STATE_BYTES}")
-        outbox = tuple(record_of(event, self.codec) for event in events)
+        applied = Applied(self.stage, event, delivery.source, delivery.now_ms, delivery.hearing)
+        said = written_down(applied, state, raw, events)
+        outbox = tuple(record_of(each, self.codec) for each in said)
         for record in outbox:
             if (size := len(record.value or b"")) > EFFECT_BYTES:
-                said = f"{size} bytes for {record.topic}, at most {EFFECT_BYTES}"
-                raise Rejected("effect_too_large", said)
+                detail = f"{size} bytes for {record.topic}, at most {EFFECT_BYTES}"
+                raise Rejected("effect_too_large", detail)
         return Step(raw, next_due(state.timers), outbox)
 
     async def event(self, message: Any) -> Event:

@@ -173,7 +173,10 @@ def _topic(topic: Topic, example: Example | None) -> str:
 
 def _kept(topic: Topic) -> str:
     if topic.compacted:
-        return "the newest record of each key, for ever (compacted)"
+        days = topic.retention_ms // DAY_MS
+        return (
+            f"the newest record of each key for ever, an older one {days} days longer (compacted)"
+        )
     return f"{topic.retention_ms // DAY_MS} days"
 
 

@@ -17,13 +17,13 @@ import structlog
 
 from schemas.errors import Rejected, Unavailable
 from schemas.events import Event, Position
-from streams.deciding import Decider, Step, original
+from streams.deciding import Decider, LaneDelivery, Step, original
 from streams.dlq import Place, Verdict, dead_letter
+from streams.hearing import GIVEN_UP, listening
 from streams.logs import place
 from streams.parking import Parking, Returned
 from streams.publish import Record
 from streams.records import Kept, next_due
-from streams.stage import Parked
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +33,11 @@ size: published early and numbered again after a crash, it would be there under 
 
 BEHIND: Final = "behind_parked"
 DROPPED: Final = "dropped"
+
+PARKED: Final = "parked"
+SET_BEHIND: Final = "behind"
+GIVEN_AWAY: Final = "dropped"
+"""Attributes of ``Stage``: what it says of an event that it does not decide."""
 
 
 class Unclosable(Exception):
@@ -62,7 +67,7 @@ class Parker:
             step = self._same(kept, parking.behind())
             return self._letter(message, step, verdict, parking.last + 1)
         try:
-            closed = await self._said(self.stage.parked, message, kept, verdict.reason)
+            closed = await self._said(PARKED, message, kept, verdict.reason)
         except Unclosable:
             begun = self._begun(message, verdict)
             said = self._same(kept, begun, await self._strangers(message, verdict.reason))
@@ -85,7 +90,7 @@ class Parker:
         parking = kept.head.parked.behind()
         await self.decider.event(message)
         try:
-            said = await self._said(self.stage.behind, message, kept, BEHIND)
+            said = await self._said(SET_BEHIND, message, kept, BEHIND)
         except Unclosable:
             said = self._same(kept, parking, await self._strangers(message, BEHIND))
         verdict = Verdict(
@@ -103,7 +108,8 @@ class Parker:
         assert kept.head.parked is not None  # noqa: S101 - the arm says so
         parking = kept.head.parked.advanced()
         try:
-            said = await self._said(self.stage.dropped or self.stage.parked, message, kept, DROPPED)
+            hook = GIVEN_AWAY if self.stage.dropped else PARKED
+            said = await self._said(hook, message, kept, DROPPED)
         except Unclosable:
             said = None
         return _parked(said or self._same(kept, parking), parking)
@@ -113,20 +119,17 @@ class Parker:
         assert kept.head.parked is not None  # noqa: S101 - the arm says so
         return _parked(await self.decider.decide(message, kept), kept.head.parked.advanced())
 
-    async def _said(
-        self, hook: Parked | None, message: Any, kept: Kept | None, reason: str
-    ) -> Step | None:
+    async def _said(self, hook: str, message: Any, kept: Kept | None, reason: str) -> Step | None:
         """Ask the stage; None when there is nothing to say.
 
         Raises:
             Unclosable: It failed, or its state cannot be read or would be too large.
         """
-        if hook is None:
+        if getattr(self.stage, hook) is None:
             return None
         try:
             event = await self.decider.event(message)
-            state = self.decider.state_of(kept)
-            after, events = hook(state, event, self.decider.delivery(message), reason)
+            asked = self._asked(hook, self.decider.state_of(kept), event, message, reason)
         except Unavailable:
             raise
         except Rejected:  # no event to speak of
@@ -135,26 +138,36 @@ class Parker:
             log.error("parked.unclosable", stage=self.stage.name, error=place(exc))  # noqa: TRY400
             raise Unclosable from exc
         try:
-            return self.decider.step(after, events)
+            return self.decider.step(event, *asked)
         except Rejected as exc:
             log.error("parked.unclosable", stage=self.stage.name, error=exc.reason)  # noqa: TRY400
             raise Unclosable from exc
 
     async def _strangers(self, message: Any, reason: str) -> tuple[Record, ...]:
         """Say of an event what can be said without the state; its step has the number 0."""
-        hook = self.stage.behind if reason == BEHIND else self.stage.parked
-        if hook is None or not self.stage.parks:
+        hook = SET_BEHIND if reason == BEHIND else PARKED
+        if getattr(self.stage, hook) is None or not self.stage.parks:
             return ()
         try:
             event = await self.decider.event(message)
-            blank = _blank(self.stage.state, event)
-            _, events = hook(blank, event, self.decider.delivery(message), reason)
-            return self.decider.step(blank, events).outbox
+            nobody = self.stage.blank(event)
+            delivery, _, events = self._asked(hook, nobody, event, message, reason)
+            return self.decider.step(event, delivery, nobody, events).outbox
         except Unavailable:
             raise
         except Exception as exc:  # noqa: BLE001 - the dead letter alone must do then
             log.error("parked.failed", stage=self.stage.name, error=place(exc))  # noqa: TRY400
             return ()
+
+    def _asked(
+        self, hook: str, state: Any, event: Event, message: Any, reason: str
+    ) -> tuple[LaneDelivery, Any, tuple[Event, ...]]:
+        """Ask the stage what becomes of the event, and note that it was asked that."""
+        delivery = self.decider.delivery(message)
+        with listening(delivery.hearing) as hearing:
+            hearing.told(GIVEN_UP, [hook, reason])
+            after, events = getattr(self.stage, hook)(state, event, delivery, reason)
+        return delivery, after, events
 
     def _begun(self, message: Any, verdict: Verdict) -> Parking:
         source = Position(topic=message.topic, partition=message.partition, offset=message.offset)
@@ -192,13 +205,3 @@ class Parker:
 def _parked(step: Step, parking: Parking | None) -> Step:
     """Return the step with a flag; while there is one, no timer fires."""
     return step if parking is None else replace(step, parked=parking, due_ms=None)
-
-
-def _blank(state: type[Any], event: Event) -> Any:
-    """Return a state whose next step has the number 0: it stands outside the order."""
-    return state(
-        tenant_id=event.tenant_id,
-        conversation_id=event.conversation_id,
-        customer_id=event.customer_id,
-        seq=-1,
-    )

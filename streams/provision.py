@@ -105,7 +105,9 @@ def wanted_topics(settings: Settings) -> tuple[Wanted, ...]:
 
 def _policy(topic: Topic) -> dict[str, str]:
     if topic.compacted:
-        return {"cleanup.policy": "compact"}
+        # A record goes only when the one that replaced it is older than this.
+        lag = {"min.compaction.lag.ms": str(topic.retention_ms)}
+        return {"cleanup.policy": "compact", **lag}
     return {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
 
 

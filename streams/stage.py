@@ -35,6 +35,7 @@ class Stage:
         behind: What to say of an event that is set aside behind a parked one.
         dropped: What to say of a parked event that an operator gives up; as ``parked``, unless
             it is given.
+        noted: Where a step about which the stage says nothing is noted; None notes nothing.
     """
 
     name: str
@@ -49,8 +50,18 @@ class Stage:
     parks: bool = False
     behind: Parked | None = None
     dropped: Parked | None = None
+    noted: Topic | None = None
 
     @property
     def changelog(self) -> str:
         """Name of its changelog topic."""
         return changelog(self.name)
+
+    def blank(self, event: Event) -> Any:
+        """Return a state whose next step has the number 0: it stands outside the order."""
+        return self.state(
+            tenant_id=event.tenant_id,
+            conversation_id=event.conversation_id,
+            customer_id=event.customer_id,
+            seq=-1,
+        )

@@ -21,6 +21,7 @@ from schemas.events import (
     ResponseGenerated,
     SettingsChanged,
     StatusReceived,
+    StepTaken,
     TimerFired,
     ToolCallCompleted,
     ToolCallRequested,
@@ -38,9 +39,7 @@ from streams.details import (
     time_of_day,
 )
 
-SEEN: Final = frozenset(
-    {BubbleState.SENT, BubbleState.DELIVERED, BubbleState.READ, BubbleState.PLAYED}
-)
+SEEN: Final = (BubbleState.SENT, BubbleState.DELIVERED, BubbleState.READ, BubbleState.PLAYED)
 """States that WhatsApp tells later: the time of posting is told with those before."""
 
 
@@ -94,6 +93,8 @@ def _tell(event: Event) -> Told:  # noqa: C901, PLR0911, PLR0912 - one arm for e
             return _control(event)
         case MemoryUpdateRequested():
             return _memory(event)
+        case StepTaken():
+            return _told(f"{event.stage} took a step")
         case SettingsChanged():
             return _told(f"settings version {event.version}")
 

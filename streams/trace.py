@@ -21,7 +21,7 @@ from schemas.events import (
     ResponseGenerated,
     ToolCallRequested,
 )
-from schemas.topics import SETTINGS_CHANGED, TOPICS
+from schemas.topics import SETTINGS_CHANGED, STEP_TAKEN, TOPICS
 from sinks.ports import Recorded
 from streams.asides import aside
 from streams.bubbles import Bubble, bubbles
@@ -30,8 +30,10 @@ from streams.details import Detail
 from streams.telling import Told, tell
 
 ORDER: Final = {topic.name: place for place, topic in enumerate(TOPICS)}
-CONVERSATION_TOPICS: Final = tuple(t.name for t in TOPICS if t is not SETTINGS_CHANGED)
-"""Topics that are keyed by conversation: where a story is read from."""
+CONVERSATION_TOPICS: Final = tuple(
+    topic.name for topic in TOPICS if topic not in (SETTINGS_CHANGED, STEP_TAKEN)
+)
+"""Topics that are keyed by conversation and tell something: where a story is read from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

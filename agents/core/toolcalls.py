@@ -132,15 +132,22 @@ def refused(error: str, detail: str = "") -> ToolReturned:
 
 
 def bounded(content: Any) -> str:
-    """Return a result as JSON of at most 16 KiB; a longer one is cut, and says so."""
+    """Return a result as JSON of at most 16 KiB; a longer one is cut, and says so.
+
+    A result that is read back and bounded again stays the same.
+    """
     try:
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _json(content)
     except (TypeError, ValueError, RecursionError):
-        return json.dumps({"error": "bad_result"})
+        return _json({"error": "bad_result"})
     text = clean(text, CONTENT_BYTES * 2)
     if len(text.encode()) <= CONTENT_BYTES:
         return text
-    return json.dumps({"truncated": True, "text": text[:_CUT_CHARS]}, ensure_ascii=False)
+    return _json({"truncated": True, "text": text[:_CUT_CHARS]})
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 _CUT_CHARS: Final = 3_000

@@ -19,6 +19,7 @@ from schemas.events.conversation import (
     Outcome,
     OutcomeKind,
     Phase,
+    StepTaken,
     TimerFired,
     TurnKind,
 )
@@ -61,6 +62,7 @@ Event = (
     | OutboundSettled
     | MemoryUpdateRequested
     | ConversationChanged
+    | StepTaken
 )
 """Any record of the pipeline."""
 
@@ -100,6 +102,7 @@ __all__ = [
     "ResponseOutcome",
     "SettingsChanged",
     "StatusReceived",
+    "StepTaken",
     "TimerFired",
     "ToolCallCompleted",
     "ToolCallRequested",

@@ -188,3 +188,20 @@ class MemoryUpdateRequested(Envelope):
     question: str
     answer: str
     facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTaken(Envelope):
+    """A step of a stage that nothing else tells of, or that replay may begin after.
+
+    Every event that a stage applies is a step. One about which the stage says nothing changes
+    its state all the same, so it is noted here; and so is now and then the state itself.
+
+    Attributes:
+        stage: ``dispatch``, ``ai``, ``tools`` or ``outbound``.
+        state: The stage's state of the conversation after the step (JSON); null where it follows
+            from earlier steps.
+    """
+
+    stage: str
+    state: str | None = None

@@ -39,6 +39,8 @@ class Cause:
         seq: Number of the step in this conversation at this stage, from 1, without holes.
         decided_at: Time of the decision; replay decides again at this time.
         settings_version: Version of the tenant's settings that the decision used; 0 is none.
+        heard: What the stage was told while it decided (an answer of the model, a receipt), one
+            JSON array each; only on the last record of a step. Replay tells it the same again.
     """
 
     topic: str
@@ -47,6 +49,7 @@ class Cause:
     seq: int
     decided_at: Millis
     settings_version: int = 0
+    heard: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

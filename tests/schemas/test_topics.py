@@ -47,6 +47,12 @@ def test_a_record_is_kept_longer_than_a_late_redelivery(topic: Topic) -> None:
     assert topic.compacted or topic.retention_ms >= SHORTEST_MS
 
 
+def test_settings_outlive_every_record_that_was_decided_with_them() -> None:
+    longest = max(topic.retention_ms for topic in TOPICS if not topic.compacted)
+
+    assert all(topic.retention_ms > longest for topic in TOPICS if topic.compacted)
+
+
 def test_a_topic_of_tenants_is_the_only_one_that_conversations_do_not_share() -> None:
     odd = {topic.name for topic in TOPICS if topic.single or topic.key is not Key.CONVERSATION}
 

@@ -68,6 +68,7 @@ def test_all_conversation_topics_have_one_partition_count() -> None:
                 "compression.type": "producer",
                 "min.insync.replicas": "2",
                 "cleanup.policy": "compact",
+                "min.compaction.lag.ms": "2678400000",
             },
         ),
         (

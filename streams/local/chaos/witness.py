@@ -17,7 +17,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from agents.ports import Clock
 from schemas.errors import Unavailable
 from schemas.topics import DLQ_SUFFIX, STATEFUL_STAGES, TOPICS
-from streams.app import read_by
 from streams.groups import Groups
 from streams.local.chaos.facts import Committed, Counted, Effect, Letter
 from streams.local.chaos.leaks import Search
@@ -27,6 +26,7 @@ from streams.local.stack import Stack
 from streams.naming import group_of
 from streams.reading import Reading
 from streams.settings import Settings
+from streams.stages import read_by
 
 POLL_MS: Final = 300
 SCRAPE_S: Final = 5.0

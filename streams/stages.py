@@ -1,0 +1,152 @@
+"""The stateful stages, wired once: for workers with the world, for replay with what was heard.
+
+Every port goes through ``streams.hearing``: what a stage can ask, replay can answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from agents.ai import ai
+from agents.core.conversation import Conversation
+from agents.core.gate import Gate
+from agents.core.toolcalls import ToolCalls
+from agents.core.turn import Turn
+from agents.dispatch import dispatch, drop, parked, set_behind
+from agents.given_up import ai_gave_up, outbound_gave_up, tools_gave_up
+from agents.outbound import outbound
+from agents.ports import (
+    Claims,
+    Clock,
+    Courier,
+    Knowledge,
+    Model,
+    Observe,
+    Tenants,
+    Tool,
+    unobserved,
+)
+from agents.tools import tools
+from schemas.topics import STEP_TAKEN, TOPICS, Topic
+from streams.hearing import overheard, overheard_tenants, overheard_tools, pause
+from streams.stage import Stage
+
+MAX_INFLIGHT: Final = 1024
+
+SLOW: Final = 0.0
+"""Share of the drain for queued events where one may take seconds: none of them begins."""
+
+
+def read_by(reader: str) -> tuple[Topic, ...]:
+    """Return the topics of conversations that a stage or sink reads."""
+    return tuple(topic for topic in TOPICS if reader in topic.readers and not topic.single)
+
+
+def _timer(stage: str) -> Topic:
+    """Return the topic that a stage's due timers are published on: it writes and reads it."""
+    (topic,) = (
+        topic for topic in TOPICS if topic.name.endswith(".timer.fired") and stage in topic.writers
+    )
+    return topic
+
+
+def dispatch_stage(tenants: Tenants, *, max_inflight: int = MAX_INFLIGHT) -> Stage:
+    """Return the stage that decides conversations."""
+    heard = overheard_tenants(tenants)
+    return Stage(
+        name="dispatch",
+        inputs=read_by("dispatch"),
+        state=Conversation,
+        agent=partial(dispatch, tenants=heard),
+        timer_topic=_timer("dispatch"),
+        max_inflight=max_inflight,
+        parked=partial(parked, tenants=heard),
+        parks=True,
+        behind=partial(set_behind, tenants=heard),
+        dropped=partial(drop, tenants=heard),
+        noted=STEP_TAKEN,
+    )
+
+
+def ai_stage(  # noqa: PLR0913 - ports, keyword-only
+    *,
+    model: Model,
+    knowledge: Knowledge,
+    tenants: Tenants,
+    toolbox: Mapping[str, Tool],
+    clock: Clock,
+    timeout_s: float = 60.0,
+    max_inflight: int = MAX_INFLIGHT,
+) -> Stage:
+    """Return the stage that runs turns."""
+    heard = overheard_tenants(tenants)
+    return Stage(
+        name="ai",
+        inputs=read_by("ai"),
+        state=Turn,
+        agent=partial(
+            ai,
+            model=overheard("model", model),
+            knowledge=overheard("knowledge", knowledge),
+            tenants=heard,
+            toolbox=toolbox,
+            clock=overheard("clock", clock),
+            timeout_s=timeout_s,
+            sleep=pause,
+        ),
+        max_inflight=max_inflight,
+        queued_share=SLOW,
+        parked=partial(ai_gave_up, tenants=heard),
+        noted=STEP_TAKEN,
+    )
+
+
+def tools_stage(
+    *,
+    toolbox: Mapping[str, Tool],
+    claims: Claims,
+    clock: Clock,
+    observe: Observe = unobserved,
+    max_inflight: int = MAX_INFLIGHT,
+) -> Stage:
+    """Return the stage that runs tools."""
+    return Stage(
+        name="tools",
+        inputs=read_by("tools"),
+        state=ToolCalls,
+        agent=partial(
+            tools,
+            toolbox=overheard_tools(toolbox),
+            claims=overheard("claims", claims),
+            clock=overheard("clock", clock),
+            observe=observe,
+            sleep=pause,
+        ),
+        max_inflight=max_inflight,
+        queued_share=SLOW,
+        parked=partial(tools_gave_up, toolbox=toolbox),
+        noted=STEP_TAKEN,
+    )
+
+
+def outbound_stage(
+    *, claims: Claims, courier: Courier, clock: Clock, max_inflight: int = MAX_INFLIGHT
+) -> Stage:
+    """Return the stage that sends."""
+    return Stage(
+        name="outbound",
+        inputs=read_by("outbound"),
+        state=Gate,
+        agent=partial(
+            outbound,
+            claims=overheard("claims", claims),
+            courier=overheard("courier", courier),
+            clock=overheard("clock", clock),
+        ),
+        timer_topic=_timer("outbound"),
+        max_inflight=max_inflight,
+        parked=outbound_gave_up,
+        noted=STEP_TAKEN,
+    )

@@ -1,0 +1,114 @@
+"""What is asked while a step is decided is noted, and only what is noted is used."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agents.ports import Completion, NotSent, Prompt, ToolCaller, ToolReturned
+from schemas.errors import Unavailable
+from streams.hearing import Hearing, listening, notes, overheard, overheard_tools
+from streams.replay.recalled import Recalled, Unheard
+from tests.agents.ai.samples import Bench, HandClock, ScriptedModel, said, wants
+
+CALLER = ToolCaller(tenant_id="t", conversation_id="c", customer_id="u", call_id="i")
+
+
+async def answered(completion: Completion) -> tuple[Completion, list[Any]]:
+    with listening(Hearing()) as hearing:
+        model = overheard("model", ScriptedModel([completion]))
+        answer = await model.complete(Prompt(messages=({"role": "user"},)), agent="triage")
+    return answer, [json.loads(each) for each in hearing.heard(0)]
+
+
+async def test_an_answer_is_noted_with_a_hash_of_its_question() -> None:
+    answer, ((call, of, gave, raised),) = await answered(said("oi"))
+
+    assert (call, raised, gave["text"]) == ("model.complete", "", "oi")
+    assert len(of) == 12
+    assert answer == said("oi")
+
+
+@pytest.mark.parametrize(
+    ("written", "used"),
+    [
+        (said("x" * 100_000), said("x" * 10_240)),  # ten megabytes must not be kept
+        (said("\ud800!"), said("?!")),
+        (wants(*["look"] * 100), wants(*["look"] * 6)),
+    ],
+    ids=["long", "no unicode", "many tools"],
+)
+async def test_a_stage_uses_no_more_than_what_is_noted(
+    written: Completion, used: Completion
+) -> None:
+    answer, (note,) = await answered(written)
+
+    assert answer == used
+    assert note[2]["text"] == used.text
+    assert len(note[2]["tools"]) == len(used.tools)
+
+
+async def test_a_tool_result_that_is_no_json_is_used_as_it_is_noted() -> None:
+    bench = Bench((ToolReturned(ok=True, content=object()),))
+    tools = overheard_tools({"look": bench.tool()})
+
+    with listening(Hearing()):
+        returned = await tools["look"].run(CALLER, {})
+
+    assert returned == ToolReturned(ok=True, content={"error": "bad_result"})
+
+
+async def test_what_is_down_is_noted_and_raised_again() -> None:
+    with listening(Hearing()) as hearing:
+        model = overheard("model", ScriptedModel([Unavailable("model", 2.5)]))
+        with pytest.raises(Unavailable):
+            await model.complete(Prompt(messages=()), agent="triage")
+
+    again = Recalled(notes(hearing.heard(0)), 0)
+    with listening(again), pytest.raises(Unavailable) as raised:
+        await model.complete(Prompt(messages=()), agent="triage")
+    assert (raised.value.service, raised.value.retry_after_s) == ("model", 2.5)
+    assert again.heard(0) == hearing.heard(0)
+
+
+async def test_a_tool_that_was_cut_off_is_cut_off_again() -> None:
+    async def sleeps(*_: Any) -> ToolReturned:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    tools = overheard_tools({"look": replace(Bench().tool(), run=sleeps)})
+    with listening(Hearing()) as hearing, pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await tools["look"].run(CALLER, {})
+
+    with listening(Recalled(notes(hearing.heard(0)), 0)), pytest.raises(TimeoutError):
+        await tools["look"].run(CALLER, {})
+
+
+async def test_another_question_than_then_shows_in_its_hash() -> None:
+    _, (note,) = await answered(said("oi"))
+    again = Recalled(notes([json.dumps(note)]), 0)
+
+    with listening(again):
+        model = overheard("model", ScriptedModel([]))
+        await model.complete(Prompt(messages=({"role": "changed"},)), agent="triage")
+
+    assert json.loads(again.heard(0)[0])[1] != note[1]
+
+
+def test_more_questions_than_then_have_no_answer() -> None:
+    clock = overheard("clock", HandClock())
+
+    with listening(Recalled([], 0)), pytest.raises(Unheard, match=r"clock\.now_ms"):
+        clock.now_ms()
+
+
+def test_a_question_that_nobody_notes_cannot_be_asked() -> None:
+    letters: Any = overheard("courier", NotSent(reason="unreachable"))
+
+    with pytest.raises(AttributeError, match=r"streams/answers\.py"):
+        _ = letters.title
