@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from streams.local.chaos import outages, processes
+from streams.local.chaos import outages, processes, versions
 from streams.local.chaos.facts import Struck
 from streams.local.chaos.ground import Ground
 from streams.local.chaos.schedule import Planned
@@ -27,7 +27,9 @@ ACTS: Final[dict[str, Act]] = {
     "F10": outages.registry,
     "F11": outages.poison,
     "F13": processes.scale,
+    "F15": versions.hot_key,
     "F16": processes.reset_offsets,
+    "F17": versions.newer_schema,
 }
 
 

@@ -239,10 +239,21 @@ FAULTS: Final[dict[str, Kind]] = {
         seconds=(6.0, 10.0),
         workers=3,
     ),
+    "F15": Kind(
+        what="one customer writes two messages of five",
+        victims=_only("customer"),
+        proof=at_least(hot=50),
+        seconds=(5.0, 5.0),
+    ),
     "F16": Kind(
         what="committed offsets reset to earliest while the workers are stopped",
         victims=_workers_once,
         proof=at_least(partitions=1, again=1),
+    ),
+    "F17": Kind(
+        what="a producer with a newer schema; a worker starts with the older one beside it",
+        victims=_with_worker("registry"),
+        proof=at_least(version=2, newer=1),
     ),
 }
 """Every fault by its name; names and criteria are those of the fault list."""

@@ -45,6 +45,8 @@ SECRETS: Final = (
     "SIMULATOR_APP_SECRET",
     "POSTGRES_PASSWORD",
 )
+HOT: Final = 0.4
+"""Share of the messages that one customer writes in F15."""
 AGAIN_S: Final = 1.0
 REACH_S: Final = 120.0
 
@@ -119,7 +121,7 @@ class Course:
             conversations=asked.conversations,
             messages=asked.messages,
             rate=asked.rate,
-            hot=asked.hot,
+            hot=asked.hot or (HOT if "F15" in asked.faults else 0.0),
         )
         began = Began(
             run=name,

@@ -27,6 +27,8 @@ PASSING: Final = (0, 404, 429, 500, 502, 503, 504)
 """Answers after which the same is asked again: the other side is away, or a little behind."""
 FIRST_WAIT_S: Final = 0.2
 LONGEST_WAIT_S: Final = 2.0
+PERSON_S: Final = 60.0
+"""How long a person goes on trying, at most: those who wait for them write later."""
 AGENT_USER: Final = "marina"
 REPLY: Final = "Aqui é a Marina, já estou vendo o seu caso."
 
@@ -93,7 +95,9 @@ class Customers:
         )
         headers = {SIGNATURE_HEADER: sign(self.world.secret, body)}
         refusals: Counter[str] = Counter()
-        status = await self._patiently(self.world.webhook, OK, refusals, data=body, headers=headers)
+        status = await self._patiently(
+            self.world.webhook, OK, refusals, self.patience_s, data=body, headers=headers
+        )
         self.posted.append(
             Posted(
                 customer=message.customer,
@@ -117,6 +121,7 @@ class Customers:
             f"{self.world.api}/v1/conversations/{conversation_id}/{name}",
             ACCEPTED,
             Counter(),
+            min(PERSON_S, self.patience_s),
             json=body,
             headers={"Authorization": f"Bearer {self.token}", "Idempotency-Key": act.request_id},
         )
@@ -130,10 +135,10 @@ class Customers:
         )
 
     async def _patiently(
-        self, url: str, wanted: int, refusals: Counter[str], **request: Any
+        self, url: str, wanted: int, refusals: Counter[str], patience_s: float, **request: Any
     ) -> int:
         """Ask until the answer is the wanted one, or one that will not change."""
-        deadline, wait_s = time.monotonic() + self.patience_s, FIRST_WAIT_S
+        deadline, wait_s = time.monotonic() + patience_s, FIRST_WAIT_S
         while (status := await self._once(url, **request)) != wanted:
             refusals[str(status)] += 1
             self.refused[str(status)] += 1

@@ -52,12 +52,15 @@ def check(told: Story) -> list[Violation]:
 
 
 def _taken(told: Story) -> Iterator[tuple[str, str]]:
-    """I1: every message was taken in the end, and refusals were 503 or no answer at all."""
+    """I1: everything was taken in the end, and refusals were 503 or no answer at all."""
     for posted in told.posted:
         if not posted.answered_ms:
             yield posted.wamid, "never answered with 200"
         for status in posted.refusals.keys() - {"0", "503"}:
             yield posted.wamid, f"refused with {status}"
+    for asked in told.asked:
+        if not asked.answered_ms:
+            yield asked.request_id, f"the API never took it: {asked.command or 'reply'}"
 
 
 def _bubbles_end(told: Story) -> Iterator[tuple[str, str]]:

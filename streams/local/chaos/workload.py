@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from schemas.events import Command, OutcomeKind
@@ -43,6 +43,8 @@ FIRST_NUMBER: Final = 5_500_000_000_000
 
 ENDS: Final = frozenset({OutcomeKind.ANSWERED, OutcomeKind.HANDED})
 """How a message that wants an answer may end while things break."""
+FLOOD: Final = frozenset({OutcomeKind.PARKED})
+"""More than a conversation may hold is set aside: the policy for a customer who never stops."""
 SORTS: Final = {
     Sort.REACTION: frozenset({OutcomeKind.IGNORED}),
     Sort.WANTS_PERSON: frozenset({OutcomeKind.HANDED}),
@@ -148,6 +150,7 @@ def _conversation(crowd: Crowd, number: int, share: int) -> list[Act]:
     chance = random.Random(f"{crowd.seed}:{number}")  # noqa: S311 - a plan, not a secret
     people = number % PEOPLE_EVERY == PEOPLE_EVERY // 2
     wants = number % WANTS_EVERY == 0 and not crowd.hot
+    flood = number == 0 and crowd.hot > 0
     customer = _customer(crowd, number)
     times = list(_times(crowd, share, chance))
     acts: list[Act] = []
@@ -155,10 +158,12 @@ def _conversation(crowd: Crowd, number: int, share: int) -> list[Act]:
     for sequence, due_s in enumerate(times, 1):
         last = wants and sequence == share
         message = _message(crowd, customer, sequence, chance, sent, last=last)
+        if flood:
+            message = replace(message, expects=message.expects | FLOOD)
         if message.sort is not Sort.DUPLICATE:
             sent.append(message)
-        acts.append(Write(due_s=due_s, message=message, alone=not (people or wants)))
-    asks = list(_asks(crowd, customer, chance)) if people else []
+        acts.append(Write(due_s=due_s, message=message, alone=not (people or wants or flood)))
+    asks = list(_asks(crowd, customer, chance, times[0])) if people else []
     return sorted([*acts, *asks], key=lambda act: act.due_s)
 
 
@@ -211,9 +216,12 @@ def _text(words: str | None, crowd: Crowd, sequence: int) -> str:
     return f"{words} [{crowd.marker} {sequence}]" if words else ""
 
 
-def _asks(crowd: Crowd, customer: str, chance: random.Random) -> Iterator[Ask]:
-    """A person takes over, answers, and gives back, each at a time of its own."""
-    at_s = crowd.span_s * chance.uniform(0.15, 0.6)
+def _asks(crowd: Crowd, customer: str, chance: random.Random, first_s: float) -> Iterator[Ask]:
+    """A person takes over, answers, and gives back, each at a time of its own.
+
+    There is nothing to take over before the customer's first message.
+    """
+    at_s = max(crowd.span_s * chance.uniform(0.15, 0.6), first_s + chance.uniform(*GAP_S))
     commands: list[Command | None] = [Command.TAKEOVER, None]
     if chance.random() < RELEASED:
         commands.append(Command.RELEASE)

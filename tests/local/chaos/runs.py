@@ -55,12 +55,15 @@ KILLED = Struck(
     evidence={"before": 1, "after": 2},
 )
 
+ASKED = Asked(conversation_id="conv_5500002", command="takeover", request_id="r", answered_ms=7000)
+
 
 @dataclass
 class Run(World):
     """Two customers as in ``World``; a tool changed something for one, a person took one over."""
 
     effects: list[Effect] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=lambda: [ASKED])
     struck: list[Struck] = field(default_factory=lambda: [KILLED])
     committed: list[Committed] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
@@ -165,8 +168,7 @@ class Run(World):
                 )
                 for m in self.sent
             ),
-            Asked(conversation_id="conv_5500002", command="takeover", request_id="r",
-                  answered_ms=7000),
+            *self.asked,
             *(
                 Logged(
                     topic=r.position.topic, partition=0, offset=r.position.offset,

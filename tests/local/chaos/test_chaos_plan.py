@@ -67,11 +67,17 @@ def test_a_message_with_people_in_its_conversation_is_not_the_ais_alone() -> Non
     assert any(act.alone for act in writes(CROWD))
 
 
+def test_nobody_takes_over_before_the_customer_wrote() -> None:
+    assert all(isinstance(acts[0], Write) for acts in workload(CROWD))
+
+
 def test_a_hot_customer_writes_the_given_share() -> None:
     hot = replace(CROWD, hot=0.5)
     counts = [len([a for a in acts if isinstance(a, Write)]) for acts in workload(hot)]
 
     assert counts[0] > 300
+    first = [a for a in workload(hot)[0] if isinstance(a, Write)]
+    assert all(OutcomeKind.PARKED in act.message.expects and not act.alone for act in first)
     assert sum(counts) == 600
 
 

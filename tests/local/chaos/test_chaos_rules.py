@@ -27,7 +27,7 @@ from streams.local.chaos.rules import RULES, SKIPPED
 from streams.local.chaos.story import story
 from streams.local.chaos.verdict import in_flight, judge, lines, unknown_bubbles
 from streams.local.load.checker import RULES as LOAD_RULES
-from tests.local.chaos.runs import FIRST, KILLED, Run
+from tests.local.chaos.runs import ASKED, FIRST, KILLED, Run
 
 LETTER = Letter(
     topic="inbox.message.received.dlq",
@@ -152,6 +152,10 @@ PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
     ),
     "a message is never taken": (
         lambda r: setattr(r, "posted", lambda posted: replace(posted, answered_ms=0)),
+        "taken",
+    ),
+    "a person is never heard": (
+        lambda r: setattr(r, "asked", [replace(ASKED, answered_ms=0)]),
         "taken",
     ),
     "a good message is refused for good": (
