@@ -10,6 +10,7 @@ from streams.local.stack import StackOptions, envfile
 from streams.local.stack.kafka import Cluster
 from streams.local.stack.options import Layout
 from streams.local.stack.plan import Plan, Surroundings, make_plan
+from streams.local.stack.ports import choose
 from streams.settings import Settings
 
 
@@ -148,6 +149,33 @@ def test_three_brokers_are_kept_at_the_next_start(tmp_path: Path) -> None:
     envfile.write(tmp_path / envfile.NAME, first.written)
     assert {"kafka-1", "kafka-2", "kafka-3"} <= names(plan(tmp_path))
     assert first.written["TOPIC_REPLICATION"] == "3"
+
+
+def test_settings_of_a_stack_reach_our_own_processes_and_choose_ports(tmp_path: Path) -> None:
+    (free,) = choose(("webhook",), {}).values()
+    given = {"SESSION_TIMEOUT_S": "6", "WEBHOOK_PORT": str(free), "API_PORT": "0"}
+    made = plan(tmp_path, StackOptions(home=tmp_path, settings=given), API_PORT="8001")
+    (worker,) = (part for part in made.parts if part.name == "worker")
+    assert worker.env["SESSION_TIMEOUT_S"] == "6"
+    assert made.ports["webhook"] == free
+    assert made.ports["api"] != 8001
+    assert worker.env["API_PORT"] == str(made.ports["api"])
+
+
+def test_our_processes_find_the_brokers_where_their_fronts_are(tmp_path: Path) -> None:
+    fronts = ((20_001, 20_002),)
+    made = plan(tmp_path, StackOptions(home=tmp_path, fronts=fronts))
+    properties = Cluster(home=tmp_path, ports=((20_000, 21_000),), fronts=fronts).properties(0)
+    assert made.written["KAFKA_BOOTSTRAP"] == "127.0.0.1:20002"
+    assert "FRONT://127.0.0.1:20001" in properties["listeners"]
+    assert "FRONT://127.0.0.1:20002" in properties["advertised.listeners"]
+    assert properties["inter.broker.listener.name"] == "PLAINTEXT"
+
+
+def test_the_offline_model_is_as_slow_as_asked(tmp_path: Path) -> None:
+    made = plan(tmp_path, StackOptions(home=tmp_path, latency_ms=1500))
+    (model,) = (part for part in made.parts if part.name == "model")
+    assert model.argv[-2:] == ("--latency-ms", "1500")
 
 
 @pytest.mark.parametrize(("brokers", "spare"), [(1, False), (2, False), (3, True)])

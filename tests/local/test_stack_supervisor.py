@@ -105,6 +105,23 @@ raise SystemExit("listening" in log.read_text())
     assert log.read_text().split() == ["loaded", "listening"] * 2
 
 
+async def test_a_launched_part_has_its_own_settings_and_its_end_is_nobodys_business(
+    tmp_path: Path,
+) -> None:
+    said = "import os; print(os.environ.get('POINT', 'none')); raise SystemExit(3)"
+    api = serving("api")
+    async with supervised(tmp_path, api) as (supervisor, _):
+        await supervisor.start_all()
+        await supervisor.kill("api")
+        supervisor._parts["api"] = replace(api, argv=(sys.executable, "-c", said))
+        supervisor.launch("api", {"POINT": "here"})
+        await until(lambda: supervisor.ended("api") is not None)
+        ended = supervisor.ended("api")
+        crashed = supervisor.crashed.done()
+    assert (ended, crashed) == (3, False)
+    assert (tmp_path / "logs" / "api.log").read_text().split()[-1] == "here"
+
+
 async def test_a_part_that_follows_another_does_not_even_load_before(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "api.log"
     first = step("first", f"import pathlib; raise SystemExit(pathlib.Path({str(log)!r}).exists())")

@@ -25,6 +25,12 @@ from streams.settings import load
 CONNECTIONS: Final = 256
 SESSION_S: Final = 6.0
 """Shortest session timeout that the brokers allow: a dead worker is missed soon."""
+SETTINGS: Final = {
+    "SESSION_TIMEOUT_S": f"{SESSION_S:g}",
+    # Any free port: a stack of the same machine's developer has the usual ones.
+    "WEBHOOK_PORT": "0",
+    "API_PORT": "0",
+}
 LATENCY_MS: Final = 1500
 """How long the scripted model takes, so that a hundred messages are in flight at a fault."""
 
@@ -114,7 +120,7 @@ async def standing(folder: Path, shape: Shape, say: Say) -> AsyncIterator[Course
         layout=shape.layout,
         workers=shape.workers,
         latency_ms=LATENCY_MS,
-        settings={"SESSION_TIMEOUT_S": f"{SESSION_S:g}"},
+        settings=SETTINGS,
         fronts=tuple((proxy.upstream, proxy.port) for proxy in proxies),
     )
     async with contextlib.AsyncExitStack() as opened:

@@ -94,7 +94,8 @@ def make_plan(options: StackOptions, around: Surroundings) -> Plan:
     before = envfile.read(options.home / envfile.NAME)
     options = replace(options, brokers=_broker_count(options, before))
     replaced = around.replaced
-    ports = _ports(options, replaced, {**USUAL, **before, **around.environment})
+    wanted = {**USUAL, **before, **around.environment, **options.settings}
+    ports = _ports(options, replaced, wanted)
     fresh = envfile.make_secrets() | envfile.make_local_secrets()
     secrets = {name: before.get(name, value) for name, value in fresh.items()}
     server = postgres.Server(
@@ -102,8 +103,8 @@ def make_plan(options: StackOptions, around: Surroundings) -> Plan:
     )
     listening = {_variable(name): str(port) for name, port in ports.items()}
     written = secrets | _addresses(options, ports, server, replaced) | listening
-    env = written | dict(around.environment) | listening
-    env |= {"WHATICKET_HOME": str(options.home), "PYTHONUNBUFFERED": "1", **options.settings}
+    env = written | dict(around.environment) | dict(options.settings) | listening
+    env |= {"WHATICKET_HOME": str(options.home), "PYTHONUNBUFFERED": "1"}
     parts, trainings = _infrastructure(options, ports, server, around)
     mine = own.parts(options, ports, env) if options.own else []
     return Plan(
