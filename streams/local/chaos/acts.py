@@ -30,6 +30,7 @@ ACTS: Final[dict[str, Act]] = {
     "F15": versions.hot_key,
     "F16": processes.reset_offsets,
     "F17": versions.newer_schema,
+    "W1": outages.whatsapp,
 }
 
 

@@ -255,5 +255,12 @@ FAULTS: Final[dict[str, Kind]] = {
         victims=_with_worker("registry"),
         proof=at_least(version=2, newer=1),
     ),
+    "W1": Kind(
+        what="WhatsApp: taken but the connection cut, 504, 503 bursts, slow; statuses early,"
+        " late, twice, out of order",
+        victims=_only("simulator"),
+        proof=at_least(kinds=5, cut=1),
+        seconds=(15.0, 20.0),
+    ),
 }
-"""Every fault by its name; names and criteria are those of the fault list."""
+"""Every fault by its name."""

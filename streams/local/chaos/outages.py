@@ -41,6 +41,17 @@ MODEL_FAULTS: Final = (
     {"kind": "empty", "times": 2},
     {"kind": "refusal", "times": 3},
 )
+WHATSAPP_WISHES: Final = (
+    {"kind": "cut", "times": 4, "among": 20},
+    {"kind": "gateway", "times": 4, "among": 20},
+    {"kind": "error", "status": 503, "times": 3, "among": 20, "burst": 2},
+    {"kind": "slow", "times": 4, "among": 20, "seconds": 3.0},
+    {"kind": "early_status", "times": 6, "among": 30},
+    {"kind": "status_reorder", "times": 6, "among": 30},
+    {"kind": "status_twice", "times": 6, "among": 30},
+    {"kind": "status_late", "times": 4, "among": 30, "seconds": 5.0},
+)
+"""What a result may be unknown by, and statuses that come as they never should."""
 MODEL_S: Final = 30.0
 BIG: Final = (1 << 20) + 1
 
@@ -150,6 +161,21 @@ async def model(ground: Ground, _: Planned) -> Seen:
             break
         await asyncio.sleep(LOOK_S)
     happened = {kind: times - before.get(kind, 0) for kind, times in told["happened"].items()}
+    seen = {kind: times for kind, times in happened.items() if times > 0}
+    return {"kinds": len(seen), **seen}
+
+
+async def whatsapp(ground: Ground, planned: Planned) -> Seen:
+    """W1: WhatsApp takes messages and does not say so, and tells of them in any order."""
+    root = "{0.scheme}://{0.netloc}/_simulator".format(urlsplit(ground.current.whatsapp_api_url))
+    client = ground.customers.world.client
+    wishes = {"wishes": list(WHATSAPP_WISHES)}
+    async with client.post(f"{root}/misbehaviour", json=wishes) as answer:
+        before = (await answer.json())["happened"]
+    await lasting(planned.seconds)
+    async with client.delete(f"{root}/misbehaviour") as answer:
+        told = (await answer.json())["happened"]
+    happened = {kind: times - before.get(kind, 0) for kind, times in told.items()}
     seen = {kind: times for kind, times in happened.items() if times > 0}
     return {"kinds": len(seen), **seen}
 

@@ -15,6 +15,7 @@ MIXED: Final = (
     ("F1", "F9", "F11"),
     ("F7", "F8", "F10"),
     ("F1w", "F5"),
+    ("F1", "W1"),
 )
 """Faults that happen in one run."""
 
