@@ -6,25 +6,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import structlog
 
 from agents.core.gate import Bubble, Gate
+from agents.core.gate_next import LONGEST_WAIT_MS, window_of
 from agents.core.gate_plan import plan
 from agents.core.gate_settle import settle
 from agents.ports import (
     Accepted,
+    Asked,
     Claims,
     Clock,
     Courier,
     Delivery,
     Letter,
     NotSent,
+    Permits,
     Receipt,
     Refused,
+    Tenants,
     Unknown,
+    Withheld,
 )
 from schemas.errors import Unavailable
 from schemas.events import Event
@@ -43,14 +50,36 @@ _RECEIPTS: Final[dict[str, type[Receipt]]] = {
 }
 
 
+Ended = Callable[[Asked, Receipt | None], None]
+
+
+def _nobody(_: Asked, __: Receipt | None, /) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What the gate needs of the world.
+
+    Attributes:
+        claims: Rows that let an attempt be posted once.
+        permits: Who may send now.
+        courier: Posts.
+        tenants: Newest settings.
+        clock: Tells the time.
+        ended: Told what came of a bubble that had a permit; None: nothing was written.
+    """
+
+    claims: Claims
+    permits: Permits
+    courier: Courier
+    tenants: Tenants
+    clock: Clock
+    ended: Ended = _nobody
+
+
 async def outbound(
-    state: Gate | None,
-    event: Event,
-    delivery: Delivery,
-    *,
-    claims: Claims,
-    courier: Courier,
-    clock: Clock,
+    state: Gate | None, event: Event, delivery: Delivery, *, desk: Desk
 ) -> tuple[Gate, tuple[Event, ...]]:
     """Handle one event of the gate; at most one message is posted in it.
 
@@ -58,32 +87,66 @@ async def outbound(
         Rejected: The event can never be handled here.
         Unavailable: Postgres is down: no claim, so no effect; the event comes again.
     """
-    planned = plan(state, event, source=delivery.source, now_ms=delivery.now_ms)
+    planned = plan(
+        state,
+        event,
+        source=delivery.source,
+        now_ms=delivery.now_ms,
+        settings=desk.tenants.get(event.tenant_id),
+    )
     if planned.bubble is None or planned.letter is None:
         return planned.outcome
-    receipt, posted_ms = await _post_once(planned.bubble, planned.letter, claims, courier, clock)
-    return settle(planned, receipt, posted_ms=posted_ms, now_ms=clock.now_ms())
+    asked = _asked(planned.step.state, planned.bubble)
+    receipt, posted_ms = await _permitted(asked, planned.bubble, planned.letter, desk)
+    return settle(planned, receipt, posted_ms=posted_ms, now_ms=desk.clock.now_ms())
 
 
-async def _post_once(
-    bubble: Bubble, letter: Letter, claims: Claims, courier: Courier, clock: Clock
-) -> tuple[Receipt, int]:
+def _asked(state: Gate, bubble: Bubble) -> Asked:
+    return Asked(
+        conversation_id=state.conversation_id,
+        bubble_id=bubble.bubble_id,
+        phone_number_id=bubble.phone_number_id,
+        author=bubble.author,
+        deadline_ms=window_of(state, bubble) or bubble.requested_ms + LONGEST_WAIT_MS,
+    )
+
+
+async def _permitted(
+    asked: Asked, bubble: Bubble, letter: Letter, desk: Desk
+) -> tuple[Receipt | Withheld, int]:
+    """Post with a permit; what was posted before the event came again needs none."""
+    withheld = await desk.permits.ask(asked)
+    if withheld is not None:
+        if not await desk.claims.taken("bubble", bubble.bubble_id, bubble.attempt):
+            return withheld, 0
+        return await _posted_before(bubble, desk)
+    receipt: Receipt | None = None
+    try:
+        receipt, posted_ms = await _post_once(bubble, letter, desk)
+    finally:
+        desk.ended(asked, receipt)
+    return receipt, posted_ms
+
+
+async def _post_once(bubble: Bubble, letter: Letter, desk: Desk) -> tuple[Receipt, int]:
     """Claim the attempt and post it; without the claim return what the claim's holder wrote.
 
     Returns:
         The result, and when the request was written (now, when that is not known).
     """
+    clock = desk.clock
     asked_ms = clock.now_ms()
-    if not await claims.claim("bubble", bubble.bubble_id, bubble.attempt):
-        stored = await claims.result("bubble", bubble.bubble_id, bubble.attempt)
-        return (_read(stored) if stored else Unknown(reason="claimed")), clock.now_ms()
+    if not await desk.claims.claim("bubble", bubble.bubble_id, bubble.attempt):
+        return await _posted_before(bubble, desk)
     posted_ms = clock.now_ms()
-    if posted_ms - asked_ms > CLAIM_VALID_MS:
-        receipt: Receipt = NotSent(reason="claim_expired")
-    else:
-        receipt = await courier.post(letter)
-    await _note(claims, bubble, receipt)
+    receipt = await desk.courier.post(letter, until_ms=asked_ms + CLAIM_VALID_MS)
+    await _note(desk.claims, bubble, receipt)
     return receipt, posted_ms
+
+
+async def _posted_before(bubble: Bubble, desk: Desk) -> tuple[Receipt, int]:
+    stored = await desk.claims.result("bubble", bubble.bubble_id, bubble.attempt)
+    return (_read(stored) if stored else Unknown(reason="claimed")), desk.clock.now_ms()
 
 
 async def _note(claims: Claims, bubble: Bubble, receipt: Receipt) -> None:

@@ -32,6 +32,15 @@ class PostgresClaims:
         with reachable():
             return (await self.pool.fetchval(SQL["claim"], kind, effect_id, attempt)) is not None
 
+    async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
+        """Say whether the row is taken, without taking it.
+
+        Raises:
+            Unavailable: Postgres is down.
+        """
+        with reachable():
+            return (await self.pool.fetchval(SQL["taken"], kind, effect_id, attempt)) is not None
+
     async def settle(self, kind: str, effect_id: str, attempt: int, result: str, /) -> None:
         """Write the result beside the claim.
 

@@ -32,8 +32,20 @@ FIELDS: Final = (
     "burst_quiet_min_ms",
     "turn_token_budget",
     "handoff_words",
+    "delivered_wait_ms",
+    "window_template",
+    "window_template_language",
 )
 """What an operator may set."""
+
+COUNTS: Final = (
+    "burst_quiet_ms",
+    "burst_max_ms",
+    "burst_quiet_min_ms",
+    "turn_token_budget",
+    "delivered_wait_ms",
+)
+"""Of these, what must not be negative."""
 
 
 class Tenants:
@@ -100,7 +112,13 @@ class Tenants:
             await self.pool.execute(SQL["republish"], tenant_id)
 
     async def add_channel(
-        self, tenant_id: str, phone_number_id: str, *, app_id: str, token: str
+        self,
+        tenant_id: str,
+        phone_number_id: str,
+        *,
+        app_id: str,
+        token: str,
+        messages_per_second: int = 80,
     ) -> SettingsChanged:
         """Give a company a business number.
 
@@ -109,7 +127,13 @@ class Tenants:
             Unavailable: Postgres is down.
         """
         return await self._channel(
-            tenant_id, "add_channel", phone_number_id, tenant_id, app_id, self.vault.seal(token)
+            tenant_id,
+            "add_channel",
+            phone_number_id,
+            tenant_id,
+            app_id,
+            self.vault.seal(token),
+            messages_per_second,
         )
 
     async def rotate_channel(self, phone_number_id: str, *, token: str) -> SettingsChanged:
@@ -129,6 +153,17 @@ class Tenants:
             Unavailable: Postgres is down.
         """
         return await self._channel(None, "activate_channel", phone_number_id, active)
+
+    async def limit_channel(
+        self, phone_number_id: str, *, messages_per_second: int
+    ) -> SettingsChanged:
+        """Say how much WhatsApp lets a business number carry; 0 is no limit.
+
+        Raises:
+            Misconfigured: The number is not known.
+            Unavailable: Postgres is down.
+        """
+        return await self._channel(None, "limit_channel", phone_number_id, messages_per_second)
 
     async def _channel(
         self, tenant_id: str | None, statement: str, phone_number_id: str, *values: object
@@ -197,7 +232,7 @@ def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
         whole = msgspec.convert(_envelope("-", 1, 0, dict(settings), []), SettingsChanged)
     except msgspec.ValidationError as exc:
         raise Misconfigured(f"a setting has a wrong value: {exc}") from exc
-    for name in ("burst_quiet_ms", "burst_max_ms", "burst_quiet_min_ms", "turn_token_budget"):
+    for name in COUNTS:
         if getattr(whole, name) < 0:
             raise Misconfigured(f"{name} must not be negative")
     if whole.burst_max_ms < whole.burst_quiet_ms:

@@ -12,7 +12,15 @@ import msgspec
 
 from agents.core.toolcalls import bounded
 from agents.core.turnmessages import ARGUMENT_CHARS
-from agents.ports import Completion, Passage, Prompt, Receipt, ToolReturned, ToolUse
+from agents.ports import (
+    Completion,
+    Passage,
+    Prompt,
+    Receipt,
+    ToolReturned,
+    ToolUse,
+    Withheld,
+)
 
 TOOLS: Final = 6
 """Most tool calls of one answer that are looked at; the AI stage runs three."""
@@ -124,11 +132,13 @@ def _receipt_again(raw: msgspec.Raw) -> Receipt:
 KINDS: Final[Mapping[str, Kind]] = {
     "clock.now_ms": _of(int, at_once=True),
     "claims.claim": _of(bool),
+    "claims.taken": _of(bool),
     "claims.result": _of(str | None),
     "claims.settle": _of(None),
     "knowledge.search": _of(tuple[Passage, ...], dump=_passages),
     "knowledge.recall": _of(tuple[Passage, ...], dump=_passages),
     "model.complete": _of(Completion, dump=_completion, asked=_prompt),
+    "permits.ask": _of(Withheld | None),
     "courier.post": Kind(load=_receipt_again, dump=_receipt),
     "tool": Kind(load=_returned_again, dump=_returned),
 }

@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 import asyncpg
 
 from agents.adapters.breaker import Breaker
 from agents.adapters.whatsapp import WhatsAppCourier, open_client
+from agents.outbound import Desk
 from agents.ports import Embedder
 from agents.toolbox import Toolbox, shipped
 from schemas.codec import Codec
 from schemas.errors import Misconfigured
-from schemas.events import Channel
 from schemas.topics import STATEFUL_STAGES
 from sinks.catalogue import Catalogue
 from sinks.channels import Channels
@@ -28,6 +29,7 @@ from sinks.claims import PostgresClaims
 from sinks.database import open_pool
 from sinks.identity import Identities
 from sinks.knowledge import PostgresKnowledge
+from sinks.leases import PostgresLeases
 from sinks.memory import Memories
 from sinks.ports import Sink
 from sinks.processes import Processes
@@ -36,6 +38,7 @@ from streams.clock import WallClock
 from streams.embedding import open_embedder
 from streams.linking import LinkingCourier
 from streams.metrics import observe
+from streams.permits import NumberPermits
 from streams.presence import Presence
 from streams.publish import Publisher
 from streams.registry import open_codec
@@ -132,6 +135,15 @@ class _Workshop:
         self.embedder = embedder
         self.toolbox: Toolbox = shipped(Catalogue(pool))
 
+    @cached_property
+    def permits(self) -> NumberPermits:
+        """Permits to send, of all stages of the worker."""
+        leases = PostgresLeases(self.pool, self.settings.instance)
+        permits = NumberPermits(leases, self.parts.tenants.channel, clock=self.clock)
+        permits.start()
+        self.parts.opened.push_async_callback(permits.stop)
+        return permits
+
     def stage(self, name: str) -> Stage:
         """Make a stateful stage."""
         made: Mapping[str, Callable[[], Stage]] = {
@@ -143,7 +155,11 @@ class _Workshop:
         return made[name]()
 
     def _dispatch(self) -> Stage:
-        return dispatch_stage(self.parts.tenants, max_inflight=self.settings.max_inflight)
+        return dispatch_stage(
+            self.parts.tenants,
+            max_inflight=self.settings.max_inflight,
+            arrived=self.permits.came,
+        )
 
     def _ai(self) -> Stage:
         # The library takes longer to import than a worker of another stage to start.
@@ -184,24 +200,24 @@ class _Workshop:
     def _outbound(self) -> Stage:
         http = open_client(self.settings.whatsapp_api_url, self.settings.whatsapp_timeout_s)
         self.parts.opened.push_async_callback(http.close)
-        channels = Channels(
-            self.pool, self.settings.secrets_key.get_secret_value(), newest=self._channel
-        )
+        key = self.settings.secrets_key.get_secret_value()
+        channels = Channels(self.pool, key, newest=self.parts.tenants.channel)
         courier = LinkingCourier(
-            WhatsAppCourier(http, channels, observe=observe),
+            WhatsAppCourier(http, channels, clock=self.clock, observe=observe),
             Identities(self.pool, b""),  # it only links names; no new id is hashed here
         )
-        return outbound_stage(
-            claims=PostgresClaims(self.pool),
-            courier=courier,
-            clock=self.clock,
+        stage = outbound_stage(
+            Desk(
+                claims=PostgresClaims(self.pool),
+                permits=self.permits,
+                courier=courier,
+                tenants=self.parts.tenants,
+                clock=self.clock,
+                ended=self.permits.ended,
+            ),
             max_inflight=self.settings.max_inflight,
         )
-
-    def _channel(self, phone_number_id: str) -> Channel | None:
-        """Return what the tenant's settings say of a number."""
-        found = self.parts.tenants.by_phone_number(phone_number_id)
-        return None if found is None else found[1]
+        return replace(stage, hastens=self.permits.woken_by)
 
     def sink(self, name: str) -> SinkRunner:
         """Make a sink."""

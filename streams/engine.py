@@ -154,6 +154,8 @@ class Engine:
             serving=lambda: app.serving,
         )
         table.armed = timers.arm
+        if stage.hastens is not None:
+            stage.hastens(timers.hasten)
         for topic in stage.inputs:
             app.intakes[topic.name] = lanes
             self._subscribe(topic)

@@ -35,9 +35,9 @@ class LinkingCourier:
         self.courier = courier
         self.people = people
 
-    async def post(self, letter: Letter, /) -> Receipt:
+    async def post(self, letter: Letter, /, *, until_ms: int) -> Receipt:
         """Post one message, once; what is learned never changes the result."""
-        receipt = await self.courier.post(letter)
+        receipt = await self.courier.post(letter, until_ms=until_ms)
         if isinstance(receipt, Accepted) and receipt.wa_id:
             await self._learn(letter, receipt.wa_id)
         return receipt

@@ -101,6 +101,21 @@ WHATSAPP_SECONDS: Final = Histogram(
     "whatsapp_request_duration_seconds", "Time of a request to send.", buckets=SECONDS
 )
 UNKNOWN_SENDS: Final = Counter("unknown_sends_total", "Requests that may have been sent.")
+WITHHELD: Final = Counter(
+    "sends_withheld_total", "Bubbles that got no permit to be sent now.", ["reason"]
+)
+NUMBER_SHARE: Final = Gauge(
+    "number_share_messages", "Messages in any second that this worker's leases allow."
+)
+NUMBER_USED: Final = Gauge(
+    "number_used_messages", "Messages of the newest second on numbers with a limit, in and out."
+)
+NUMBER_WAITING: Final = Gauge(
+    "number_waiting_bubbles", "Bubbles that wait for their number at this worker."
+)
+CHANNELS_STOPPED: Final = Gauge(
+    "channels_stopped", "Numbers and apps that may not send: token, account, spam, WhatsApp's rate."
+)
 TOOL_RUNS: Final = Counter("tool_runs_total", "Tool runs, by how they ended.", ["tool", "outcome"])
 TOOL_SECONDS: Final = Histogram(
     "tool_run_duration_seconds", "Time of a tool run.", ["tool"], buckets=SECONDS

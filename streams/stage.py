@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from agents.ports import Agent, Delivery
 from schemas.events import Event
 from schemas.topics import Topic, changelog
+
+Hasten = Callable[[str, str], Awaitable[bool]]
+"""Publishes a timer of a conversation before it is due: its id and the timer's name; False when
+this worker has no such timer."""
 
 Parked = Callable[[Any, Event, Delivery, str], tuple[Any, tuple[Event, ...]]]
 """Given the state (or None), an event that is not decided, its delivery and the reason code:
@@ -36,6 +40,7 @@ class Stage:
         dropped: What to say of a parked event that an operator gives up; as ``parked``, unless
             it is given.
         noted: Where a step about which the stage says nothing is noted; None notes nothing.
+        hastens: Given what publishes its timers early, once it is to run.
     """
 
     name: str
@@ -51,6 +56,7 @@ class Stage:
     behind: Parked | None = None
     dropped: Parked | None = None
     noted: Topic | None = None
+    hastens: Callable[[Hasten], None] | None = None
 
     @property
     def changelog(self) -> str:

@@ -5,7 +5,7 @@ Every port goes through ``streams.hearing``: what a stage can ask, replay can an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -16,11 +16,12 @@ from agents.core.toolcalls import ToolCalls
 from agents.core.turn import Turn
 from agents.dispatch import dispatch, drop, parked, set_behind
 from agents.given_up import ai_gave_up, outbound_gave_up, tools_gave_up
-from agents.outbound import outbound
+from agents.outbound import Desk, outbound
 from agents.ports import (
+    Agent,
     Claims,
     Clock,
-    Courier,
+    Delivery,
     Knowledge,
     Model,
     Observe,
@@ -29,6 +30,7 @@ from agents.ports import (
     unobserved,
 )
 from agents.tools import tools
+from schemas.events import Event, MessageReceived
 from schemas.topics import STEP_TAKEN, TOPICS, Topic
 from streams.hearing import overheard, overheard_tenants, overheard_tools, pause
 from streams.stage import Stage
@@ -52,14 +54,20 @@ def _timer(stage: str) -> Topic:
     return topic
 
 
-def dispatch_stage(tenants: Tenants, *, max_inflight: int = MAX_INFLIGHT) -> Stage:
+Arrived = Callable[[str, int], None]
+"""Told the business number and time of each customer's message."""
+
+
+def dispatch_stage(
+    tenants: Tenants, *, max_inflight: int = MAX_INFLIGHT, arrived: Arrived | None = None
+) -> Stage:
     """Return the stage that decides conversations."""
     heard = overheard_tenants(tenants)
     return Stage(
         name="dispatch",
         inputs=read_by("dispatch"),
         state=Conversation,
-        agent=partial(dispatch, tenants=heard),
+        agent=_counted(partial(dispatch, tenants=heard), arrived),
         timer_topic=_timer("dispatch"),
         max_inflight=max_inflight,
         parked=partial(parked, tenants=heard),
@@ -68,6 +76,21 @@ def dispatch_stage(tenants: Tenants, *, max_inflight: int = MAX_INFLIGHT) -> Sta
         dropped=partial(drop, tenants=heard),
         noted=STEP_TAKEN,
     )
+
+
+def _counted(agent: Agent[Conversation], arrived: Arrived | None) -> Agent[Conversation]:
+    """Tell of customers' messages: WhatsApp's limit of a number counts both directions."""
+    if arrived is None:
+        return agent
+
+    async def counted(
+        state: Conversation | None, event: Event, delivery: Delivery
+    ) -> tuple[Conversation, tuple[Event, ...]]:
+        if isinstance(event, MessageReceived):
+            arrived(event.phone_number_id, event.occurred_at)
+        return await agent(state, event, delivery)
+
+    return counted
 
 
 def ai_stage(  # noqa: PLR0913 - ports, keyword-only
@@ -131,20 +154,21 @@ def tools_stage(
     )
 
 
-def outbound_stage(
-    *, claims: Claims, courier: Courier, clock: Clock, max_inflight: int = MAX_INFLIGHT
-) -> Stage:
+def outbound_stage(desk: Desk, *, max_inflight: int = MAX_INFLIGHT) -> Stage:
     """Return the stage that sends."""
+    heard = Desk(
+        claims=overheard("claims", desk.claims),
+        permits=overheard("permits", desk.permits),
+        courier=overheard("courier", desk.courier),
+        tenants=overheard_tenants(desk.tenants),
+        clock=overheard("clock", desk.clock),
+        ended=desk.ended,
+    )
     return Stage(
         name="outbound",
         inputs=read_by("outbound"),
         state=Gate,
-        agent=partial(
-            outbound,
-            claims=overheard("claims", claims),
-            courier=overheard("courier", courier),
-            clock=overheard("clock", clock),
-        ),
+        agent=partial(outbound, desk=heard),
         timer_topic=_timer("outbound"),
         max_inflight=max_inflight,
         parked=outbound_gave_up,

@@ -118,6 +118,11 @@ class TenantSettings:
         """Return the tenant and channel of a business number, or None when nobody has it."""
         return self.numbers.get(phone_number_id)
 
+    def channel(self, phone_number_id: str) -> Channel | None:
+        """Return what the settings say of a business number, or None when nobody has it."""
+        found = self.numbers.get(phone_number_id)
+        return None if found is None else found[1]
+
     async def _end(self, consumer: AIOKafkaConsumer) -> int:
         """Go to the beginning; return the offset after the newest record."""
         if PARTITION.topic not in await consumer.topics():

@@ -10,6 +10,8 @@ Source: WhatsApp Cloud API, "Messages" (``POST /<phone number id>/messages``).
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Final, assert_never
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -19,6 +21,7 @@ import orjson
 
 from agents.ports import (
     Accepted,
+    Clock,
     Letter,
     NotSent,
     Observe,
@@ -53,6 +56,34 @@ _PROXY_ERRORS: Final = (502, 504)
 """Spoken by something between us and WhatsApp, which may have passed the request on."""
 
 
+_LATE: ContextVar[Callable[[], bool] | None] = ContextVar("late", default=None)
+
+
+class TooLate(Exception):
+    """The claim expired while a connection was waited for."""
+
+
+class LastLook(aiohttp.TCPConnector):
+    """Asks once more whether the request may be written, when it has its connection.
+
+    To look up a token and to connect takes seconds when something is slow; the process may also
+    have been frozen. After this only the write itself is left.
+    """
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a connection to write to.
+
+        Raises:
+            TooLate: Nothing may be written any more.
+        """
+        connection = await super().connect(*args, **kwargs)
+        late = _LATE.get()
+        if late is not None and late():
+            connection.release()
+            raise TooLate
+        return connection
+
+
 def open_client(base_url: str, timeout_s: float) -> aiohttp.ClientSession:
     """Return the HTTP client of the courier; the caller closes it.
 
@@ -65,7 +96,7 @@ def open_client(base_url: str, timeout_s: float) -> aiohttp.ClientSession:
     connect_s = min(timeout_s, CONNECT_S)
     return aiohttp.ClientSession(
         base_url=base_url.rstrip("/") + "/",
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEPALIVE_S),
+        connector=LastLook(limit=CONNECTIONS, keepalive_timeout=KEEPALIVE_S),
         timeout=aiohttp.ClientTimeout(
             total=connect_s + timeout_s, connect=connect_s, sock_read=timeout_s
         ),
@@ -85,15 +116,22 @@ class WhatsAppCourier:
     """Posts letters over HTTP; never retries, never raises for an answer."""
 
     def __init__(
-        self, client: aiohttp.ClientSession, tokens: Tokens, *, observe: Observe = unobserved
+        self,
+        client: aiohttp.ClientSession,
+        tokens: Tokens,
+        *,
+        clock: Clock,
+        observe: Observe = unobserved,
     ) -> None:
         self._client = client
         self._tokens = tokens
+        self._clock = clock
         self._observe = observe
 
-    async def post(self, letter: Letter, /) -> Receipt:
-        """Post one message, once."""
+    async def post(self, letter: Letter, /, *, until_ms: int) -> Receipt:
+        """Post one message, once, unless it is too late when the connection is there."""
         began = time.perf_counter()
+        _LATE.set(lambda: self._clock.now_ms() > until_ms)
         receipt = await self._post(letter)
         self._observe(
             Posted(
@@ -111,6 +149,9 @@ class WhatsAppCourier:
             return NotSent(reason="token_unavailable")
         if token is None:
             return NotSent(reason="no_token")
+        return await self._written(letter, token)
+
+    async def _written(self, letter: Letter, token: str) -> Receipt:
         try:
             async with self._client.post(
                 f"{letter.phone_number_id}/messages",
@@ -119,6 +160,8 @@ class WhatsAppCourier:
                 allow_redirects=False,
             ) as answer:
                 return receipt_of(answer.status, await answer.read())
+        except TooLate:
+            return NotSent(reason="claim_expired")
         except _NOT_WRITTEN:
             return NotSent(reason="unreachable")
         except TimeoutError:
@@ -138,10 +181,23 @@ def body(letter: Letter) -> dict[str, Any]:
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         **to,
-        "type": "text",
-        "text": {"preview_url": False, "body": letter.text},
+        **_content(letter),
         **quoted,
         "biz_opaque_callback_data": letter.callback_data,
+    }
+
+
+def _content(letter: Letter) -> dict[str, Any]:
+    if letter.template is None:
+        return {"type": "text", "text": {"preview_url": False, "body": letter.text}}
+    words = [{"type": "text", "text": letter.template.parameter}]
+    return {
+        "type": "template",
+        "template": {
+            "name": letter.template.name,
+            "language": {"code": letter.template.language},
+            "components": [{"type": "body", "parameters": words}],
+        },
     }
 
 

@@ -1,7 +1,7 @@
 """The gate's state of one conversation: its bubbles, in order, and what became of them.
 
-Rule 1: bubbles go out in the order in which dispatch asked for them; one that waits for
-another try holds back those behind it.
+Rule 1: bubbles go out in the order in which dispatch asked for them; one that waits holds back
+those behind it, whatever it waits for.
 Rule 2: after a marker no AI bubble of an older epoch is sent.
 Rule 3: every bubble and marker is settled exactly once.
 Rule 4: an attempt is posted at most once. A result that is not known is never posted
@@ -51,6 +51,9 @@ class Bubble:
         error_code: WhatsApp's error code of the newest refusal.
         reason: Why, as a short code.
         settled: True once its end was told to dispatch.
+        ordinal: Place among the bubbles of its answer, from 1.
+        refusals: How often it was refused and is tried again.
+        template: True when it must go as a template, because the 24 h window is closed.
     """
 
     bubble_id: str
@@ -73,6 +76,9 @@ class Bubble:
     error_code: int = 0
     reason: str = ""
     settled: bool = False
+    ordinal: int = 1
+    refusals: int = 0
+    template: bool = False
 
     @property
     def waits(self) -> bool:
@@ -87,6 +93,21 @@ class Bubble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """The newest burst of messages to one customer; see ``agents.core.gate_waits``.
+
+    Attributes:
+        began_ms: When its first message was written.
+        count: How many it has.
+        paid_ms: When the next burst may begin.
+    """
+
+    began_ms: int = 0
+    count: int = 0
+    paid_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """Everything that the gate knows of one conversation.
 
@@ -95,13 +116,15 @@ class Gate:
         conversation_id: The conversation.
         customer_id: The customer.
         seq: Number of the last step, from 1.
-        timers: Due time of ``retry:<bubble>``, ``unknown_cap:<bubble>`` and ``next``.
+        timers: Due time of ``next``, of what a bubble waits for (``agents.core.gate_waits``), and
+            of ``unknown_cap:<bubble>``.
         epoch: Newest epoch seen in any request: an AI bubble that comes with an older one
             is dropped.
         floor: Epoch of the newest marker: what waits for an older one is dropped.
         window_expires_ms: Latest end of the 24 h window in any request.
         bubbles: Bubbles, oldest first.
         seen: Ids of bubbles and markers; see ``agents.core.seen``.
+        pair: What was sent to the customer lately.
     """
 
     tenant_id: str
@@ -114,6 +137,7 @@ class Gate:
     window_expires_ms: int | None = None
     bubbles: tuple[Bubble, ...] = ()
     seen: dict[str, str] = field(default_factory=dict)
+    pair: Pair = field(default_factory=Pair)
 
     @property
     def head(self) -> Bubble | None:

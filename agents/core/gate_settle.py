@@ -6,9 +6,12 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from agents.core.gate import Bubble, Gate
-from agents.core.gate_plan import Plan
+from agents.core.gate_next import Plan, wake_next, window_of
 from agents.core.gate_step import GateStep
+from agents.core.gate_waits import pair_spent
+from agents.core.gate_window import template_for
 from agents.core.whatsapp_errors import POLICIES, Action, ErrorClass, classify, wait_ms
+from agents.ports.permits import Withheld
 from agents.ports.whatsapp import Accepted, NotSent, Receipt, Refused, Unknown
 from schemas.events import BubbleState, Event
 
@@ -16,14 +19,19 @@ UNKNOWN_CAP_MS: Final = 60_000
 """How long a status may take to prove an unknown result, before a person gets it."""
 
 
+HELD_LOOK_MS: Final = 60_000
+RATE_LOOK_MS: Final = 15_000
+"""When a bubble without a permit asks again, if nobody wakes it before: its worker died, say."""
+
+
 def settle(
-    plan: Plan, receipt: Receipt, *, posted_ms: int, now_ms: int
+    plan: Plan, receipt: Receipt | Withheld, *, posted_ms: int, now_ms: int
 ) -> tuple[Gate, tuple[Event, ...]]:
     """Apply the result of a plan's POST.
 
     Args:
         plan: The plan whose letter was posted.
-        receipt: What came of it.
+        receipt: What came of it; withheld when it was not even tried.
         posted_ms: When it was written.
         now_ms: When the result was there; waits are measured from it.
     """
@@ -31,9 +39,13 @@ def settle(
         return plan.outcome
     step, bubble = plan.step.copy(), replace(plan.bubble, posted_ms=posted_ms)
     match receipt:
+        case Withheld():
+            _withheld(step, plan.bubble, receipt.reason)
         case Accepted():
+            _spend(step, posted_ms)
             step.end(replace(bubble, wamid=receipt.wamid), BubbleState.ACCEPTED)
         case Unknown():
+            _spend(step, posted_ms)
             _unknown(step, replace(bubble, reason=receipt.reason), now_ms)
         case Refused():
             kind = classify(receipt.code, receipt.status)
@@ -47,6 +59,28 @@ def settle(
     return step.state, tuple(step.effects)
 
 
+def _withheld(step: GateStep, planned: Bubble, reason: str) -> None:
+    """Let a bubble without a permit wait; a stopped account is told to a person at once."""
+    told = planned.reason == reason
+    bubble = replace(planned, attempt=planned.attempt - 1, reason=reason)
+    step.put(bubble)
+    if reason == ErrorClass.ACCOUNT:
+        step.end(bubble, BubbleState.FAILED, reason)
+        return
+    if not told:
+        step.updated(bubble, BubbleState.PLANNED)
+    rate = reason == "number_rate"
+    due_ms = step.now_ms + (RATE_LOOK_MS if rate else HELD_LOOK_MS)
+    window_ms = window_of(step.state, bubble)
+    timer = f"{'rate' if rate else 'held'}:{bubble.bubble_id}"
+    open_still = window_ms is not None and window_ms > step.now_ms
+    step.arm(timer, min(due_ms, window_ms or due_ms) if open_still else due_ms)
+
+
+def _spend(step: GateStep, posted_ms: int) -> None:
+    step.change(pair=pair_spent(step.state.pair, posted_ms))
+
+
 def _unknown(step: GateStep, bubble: Bubble, now_ms: int) -> None:
     """Keep it apart: it may have been sent, so it is never posted again."""
     bubble = replace(bubble, state=BubbleState.UNKNOWN)
@@ -57,23 +91,22 @@ def _unknown(step: GateStep, bubble: Bubble, now_ms: int) -> None:
 
 def _refused(step: GateStep, bubble: Bubble, kind: ErrorClass, now_ms: int) -> None:
     policy = POLICIES[kind]
-    if policy.action is Action.FAIL:
+    refusals = bubble.refusals + 1
+    if kind is ErrorClass.WINDOW and not bubble.template and template_for(step.settings, bubble):
+        _again(step, replace(bubble, template=True), kind, now_ms)
+    elif policy.action is Action.FAIL:
         step.end(bubble, BubbleState.FAILED, str(kind), error_code=bubble.error_code)
-    elif policy.action is Action.RETRY and bubble.attempt >= policy.attempts:
+    elif policy.action is Action.RETRY and refusals >= policy.attempts:
         step.end(bubble, BubbleState.FAILED, f"{kind}_exhausted", error_code=bubble.error_code)
     else:
-        bubble = replace(bubble, reason=str(kind))
-        step.put(bubble)
-        step.updated(bubble, BubbleState.PLANNED)
-        seed = f"{bubble.bubble_id}:{bubble.attempt}"
-        due_ms = now_ms + wait_ms(policy, bubble.attempt, seed)
-        step.arm(f"retry:{bubble.bubble_id}", due_ms)
+        wait = wait_ms(policy, refusals, f"{bubble.bubble_id}:{bubble.attempt}")
+        _again(step, replace(bubble, refusals=refusals), kind, now_ms + wait)
 
 
-def wake_next(step: GateStep, now_ms: int) -> None:
-    """Let the next bubble go by an event of its own: one event makes at most one POST."""
-    head = step.state.head
-    if head is None or f"retry:{head.bubble_id}" in step.state.timers:
-        step.disarm("next")
-    else:
-        step.arm("next", now_ms)
+def _again(step: GateStep, bubble: Bubble, kind: ErrorClass, due_ms: int) -> None:
+    """Let a refused bubble wait for another try."""
+    bubble = replace(bubble, reason=str(kind))
+    step.put(bubble)
+    step.updated(bubble, BubbleState.PLANNED)
+    held = POLICIES[kind].action is Action.HOLD
+    step.arm(f"{'held' if held else 'retry'}:{bubble.bubble_id}", due_ms)

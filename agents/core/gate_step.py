@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from agents.core.gate import Bubble, Gate, trimmed
+from agents.core.gate_waits import timers_of
 from agents.core.sequels import Sequels, caused_by
 from schemas.errors import Rejected
 from schemas.events import (
@@ -19,6 +20,7 @@ from schemas.events import (
     OutboundSettled,
     OutboundUpdated,
     Position,
+    SettingsChanged,
     TimerFired,
 )
 from schemas.topics import OUTBOUND_SETTLED, OUTBOUND_UPDATED
@@ -31,16 +33,30 @@ class GateStep:
         state: The gate as decided so far.
         event: The event.
         now_ms: Time of the decision.
+        settings: Settings of the tenant, or None when it is not known.
+        fired: The timer whose end this is; empty when it is none, or one that was moved.
         effects: What is said, in order.
         sequels: Makes the envelopes.
     """
 
-    def __init__(self, state: Gate, event: Envelope, *, source: Position, now_ms: int) -> None:
+    def __init__(
+        self,
+        state: Gate,
+        event: Envelope,
+        *,
+        source: Position,
+        now_ms: int,
+        settings: SettingsChanged | None = None,
+    ) -> None:
         self.state = replace(state, seq=state.seq + 1)
         self.event = event
         self.now_ms = now_ms
+        self.settings = settings
+        self.fired = ""
         self.effects: list[Event] = []
-        self.sequels = Sequels(event, caused_by(source, seq=self.state.seq, now_ms=now_ms))
+        version = settings.version if settings else 0
+        cause = caused_by(source, seq=self.state.seq, now_ms=now_ms, settings_version=version)
+        self.sequels = Sequels(event, cause)
 
     def copy(self) -> GateStep:
         """Return a step that goes on from here without changing this one."""
@@ -103,7 +119,7 @@ class GateStep:
         """Tell dispatch how a bubble ended; its text and its timers are not needed any more."""
         ended = replace(bubble, settled=True, text=None)
         self.put(ended)
-        self.disarm(f"retry:{bubble.bubble_id}", f"unknown_cap:{bubble.bubble_id}")
+        self.disarm(*timers_of(bubble))
         self.effects.append(
             OutboundSettled(
                 **self.sequels.envelope(
@@ -165,7 +181,14 @@ def belongs(bubble: Bubble, other: Bubble) -> bool:
     return same and bubble.author is Author.AI
 
 
-def opened(state: Gate | None, event: Envelope, *, source: Position, now_ms: int) -> GateStep:
+def opened(
+    state: Gate | None,
+    event: Envelope,
+    *,
+    source: Position,
+    now_ms: int,
+    settings: SettingsChanged | None = None,
+) -> GateStep:
     """Begin a step of the event's conversation, with a gate of its own at first.
 
     Raises:
@@ -178,4 +201,4 @@ def opened(state: Gate | None, event: Envelope, *, source: Position, now_ms: int
     )
     if before.tenant_id != event.tenant_id or before.conversation_id != event.conversation_id:
         raise Rejected("wrong_conversation")
-    return GateStep(before, event, source=source, now_ms=now_ms)
+    return GateStep(before, event, source=source, now_ms=now_ms, settings=settings)

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from agents.core import seen
 from agents.core.gate import Bubble, Gate
-from agents.core.gate_plan import SEEN_IDS, apply_marker, bubble_of, too_late
-from agents.core.gate_settle import wake_next
+from agents.core.gate_next import too_late, wake_next
+from agents.core.gate_plan import SEEN_IDS, apply_marker, bubble_of
 from agents.core.gate_step import GateStep, opened
 from schemas.events import (
     Author,

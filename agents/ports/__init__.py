@@ -18,6 +18,7 @@ from agents.ports.observation import (
     ToolRan,
     unobserved,
 )
+from agents.ports.permits import Asked, Permits, Withheld
 from agents.ports.tools import Claims, Tool, ToolCaller, ToolReturned
 from agents.ports.whatsapp import (
     Accepted,
@@ -26,6 +27,7 @@ from agents.ports.whatsapp import (
     NotSent,
     Receipt,
     Refused,
+    Template,
     Tokens,
     Unknown,
 )
@@ -33,6 +35,7 @@ from agents.ports.whatsapp import (
 __all__ = [
     "Accepted",
     "Agent",
+    "Asked",
     "CircuitChanged",
     "Claims",
     "Clock",
@@ -48,12 +51,14 @@ __all__ = [
     "Observation",
     "Observe",
     "Passage",
+    "Permits",
     "Posted",
     "Prompt",
     "Receipt",
     "Refused",
     "State",
     "Superseded",
+    "Template",
     "Tenants",
     "Tokens",
     "Tool",
@@ -62,6 +67,7 @@ __all__ = [
     "ToolReturned",
     "ToolUse",
     "Unknown",
+    "Withheld",
     "estimated_tokens",
     "unobserved",
 ]

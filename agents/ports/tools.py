@@ -75,6 +75,9 @@ class Claims(Protocol):
         ``kind`` is ``bubble`` or ``tool``. Raises Unavailable when Postgres is down.
         """
 
+    async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
+        """Say whether the row is taken, without taking it. Raises Unavailable."""
+
     async def settle(self, kind: str, effect_id: str, attempt: int, result: str, /) -> None:
         """Write the result (JSON) beside the claim; best effort, for redelivery."""
 

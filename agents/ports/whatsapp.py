@@ -50,13 +50,28 @@ class NotSent:
     """The request was certainly not written (connection refused, no token).
 
     Attributes:
-        reason: ``unreachable`` or ``no_token``.
+        reason: ``unreachable``, ``no_token``, ``token_unavailable`` or ``claim_expired``.
     """
 
     reason: str
 
 
 Receipt = Accepted | Refused | Unknown | NotSent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """An approved template with one parameter in its body.
+
+    Attributes:
+        name: Its name.
+        language: Its language, as WhatsApp names it.
+        parameter: What goes into its body: one line, at most 1,024 characters.
+    """
+
+    name: str
+    language: str
+    parameter: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +86,7 @@ class Letter:
         text: What to send, at most 4,096 characters.
         reply_to_wamid: The message to quote, if any.
         callback_data: Comes back in statuses; at most 512 characters, no personal data.
+        template: What to send in the place of the text; without it the text is sent.
     """
 
     tenant_id: str
@@ -80,13 +96,17 @@ class Letter:
     text: str
     reply_to_wamid: str | None
     callback_data: str
+    template: Template | None = None
 
 
 class Courier(Protocol):
     """Posts messages to WhatsApp."""
 
-    async def post(self, letter: Letter, /) -> Receipt:
-        """Post one message, once; never retries by itself and never raises for an answer."""
+    async def post(self, letter: Letter, /, *, until_ms: int) -> Receipt:
+        """Post one message, once; never retries by itself and never raises for an answer.
+
+        Nothing is written after ``until_ms``, Unix milliseconds.
+        """
 
 
 class Tokens(Protocol):

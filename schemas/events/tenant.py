@@ -16,12 +16,14 @@ class Channel:
         app_id: The Meta app whose secret signs its webhooks.
         token_version: Version of the access token; the token itself is never on a topic.
         active: False when nothing may be sent.
+        messages_per_second: What WhatsApp lets the number carry, in and out; 0 is no limit.
     """
 
     phone_number_id: str
     app_id: str
     token_version: int = 1
     active: bool = True
+    messages_per_second: int = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,11 @@ class SettingsChanged(Envelope):
         burst_quiet_min_ms: Shortest quiet time when it does; the longest is ``burst_max_ms``.
         turn_token_budget: Most tokens that one turn may use.
         handoff_words: Words that ask for a person, lower case.
+        delivered_wait_ms: Longest time that a part of an answer waits for the part before it to
+            be delivered; 0 does not wait.
+        window_template: Approved template that carries, as its only body parameter, what cannot be
+            sent as text because the 24 h window is closed; empty gives it to a person.
+        window_template_language: Language of that template, as WhatsApp names it.
     """
 
     version: int
@@ -59,3 +66,6 @@ class SettingsChanged(Envelope):
     burst_quiet_min_ms: int = 600
     turn_token_budget: int = 20000
     handoff_words: tuple[str, ...] = ("atendente", "humano", "pessoa", "human", "agent")
+    delivered_wait_ms: int = 2000
+    window_template: str = ""
+    window_template_language: str = "pt_BR"

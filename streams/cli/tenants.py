@@ -125,6 +125,22 @@ def channel_switch(
     changed(lambda tenants: tenants.activate_channel(phone_number_id, active=active), wait)
 
 
+def channel_limit(
+    phone_number_id: str = typer.Argument(help="WhatsApp's id of the business number."),
+    messages_per_second: int = typer.Argument(
+        min=0, help="What WhatsApp lets it carry, in and out: 80, 20 or 1000; 0 is no limit."
+    ),
+    wait: float = WAIT,
+) -> None:
+    """Say how many messages a second WhatsApp lets a business number carry."""
+    changed(
+        lambda tenants: tenants.limit_channel(
+            phone_number_id, messages_per_second=messages_per_second
+        ),
+        wait,
+    )
+
+
 def channel_list() -> None:
     """List the business numbers; no token is shown."""
     for each in asked(lambda tenants: tenants.all()):
@@ -216,6 +232,7 @@ def register(app: typer.Typer) -> None:
                 "list": channel_list,
                 "rotate": channel_rotate,
                 "switch": channel_switch,
+                "limit": channel_limit,
             },
         ),
         "app": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from agents.outbound import Desk
 from agents.toolbox import shipped
 from streams.replay.recalled import Unheard, Versions
 from streams.stage import Stage
@@ -34,6 +35,8 @@ def offline(versions: Versions) -> dict[str, Stage]:
             model=nowhere, knowledge=nowhere, tenants=versions, toolbox=toolbox, clock=nowhere
         ),
         tools_stage(toolbox=toolbox, claims=nowhere, clock=nowhere),
-        outbound_stage(claims=nowhere, courier=nowhere, clock=nowhere),
+        outbound_stage(
+            Desk(claims=nowhere, permits=nowhere, courier=nowhere, tenants=versions, clock=nowhere)
+        ),
     )
     return {stage.name: stage for stage in stages}

@@ -190,3 +190,18 @@ async def test_another_key_opens_nothing_and_says_so(pool: asyncpg.Pool) -> None
 def test_a_malformed_key_is_refused() -> None:
     with pytest.raises(Misconfigured, match="no Fernet key"):
         Vault("short")
+
+
+async def test_a_number_carries_metas_default_until_it_is_said_otherwise(
+    pool: asyncpg.Pool,
+) -> None:
+    tenants = await shop(pool, "limit")
+    before = await tenants.get("limit")
+
+    settings = await tenants.limit_channel("n-limit", messages_per_second=1000)
+
+    assert before is not None
+    assert [each.messages_per_second for each in before.channels] == [80]
+    assert [each.messages_per_second for each in settings.channels] == [1000]
+    with pytest.raises(Misconfigured, match="not known"):
+        await tenants.limit_channel("n-nobody", messages_per_second=1)

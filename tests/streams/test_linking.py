@@ -22,7 +22,8 @@ class Answering:
     def __init__(self, receipt: Receipt) -> None:
         self.receipt = receipt
 
-    async def post(self, _: Letter, /) -> Receipt:
+    async def post(self, _: Letter, /, *, until_ms: int) -> Receipt:
+        assert until_ms
         return self.receipt
 
 
@@ -42,7 +43,9 @@ class People:
 async def test_the_number_behind_a_user_id_leads_to_the_same_conversation() -> None:
     people = People()
 
-    await LinkingCourier(Answering(Accepted(wamid="w", wa_id="5511987654321")), people).post(LETTER)
+    await LinkingCourier(Answering(Accepted(wamid="w", wa_id="5511987654321")), people).post(
+        LETTER, until_ms=1
+    )
 
     assert people.linked == [("shop", "1122", CONVERSATION, "wa:551187654321")]
 
@@ -57,7 +60,7 @@ async def test_the_number_behind_a_user_id_leads_to_the_same_conversation() -> N
 async def test_nothing_is_learned_without_a_name(receipt: Receipt) -> None:
     people = People()
 
-    await LinkingCourier(Answering(receipt), people).post(LETTER)
+    await LinkingCourier(Answering(receipt), people).post(LETTER, until_ms=1)
 
     assert people.linked == []
 
@@ -65,6 +68,6 @@ async def test_nothing_is_learned_without_a_name(receipt: Receipt) -> None:
 async def test_a_sent_message_stays_sent_when_nothing_can_be_learned() -> None:
     accepted = Accepted(wamid="w", wa_id="5511987654321")
 
-    receipt = await LinkingCourier(Answering(accepted), People(down=True)).post(LETTER)
+    receipt = await LinkingCourier(Answering(accepted), People(down=True)).post(LETTER, until_ms=1)
 
     assert receipt == accepted

@@ -31,7 +31,8 @@ UPDATE tenants SET published_version = greatest(published_version, $2) WHERE ten
 UPDATE tenants SET published_version = 0 WHERE tenant_id = $1 OR $1::text IS NULL;
 
 -- name: add_channel
-INSERT INTO channels (phone_number_id, tenant_id, app_id, token) VALUES ($1, $2, $3, $4)
+INSERT INTO channels (phone_number_id, tenant_id, app_id, token, messages_per_second)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
 RETURNING tenant_id;
 
@@ -42,6 +43,10 @@ RETURNING tenant_id;
 
 -- name: activate_channel
 UPDATE channels SET active = $2, updated_at = now() WHERE phone_number_id = $1
+RETURNING tenant_id;
+
+-- name: limit_channel
+UPDATE channels SET messages_per_second = $2, updated_at = now() WHERE phone_number_id = $1
 RETURNING tenant_id;
 
 -- name: add_app

@@ -22,6 +22,8 @@ from streams.local.demo.payloads import phone_number_ids
 from streams.settings import Settings, require_secrets
 
 TOKEN: Final = "simulator"  # noqa: S105 - the simulator takes any token
+NO_LIMIT: Final = 0
+"""New numbers carry what they can: a load measures the pipeline, not WhatsApp's limit."""
 VERIFY_TOKEN: Final = "simulator"  # noqa: S105 - nobody verifies the simulator's webhook
 
 
@@ -111,7 +113,9 @@ async def _channels(tenants: Tenants, numbers: Iterable[str]) -> None:
     known = await tenants.get(shop.TENANT)
     there = {channel.phone_number_id for channel in known.channels} if known else set()
     for number in sorted(set(numbers) - there):
-        await tenants.add_channel(shop.TENANT, number, app_id=shop.APP, token=TOKEN)
+        await tenants.add_channel(
+            shop.TENANT, number, app_id=shop.APP, token=TOKEN, messages_per_second=NO_LIMIT
+        )
 
 
 async def _knowledge(pool: asyncpg.Pool, current: Settings) -> int:

@@ -244,6 +244,9 @@ class Ledger:
         self.rows[kind, effect_id, attempt] = None
         return True
 
+    async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
+        return (kind, effect_id, attempt) in self.rows
+
     async def settle(self, kind: str, effect_id: str, attempt: int, result: str, /) -> None:
         self.rows[kind, effect_id, attempt] = result
 

@@ -10,8 +10,9 @@ import msgspec
 from agents.core.gate import Bubble, Gate
 from agents.core.gate_plan import plan
 from agents.core.gate_settle import settle
+from agents.core.gate_waits import timers_of
 from agents.core.outbound_given_up import given_up
-from agents.ports import Accepted, Letter, Receipt, Unknown
+from agents.ports import Accepted, Letter, Receipt, Unknown, Withheld
 from schemas.events import (
     Author,
     BubbleState,
@@ -23,12 +24,15 @@ from schemas.events import (
     OutboundUpdated,
     Person,
     Position,
+    SettingsChanged,
     StatusReceived,
     TimerFired,
 )
 from schemas.ids import derived, trace
+from streams.local.simulator.limits import Pairs
 
 E = TypeVar("E")
+Answer = Receipt | Withheld
 
 T0 = 1_790_000_000_000
 NUMBER = "1122334455667"
@@ -90,16 +94,32 @@ def status(
     )
 
 
+def settings(**more: Any) -> SettingsChanged:
+    """Settings of the tenant."""
+    named = envelope("tenant.settings.changed", "settings") | {
+        "version": 7,
+        "company": 1,
+        "name": "Loja",
+    }
+    return SettingsChanged(**named | more)
+
+
+TEMPLATED = settings(window_template="retomar", window_template_language="pt_BR")
+
+
 class Desk:
     """One conversation at the gate: what was posted, what was said, what is due."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: SettingsChanged | None = None) -> None:
+        self.settings = settings
         self.state: Gate | None = None
         self.now = T0
         self.offset = 0
         self.effects: tuple[Event, ...] = ()
         self.said: list[Event] = []
         self.posted: list[Letter] = []
+        self.sent_ms: list[int] = []
+        self.pairs = Pairs()
         self.attempts: Counter[tuple[str, int]] = Counter()
         self.settled: Counter[str] = Counter()
         self.asked: list[OutboundRequested] = []
@@ -108,15 +128,15 @@ class Desk:
 
     # What may happen
 
-    def apply(self, event: Event, receipt: Receipt | None = None) -> Letter | None:
+    def apply(self, event: Event, receipt: Answer | None = None) -> Letter | None:
         """Handle one event; what is posted gets the receipt (accepted when none is given)."""
         self.offset += 1
         source = Position(topic=event.event, partition=3, offset=self.offset)
         before = self.state
-        planned = plan(before, event, source=source, now_ms=self.now)
+        planned = plan(before, event, source=source, now_ms=self.now, settings=self.settings)
         answer = receipt or self._accept(planned.bubble)
         after, effects = settle(planned, answer, posted_ms=self.now + 1, now_ms=self.now + 2)
-        again = plan(before, event, source=source, now_ms=self.now)
+        again = plan(before, event, source=source, now_ms=self.now, settings=self.settings)
         for _ in range(2):  # settling a plan does not use it up
             same = settle(again, answer, posted_ms=self.now + 1, now_ms=self.now + 2)
             assert msgspec.json.encode(same) == msgspec.json.encode((after, effects))
@@ -124,10 +144,11 @@ class Desk:
         self.said += effects
         self._ask(event)
         self._judge_state(before, after)
-        if planned.letter is not None and planned.bubble is not None:
+        tried = not isinstance(answer, Withheld)
+        if tried and planned.letter is not None and planned.bubble is not None:
             self._judge_post(planned.bubble, planned.letter, answer)
         self._judge_effects(source)
-        return planned.letter
+        return planned.letter if tried else None
 
     def give_up(self, event: Event) -> None:
         """Let an event go to the dead letters after some tries."""
@@ -148,7 +169,11 @@ class Desk:
         self.now = max(self.now, self.it.timers[timer])
         self.give_up(self.fired(timer))
 
-    def fire(self, timer: str, receipt: Receipt | None = None) -> Letter | None:
+    def hasten(self, timer: str, receipt: Answer | None = None) -> Letter | None:
+        """Let a timer fire before it is due: its turn has come."""
+        return self.apply(self.fired(timer), receipt)
+
+    def fire(self, timer: str, receipt: Answer | None = None) -> Letter | None:
         self.now = max(self.now, self.it.timers[timer])
         return self.apply(self.fired(timer), receipt)
 
@@ -161,7 +186,7 @@ class Desk:
 
     def until_quiet(self) -> None:
         """Let every timer fire, with a WhatsApp that takes everything."""
-        for _ in range(500):
+        for _ in range(1000):
             if not self.it.timers:
                 return
             self.fire(min(self.it.timers, key=self.it.timers.__getitem__))
@@ -214,18 +239,22 @@ class Desk:
         assert msgspec.json.decode(data, type=Gate) == after
         assert len(data) < STATE_BYTES
         if after.head is not None:  # what waits is woken by a timer
-            assert {"next", f"retry:{after.head.bubble_id}"} & after.timers.keys()
+            assert {"next", *timers_of(after.head)} & after.timers.keys()
+        waiting = {name for each in after.bubbles if not each.settled for name in timers_of(each)}
+        assert after.timers.keys() <= {"next"} | waiting
         for each in after.bubbles:
             assert each.settled == (each.text is None)
             unknown = each.state is BubbleState.UNKNOWN and not each.settled
             assert unknown == (f"unknown_cap:{each.bubble_id}" in after.timers)
 
-    def _judge_post(self, posted: Bubble, letter: Letter, answer: Receipt) -> None:
+    def _judge_post(self, posted: Bubble, letter: Letter, answer: Answer) -> None:
         self.attempts[posted.bubble_id, posted.attempt] += 1
         assert self.attempts[posted.bubble_id, posted.attempt] == 1
         assert posted.bubble_id not in self.done  # accepted or unknown: never again
         if isinstance(answer, Accepted | Unknown):
             self.done.add(posted.bubble_id)
+            self.sent_ms.append(self.now + 1)
+            self._judge_pair()
         self.posted.append(letter)
         order = [each.bubble_id for each in self.asked]
         before = order[: order.index(posted.bubble_id)]
@@ -235,6 +264,12 @@ class Desk:
         assert letter.callback_data == (
             f"v1|tenant_a|conv_0f|cust_0f|{posted.bubble_id}|{posted.attempt}"
         )
+
+    def _judge_pair(self) -> None:
+        """The simulator's rule, which was written without a look at ours."""
+        at_ms = self.sent_ms[-1]
+        assert self.pairs.free_ms((NUMBER, "maria"), at_ms) == at_ms
+        self.pairs.count((NUMBER, "maria"), at_ms)
 
     def _judge_effects(self, source: Position) -> None:
         for effect in self.effects:

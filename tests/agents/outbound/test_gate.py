@@ -8,6 +8,7 @@ import pytest
 from agents.core.gate import KEPT_BUBBLES
 from agents.core.gate_plan import plan
 from agents.core.gate_settle import UNKNOWN_CAP_MS
+from agents.core.gate_waits import PAIR_EVERY_MS, PAIR_MARGIN_MS
 from agents.core.whatsapp_errors import (
     CLASSES,
     POLICIES,
@@ -250,7 +251,7 @@ def test_nothing_is_held_for_more_than_a_day() -> None:
     desk.apply(bubble("b1"), AUTH)
     desk.now = T0 + 24 * 3_600_000
 
-    assert desk.fire("retry:b1") is None
+    assert desk.fire("held:b1") is None
 
     assert desk.ends == [("b1", FAILED, "expired")]
 
@@ -302,7 +303,7 @@ def test_without_a_token_bubbles_are_kept_in_order(receipt: Receipt) -> None:
     desk.apply(bubble("b1"), receipt)
     desk.apply(bubble("b2"))
     for _ in range(30):
-        desk.fire("retry:b1", receipt)
+        desk.fire("held:b1", receipt)
     assert desk.ends == []
 
     desk.until_quiet()
@@ -428,7 +429,8 @@ def test_a_status_of_something_else_changes_nothing() -> None:
 def test_old_bubbles_are_forgotten() -> None:
     desk = Desk()
     for number in range(KEPT_BUBBLES + 5):
-        desk.apply(bubble(f"b{number}"))
+        desk.now += PAIR_EVERY_MS + PAIR_MARGIN_MS + 1
+        desk.apply(bubble(f"b{number}", desk.now))
 
     assert [each.bubble_id for each in desk.it.bubbles] == [
         f"b{number}" for number in range(5, KEPT_BUBBLES + 5)

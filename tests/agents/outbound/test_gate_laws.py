@@ -8,22 +8,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from agents.ports import Accepted, NotSent, Receipt, Refused, Unknown
+from agents.ports import Accepted, NotSent, Refused, Unknown, Withheld
 from schemas.events import Author, BubbleState, DeliveryStatus, Event
-from tests.agents.outbound.desk import Desk, bubble, marker, status
+from tests.agents.outbound.desk import TEMPLATED, Answer, Desk, bubble, marker, status
 
-RECEIPTS: st.SearchStrategy[Receipt | None] = st.sampled_from(
+RECEIPTS: st.SearchStrategy[Answer | None] = st.sampled_from(
     (
         None,
         None,
         Accepted(wamid="wamid.same"),
         Refused(code=131056, status=400),
         Refused(code=131026, status=400),
+        Refused(code=131047, status=400),
         Refused(code=190, status=401),
         Refused(code=0, status=503),
         Unknown(reason="timeout"),
         NotSent(reason="unreachable"),
         NotSent(reason="no_token"),
+        Withheld(reason="number_rate"),
+        Withheld(reason="auth"),
+        Withheld(reason="account"),
     )
 )
 STATUSES = tuple(DeliveryStatus)
@@ -32,7 +36,7 @@ STATUSES = tuple(DeliveryStatus)
 class GateMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk()
+        self.desk = Desk(TEMPLATED)
         self.epoch = 0
         self.count = 0
 
@@ -42,16 +46,19 @@ class GateMachine(RuleBasedStateMachine):
         behind=st.sampled_from((0, 0, 0, 1)),
         length=st.sampled_from((1, 5, 4000, 4097, 0)),
         window=st.none() | st.integers(-10_000, 3_600_000),
+        ordinal=st.sampled_from((1, 1, 2, 3)),
         receipt=RECEIPTS,
     )
-    def a_bubble_is_asked_for(
+    def a_bubble_is_asked_for(  # noqa: PLR0913 - drawn by name
         self,
+        *,
         author: Author,
         turn: str | None,
         behind: int,
         length: int,
         window: int | None,
-        receipt: Receipt | None,
+        ordinal: int,
+        receipt: Answer | None,
     ) -> None:
         self.count += 1
         request = bubble(
@@ -61,6 +68,7 @@ class GateMachine(RuleBasedStateMachine):
             turn_id=turn,
             epoch=max(0, self.epoch - behind),
             text="x" * length,
+            ordinal=ordinal,
             window_expires_at=None if window is None else self.desk.now + window,
         )
         self.desk.apply(request, receipt)
@@ -69,24 +77,37 @@ class GateMachine(RuleBasedStateMachine):
     def many_are_asked_for(self, count: int) -> None:
         for _ in range(count):
             self.a_bubble_is_asked_for(
-                Author.HUMAN, None, 0, 3000, None, Refused(code=190, status=401)
+                author=Author.HUMAN,
+                turn=None,
+                behind=0,
+                length=3000,
+                window=None,
+                ordinal=1,
+                receipt=Refused(code=190, status=401),
             )
 
     @rule(receipt=RECEIPTS)
-    def a_person_takes_over(self, receipt: Receipt | None) -> None:
+    def a_person_takes_over(self, receipt: Answer | None) -> None:
         self.count += 1
         self.epoch += 1
         self.desk.apply(marker(f"m{self.count}", self.epoch, self.desk.now), receipt)
 
     @precondition(lambda self: self.desk.state and self.desk.state.timers)
     @rule(data=st.data(), receipt=RECEIPTS)
-    def a_timer_fires(self, data: st.DataObject, receipt: Receipt | None) -> None:
+    def a_timer_fires(self, data: st.DataObject, receipt: Answer | None) -> None:
         self.desk.fire(data.draw(st.sampled_from(sorted(self.desk.it.timers))), receipt)
+
+    @precondition(lambda self: self.desk.state and self.desk.state.timers)
+    @rule(data=st.data(), receipt=RECEIPTS)
+    def a_permit_comes_early(self, data: st.DataObject, receipt: Answer | None) -> None:
+        names = [name for name in self.desk.it.timers if name.startswith(("rate:", "held:"))]
+        if names:
+            self.desk.hasten(data.draw(st.sampled_from(sorted(names))), receipt)
 
     @precondition(lambda self: self.desk.asked)
     @rule(data=st.data(), name=st.sampled_from(STATUSES), receipt=RECEIPTS)
     def a_status_comes(
-        self, data: st.DataObject, name: DeliveryStatus, receipt: Receipt | None
+        self, data: st.DataObject, name: DeliveryStatus, receipt: Answer | None
     ) -> None:
         asked = data.draw(st.sampled_from(self.desk.asked))
         known = data.draw(st.booleans())
@@ -95,7 +116,7 @@ class GateMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.desk.asked)
     @rule(data=st.data(), receipt=RECEIPTS)
-    def a_request_is_delivered_again(self, data: st.DataObject, receipt: Receipt | None) -> None:
+    def a_request_is_delivered_again(self, data: st.DataObject, receipt: Answer | None) -> None:
         event: Event = data.draw(st.sampled_from(self.desk.asked))
         self.desk.apply(event, receipt)
 
@@ -143,7 +164,7 @@ TestGate.settings = settings(
 )
 @settings(deadline=None, max_examples=60)
 def test_the_order_of_statuses_does_not_matter(
-    reports: list[tuple[DeliveryStatus, int]], receipt: Receipt | None
+    reports: list[tuple[DeliveryStatus, int]], receipt: Answer | None
 ) -> None:
     shown = set()
     for order in permutations(reports):

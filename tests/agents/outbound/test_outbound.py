@@ -7,11 +7,28 @@ from typing import TypeVar
 import pytest
 
 from agents.core.gate import Gate
-from agents.outbound import CLAIM_VALID_MS, outbound
-from agents.ports import Accepted, Letter, NotSent, Receipt, Refused, Unknown
+from agents.outbound import CLAIM_VALID_MS, Desk, outbound
+from agents.ports import (
+    Accepted,
+    Asked,
+    Letter,
+    NotSent,
+    Receipt,
+    Refused,
+    Unknown,
+    Withheld,
+)
 from schemas.errors import Unavailable
-from schemas.events import BubbleState, Event, OutboundSettled, OutboundUpdated, Position
-from tests.agents.outbound.desk import T0, bubble, marker
+from schemas.events import (
+    Author,
+    BubbleState,
+    Event,
+    OutboundSettled,
+    OutboundUpdated,
+    Position,
+    SettingsChanged,
+)
+from tests.agents.outbound.desk import NUMBER, T0, bubble, marker
 
 T = TypeVar("T")
 
@@ -45,6 +62,9 @@ class Rows:
         self.results[kind, effect_id, attempt] = None
         return True
 
+    async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
+        return (kind, effect_id, attempt) in self.results
+
     async def settle(self, kind: str, effect_id: str, attempt: int, result: str, /) -> None:
         if self.deaf:
             raise Unavailable("postgres")
@@ -72,15 +92,41 @@ class Posting:
         self.receipt: Receipt = receipt or Accepted(wamid="wamid.1")
         self.letters: list[Letter] = []
 
-    async def post(self, letter: Letter, /) -> Receipt:
+    async def post(self, letter: Letter, /, *, until_ms: int) -> Receipt:
+        if self.clock.now_ms() > until_ms:
+            return NotSent(reason="claim_expired")
         self.letters.append(letter)
         self.clock.ms += 40
         return self.receipt
 
 
+class Unknowing:
+    """No tenant is known."""
+
+    def get(self, _: str, /) -> SettingsChanged | None:
+        return None
+
+
+class Doorman:
+    """Permits; ``reason`` withholds them."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.asked: list[Asked] = []
+        self.came: list[Receipt | None] = []
+
+    async def ask(self, asked: Asked, /) -> Withheld | None:
+        self.asked.append(asked)
+        return Withheld(reason=self.reason) if self.reason else None
+
+    def ended(self, _: Asked, receipt: Receipt | None, /) -> None:
+        self.came.append(receipt)
+
+
 class Office:
     def __init__(self) -> None:
         self.clock = Hands()
+        self.permits = Doorman()
         self.claims = Rows(self.clock)
         self.courier = Posting(self.clock)
 
@@ -91,9 +137,14 @@ class Office:
             state,
             event,
             Delivered(),
-            claims=self.claims,
-            courier=self.courier,
-            clock=self.clock,
+            desk=Desk(
+                claims=self.claims,
+                permits=self.permits,
+                courier=self.courier,
+                clock=self.clock,
+                tenants=Unknowing(),
+                ended=self.permits.ended,
+            ),
         )
 
 
@@ -194,3 +245,58 @@ async def test_two_workers_with_the_same_event_post_once(office: Office) -> None
 
     assert len(office.courier.letters) == 1
     assert len(results) == 5
+
+
+# Permits
+
+
+async def test_a_bubble_asks_with_what_decides_who_goes_first(office: Office) -> None:
+    await office.handle(bubble("b1", author=Author.HUMAN, window_expires_at=T0 + 9_000))
+    await office.handle(bubble("b2"))
+
+    assert office.permits.asked == [
+        Asked(
+            conversation_id="conv_0f",
+            bubble_id="b1",
+            phone_number_id=NUMBER,
+            author=Author.HUMAN,
+            deadline_ms=T0 + 9_000,
+        ),
+        Asked(
+            conversation_id="conv_0f",
+            bubble_id="b2",
+            phone_number_id=NUMBER,
+            author=Author.AI,
+            deadline_ms=T0 + 24 * 3_600_000,
+        ),
+    ]
+    assert office.permits.came == [Accepted(wamid="wamid.1")] * 2
+
+
+async def test_without_a_permit_nothing_is_claimed_or_posted(office: Office) -> None:
+    office.permits.reason = "number_rate"
+
+    state, effects = await office.handle(bubble("b1"))
+
+    assert (office.claims.results, office.courier.letters, ends(effects)) == ({}, [], [])
+    assert list(state.timers) == ["rate:b1"]
+    assert office.permits.came == []
+
+
+async def test_what_was_posted_before_the_event_came_again_needs_no_permit(office: Office) -> None:
+    await office.handle(bubble("b1"))
+    office.permits.reason = "number_rate"
+
+    _, effects = await office.handle(bubble("b1"))
+
+    assert ends(effects) == [BubbleState.ACCEPTED]
+    assert len(office.courier.letters) == 1
+
+
+async def test_a_permit_is_given_back_when_the_claim_cannot_be_taken(office: Office) -> None:
+    office.claims.down = True
+
+    with pytest.raises(Unavailable):
+        await office.handle(bubble("b1"))
+
+    assert office.permits.came == [None]

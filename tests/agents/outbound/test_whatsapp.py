@@ -21,6 +21,7 @@ from agents.ports import (
     Posted,
     Receipt,
     Refused,
+    Template,
     Unknown,
 )
 from schemas.errors import Unavailable
@@ -49,6 +50,16 @@ PAIR = {
         "fbtrace_id": "A",
     }
 }
+
+
+NOON, LATE = 1_790_000_000_000, 1_790_000_005_000
+
+
+class Noon:
+    """A clock that stands still."""
+
+    def now_ms(self) -> int:
+        return NOON
 
 
 class Drawer:
@@ -82,6 +93,8 @@ async def post(
     letter: Letter = LETTER,
     tokens: Drawer | None = None,
     seen: list[Observation] | None = None,
+    *,
+    until_ms: int = LATE,
 ) -> Receipt:
     observed = [] if seen is None else seen
     app = web.Application()
@@ -90,8 +103,8 @@ async def post(
         TestServer(app) as server,
         open_client(f"http://127.0.0.1:{server.port}/v25.0", 2.0) as client,
     ):
-        courier = WhatsAppCourier(client, tokens or Drawer(), observe=observed.append)
-        return await courier.post(letter)
+        courier = WhatsAppCourier(client, tokens or Drawer(), clock=Noon(), observe=observed.append)
+        return await courier.post(letter, until_ms=until_ms)
 
 
 @asynccontextmanager
@@ -248,7 +261,62 @@ async def test_what_is_told_of_a_request_names_no_customer() -> None:
 )
 async def test_who_cannot_be_reached_was_sent_nothing(base_url: str) -> None:
     async with open_client(base_url, 2.0) as client:
-        assert await WhatsAppCourier(client, Drawer()).post(LETTER) == NotSent(reason="unreachable")
+        courier = WhatsAppCourier(client, Drawer(), clock=Noon())
+
+        assert await courier.post(LETTER, until_ms=LATE) == NotSent(reason="unreachable")
+
+
+async def test_a_claim_that_expired_while_a_connection_was_waited_for_is_not_used() -> None:
+    reached = []
+
+    async def answered(request: web.Request) -> web.StreamResponse:
+        reached.append(request)
+        return web.json_response(OK)
+
+    assert await post(answered, until_ms=NOON - 1) == NotSent(reason="claim_expired")
+    assert reached == []
+
+
+async def test_the_claim_is_looked_at_when_token_and_connection_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps: list[str] = []
+
+    class Slow(Drawer):
+        async def token(self, number: str, /) -> str | None:
+            steps.append("token")
+            return await super().token(number)
+
+    def looked(_: Noon) -> int:
+        steps.append("looked")
+        return NOON
+
+    async def answered(_: web.Request) -> web.StreamResponse:
+        steps.append("written")
+        return web.json_response(OK)
+
+    monkeypatch.setattr(Noon, "now_ms", looked)
+    await post(answered, tokens=Slow())
+
+    assert steps == ["token", "looked", "written"]
+
+
+async def test_a_template_carries_the_words_as_its_parameter() -> None:
+    letter = replace(
+        LETTER, template=Template(name="retomar", language="pt_BR", parameter="Olá, tudo bem?")
+    )
+
+    written = body(letter)
+
+    assert written["type"] == "template"
+    assert written["template"] == {
+        "name": "retomar",
+        "language": {"code": "pt_BR"},
+        "components": [
+            {"type": "body", "parameters": [{"type": "text", "text": "Olá, tudo bem?"}]}
+        ],
+    }
+    assert "text" not in written
 
 
 async def test_who_waits_for_a_connection_in_vain_was_sent_nothing() -> None:
@@ -266,10 +334,10 @@ async def test_who_waits_for_a_connection_in_vain_was_sent_nothing() -> None:
         wire(serve) as url,
         aiohttp.ClientSession(f"{url}/", connector=one, timeout=impatient) as client,
     ):
-        courier = WhatsAppCourier(client, Drawer())
-        first = asyncio.create_task(courier.post(LETTER))
+        courier = WhatsAppCourier(client, Drawer(), clock=Noon())
+        first = asyncio.create_task(courier.post(LETTER, until_ms=LATE))
         await taken.wait()
-        late = await courier.post(LETTER)
+        late = await courier.post(LETTER, until_ms=LATE)
         released.set()
         await first
 
@@ -310,7 +378,7 @@ async def test_a_server_that_read_the_request_may_have_sent_it(
         writer.close()
 
     async with wire(serve) as url, open_client(url, 2.0) as client:
-        receipt = await WhatsAppCourier(client, Drawer()).post(LETTER)
+        receipt = await WhatsAppCourier(client, Drawer(), clock=Noon()).post(LETTER, until_ms=LATE)
 
     assert receipt == Unknown(reason="cut")
     assert len(read) == 1
@@ -327,7 +395,7 @@ async def test_a_slow_answer_is_not_known(begins: bytes) -> None:
         writer.close()
 
     async with wire(serve) as url, open_client(url, 0.3) as client:
-        receipt = await WhatsAppCourier(client, Drawer()).post(LETTER)
+        receipt = await WhatsAppCourier(client, Drawer(), clock=Noon()).post(LETTER, until_ms=LATE)
         released.set()
 
     assert receipt == Unknown(reason="timeout")
@@ -352,8 +420,11 @@ async def test_a_request_on_a_connection_that_closes_is_written_once() -> None:
         writer.close()
 
     async with wire(serve) as url, open_client(url, 2.0) as client:
-        courier = WhatsAppCourier(client, Drawer())
-        receipts = [await courier.post(LETTER), await courier.post(LETTER)]
+        courier = WhatsAppCourier(client, Drawer(), clock=Noon())
+        receipts = [
+            await courier.post(LETTER, until_ms=LATE),
+            await courier.post(LETTER, until_ms=LATE),
+        ]
 
     assert receipts == [Accepted(wamid="wamid.HBg", wa_id="551187654321"), Unknown(reason="cut")]
     assert read == [1, 2]

@@ -12,6 +12,7 @@ import uvicorn
 
 from agents.adapters.whatsapp import WhatsAppCourier, open_client
 from agents.ports import Accepted, Letter, Receipt, Refused, Unknown
+from streams.clock import WallClock
 from streams.listening import listen
 from streams.local.simulator import Simulator, application
 from streams.local.simulator.script import Kind, Wish, wishes
@@ -78,8 +79,8 @@ async def posted(base_url: str, times: int = 1, *, timeout_s: float = 10.0) -> l
     """Post messages with the pipeline's own courier; return what it makes of the answers."""
     client = open_client(f"{base_url}/v25.0", timeout_s)
     async with client:
-        courier = WhatsAppCourier(client, Token())
-        return [await courier.post(letter(f"bubble-{n}")) for n in range(times)]
+        courier = WhatsAppCourier(client, Token(), clock=WallClock())
+        return [await courier.post(letter(f"bubble-{n}"), until_ms=2**62) for n in range(times)]
 
 
 def acts(simulator: Simulator, kind: Kind) -> list[dict[str, Any]]:

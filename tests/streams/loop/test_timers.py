@@ -143,3 +143,60 @@ async def test_a_timer_that_could_not_be_posted_is_tried_again_soon() -> None:
     await work.timers.fire()
 
     assert work.fired() == [("conv_0", "burst", NOW_MS)]
+
+
+# Early
+
+
+async def test_a_timer_may_be_published_early_and_is_the_same_event() -> None:
+    work = Clockwork()
+    work.store({"rate:b1": NOW_MS + 15_000})
+
+    assert await work.timers.hasten("conv_0", "rate:b1")
+
+    assert work.fired() == [("conv_0", "rate:b1", NOW_MS + 15_000)]
+    event = JsonCodec().decode(work.publisher.on(NAMES.timer.name)[0].value)
+    assert event.event_id == derived("conv_0", "rate:b1", NOW_MS + 15_000)
+    assert event.occurred_at == NOW_MS
+
+
+async def test_a_timer_that_was_hastened_is_not_published_again_at_its_time() -> None:
+    work = Clockwork()
+    work.store({"rate:b1": NOW_MS + 15_000})
+    assert await work.timers.hasten("conv_0", "rate:b1")
+    assert await work.timers.hasten("conv_0", "rate:b1")
+
+    work.clock.ms += 15_000
+    await work.timers.fire()
+
+    assert len(work.fired()) == 1
+
+
+async def test_a_hastened_timer_that_stays_is_published_again_after_a_while() -> None:
+    work = Clockwork()
+    work.store({"rate:b1": NOW_MS + 100})
+    await work.timers.hasten("conv_0", "rate:b1")
+
+    work.clock.ms += AGAIN_MS
+    await work.timers.fire()
+
+    assert len(work.fired()) == 2
+
+
+async def test_only_a_timer_that_is_armed_here_can_be_hastened() -> None:
+    work = Clockwork()
+    work.store({"rate:b1": NOW_MS + 100})
+
+    assert not await work.timers.hasten("conv_0", "rate:b2")
+    assert not await work.timers.hasten("conv_1", "rate:b1")
+    work.timers.keep({1})
+    assert not await work.timers.hasten("conv_0", "rate:b1")
+    assert work.fired() == []
+
+
+async def test_a_worker_that_does_not_serve_hastens_nothing() -> None:
+    work = Clockwork()
+    work.store({"rate:b1": NOW_MS + 100})
+    work.timers.serving = lambda: False
+
+    assert not await work.timers.hasten("conv_0", "rate:b1")

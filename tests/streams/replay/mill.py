@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from agents.outbound import Desk
 from agents.ports import (
     Accepted,
+    Asked,
     Completion,
     Letter,
     NotSent,
@@ -24,6 +26,7 @@ from agents.ports import (
     ToolReturned,
     ToolUse,
     Unknown,
+    Withheld,
 )
 from agents.toolbox import shipped
 from schemas.codec import Codec
@@ -144,7 +147,19 @@ class World:
     async def result(self, kind: str, effect_id: str, attempt: int, /) -> str | None:
         return self.claimed[kind, effect_id, attempt]
 
-    async def post(self, letter: Letter, /) -> Receipt:
+    async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
+        self.maybe("postgres")
+        return (kind, effect_id, attempt) in self.claimed
+
+    async def ask(self, asked: Asked, /) -> Withheld | None:
+        del asked
+        self.maybe("postgres")
+        return self.mood.choice(
+            (None, None, None, Withheld(reason="number_rate"), Withheld(reason="auth"))
+        )
+
+    async def post(self, letter: Letter, /, *, until_ms: int) -> Receipt:
+        assert until_ms > self.at_ms
         self.letters.append(letter)
         self.now_ms()
         return self.mood.choice(
@@ -197,7 +212,7 @@ class Mill:
             dispatch_stage(port),
             ai_stage(model=port, knowledge=port, tenants=port, toolbox=toolbox, clock=port),
             tools_stage(toolbox=toolbox, claims=port, clock=port),
-            outbound_stage(claims=port, courier=port, clock=port),
+            outbound_stage(Desk(claims=port, permits=port, courier=port, tenants=port, clock=port)),
         )
         lanes: Any = self
         self.deciders = {s.name: Decider(s, lanes, CODEC, world) for s in self.stages}

@@ -203,7 +203,7 @@ async def test_a_decision_that_is_not_deterministic_is_found(
 
 
 async def test_a_changed_record_is_found_and_named() -> None:
-    found = (await busy(mood_of(1))).found()
+    found = (await busy(mood_of(2))).found()
     place, settled = next(
         (n, f.event) for n, f in enumerate(found) if isinstance(f.event, OutboundSettled)
     )

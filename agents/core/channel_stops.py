@@ -1,0 +1,86 @@
+"""Numbers and apps that may not send for a while, and what starts them again. Pure.
+
+A refusal that says that the next request would be refused as well stops its number (token,
+account, spam) or its whole app (WhatsApp's limit of calls), so that others do not run into it too.
+When the time is over one bubble tries; the stop ends when WhatsApp accepts it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Final
+
+from agents.core.whatsapp_errors import ErrorClass
+
+STOPS_S: Final[dict[ErrorClass, tuple[float, float]]] = {
+    ErrorClass.AUTH: (30.0, 300.0),  # a new token ends it at once
+    ErrorClass.ACCOUNT: (60.0, 900.0),
+    ErrorClass.SPAM: (60.0, 900.0),
+    ErrorClass.RATE: (2.0, 60.0),
+}
+"""First and longest stop, in seconds; each refusal in a row doubles it."""
+
+
+class State(IntEnum):
+    """How much may be sent."""
+
+    STOPPED = 0
+    ONE = 1
+    OPEN = 2
+
+
+WHOLE_APP: Final = frozenset({ErrorClass.RATE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Why a number or an app is stopped.
+
+    Attributes:
+        kind: The class of the refusal.
+        until: When one bubble may try.
+        refusals: How many in a row.
+        version: Version of the number's settings when it was stopped.
+    """
+
+    kind: ErrorClass
+    until: float
+    refusals: int
+    version: tuple[int, bool]
+
+
+class Stops:
+    """The stops of one worker, by number or app."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Stop] = {}
+
+    def refused(self, name: str, kind: ErrorClass, version: tuple[int, bool], now: float) -> None:
+        """Stop a number or an app after a refusal of a kind that stops; others change nothing."""
+        if kind not in STOPS_S:
+            return
+        before = self.known.get(name)
+        refusals = before.refusals + 1 if before is not None and before.kind is kind else 1
+        first, longest = STOPS_S[kind]
+        until = now + min(longest, first * 2.0 ** min(refusals - 1, 16))
+        self.known[name] = Stop(kind=kind, until=until, refusals=refusals, version=version)
+
+    def accepted(self, name: str) -> None:
+        """End a stop: WhatsApp took something."""
+        self.known.pop(name, None)
+
+    def tries(self, name: str, now: float) -> None:
+        """Note that one is let through: the others wait for what comes of it."""
+        stop = self.known.get(name)
+        if stop is not None:
+            first, _ = STOPS_S[stop.kind]
+            self.known[name] = replace(stop, until=max(stop.until, now + first))
+
+    def state(self, name: str, version: tuple[int, bool], now: float) -> State:
+        """Tell whether all may be sent, one may try, or nothing may be sent."""
+        stop = self.known.get(name)
+        if stop is None or (stop.kind is ErrorClass.AUTH and version != stop.version):
+            self.known.pop(name, None)
+            return State.OPEN
+        return State.ONE if now >= stop.until else State.STOPPED

@@ -1,0 +1,147 @@
+"""Which bubble is posted now: the head of the queue, unless it has to wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agents.core.gate import Bubble, Gate
+from agents.core.gate_step import GateStep
+from agents.core.gate_waits import order_due, pair_due, stopped
+from agents.core.gate_window import template_for
+from agents.ports.whatsapp import Letter, Template
+from schemas.events import BubbleState, Event, TimerFired
+
+LONGEST_WAIT_MS: Final = 24 * 3_600_000
+"""After this long a bubble is not sent any more: no window can still be open."""
+DELIVERED_WAIT_MS: Final = 2_000
+"""How long a part waits for the delivery of the part before it, for a tenant that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do about one event.
+
+    Attributes:
+        step: The step so far; ``settle`` goes on with it.
+        bubble: The bubble to post now, with its new attempt; None when there is none.
+        letter: What to post.
+    """
+
+    step: GateStep
+    bubble: Bubble | None = None
+    letter: Letter | None = None
+
+    @property
+    def outcome(self) -> tuple[Gate, tuple[Event, ...]]:
+        """The state after the event and what to say, when nothing is to be posted."""
+        return self.step.state, tuple(self.step.effects)
+
+
+def choose(step: GateStep) -> Plan:
+    """Choose the bubble to post, and end those that can never be sent."""
+    plan = Plan(step=step)
+    while (head := step.state.head) is not None:
+        if stopped(step.state, head):
+            break
+        reason = too_late(step, head)
+        closed = head.template or reason == "window_closed"
+        template = template_for(step.settings, head) if closed else None
+        if template is None and (reason or head.template):
+            step.end(head, BubbleState.FAILED, reason or "window", error_code=head.error_code)
+            continue
+        if not _waits(step, head):
+            plan = _post(step, head, template)
+        break
+    step.disarm("next")
+    return plan
+
+
+def too_late(step: GateStep, bubble: Bubble) -> str:
+    """Return why a bubble that waits must not be sent any more, or nothing."""
+    if step.now_ms - bubble.requested_ms >= LONGEST_WAIT_MS:
+        return "expired"
+    window = window_of(step.state, bubble)
+    return "window_closed" if window is not None and step.now_ms >= window else ""
+
+
+def window_of(state: Gate, bubble: Bubble) -> int | None:
+    """Return when the 24 h window closes for a bubble, as far as is known."""
+    if bubble.window_expires_ms is None:
+        return None
+    return max(bubble.window_expires_ms, state.window_expires_ms or 0)
+
+
+def wake_next(step: GateStep, now_ms: int) -> None:
+    """Let the next bubble go by an event of its own: one event makes at most one POST."""
+    step.disarm("next")
+    head = step.state.head
+    if head is None or stopped(step.state, head):
+        return
+    due_ms = order_due(step.state, head, _delivered_wait_ms(step))
+    if due_ms > now_ms:
+        step.arm(f"order:{head.bubble_id}", due_ms)
+    else:
+        step.arm("next", now_ms)
+
+
+def _waits(step: GateStep, head: Bubble) -> bool:
+    """Let the head wait for the part before it, or for the customer's own limit."""
+    for name in ("order", "pair"):
+        timer = f"{name}:{head.bubble_id}"
+        now_ms = _reached_ms(step, timer)
+        due_ms = _DUE[name](step, head, now_ms)
+        if due_ms > now_ms:
+            step.arm(timer, due_ms)
+            if name == "pair" and head.reason != "pair_rate":
+                waiting = replace(head, reason="pair_rate")
+                step.put(waiting)
+                step.updated(waiting, BubbleState.PLANNED)
+            return True
+        step.disarm(timer)
+    return False
+
+
+def _order_due(step: GateStep, head: Bubble, _: int) -> int:
+    return order_due(step.state, head, _delivered_wait_ms(step))
+
+
+def _pair_due(step: GateStep, head: Bubble, now_ms: int) -> int:
+    """A number without a limit, a simulator's, has none for a customer either."""
+    channels = step.settings.channels if step.settings else ()
+    for channel in channels:
+        if channel.phone_number_id == head.phone_number_id and not channel.messages_per_second:
+            return 0
+    return pair_due(step.state.pair, now_ms)
+
+
+_DUE: Final = {"order": _order_due, "pair": _pair_due}
+
+
+def _reached_ms(step: GateStep, timer: str) -> int:
+    """Return the time, which a timer that fired proves even if this clock is behind."""
+    if step.fired == timer and isinstance(step.event, TimerFired):
+        return max(step.now_ms, step.event.due_at)
+    return step.now_ms
+
+
+def _delivered_wait_ms(step: GateStep) -> int:
+    return step.settings.delivered_wait_ms if step.settings else DELIVERED_WAIT_MS
+
+
+def _post(step: GateStep, head: Bubble, template: Template | None) -> Plan:
+    bubble = replace(head, attempt=head.attempt + 1, template=template is not None)
+    state = step.state
+    callback = (state.tenant_id, state.conversation_id, state.customer_id, bubble.bubble_id)
+    letter = Letter(
+        tenant_id=state.tenant_id,
+        phone_number_id=bubble.phone_number_id,
+        wa_id=bubble.wa_id,
+        user_id=bubble.user_id,
+        text=bubble.text or "",
+        reply_to_wamid=bubble.reply_to_wamid,
+        callback_data="|".join(("v1", *callback, str(bubble.attempt))),
+        template=template,
+    )
+    step.put(bubble)
+    return Plan(step=step, bubble=bubble, letter=letter)

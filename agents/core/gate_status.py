@@ -1,0 +1,57 @@
+"""What a status of WhatsApp means for a bubble; it may come before the answer to the POST."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agents.core.gate import Bubble, merged
+from agents.core.gate_step import GateStep, belongs
+from schemas.events import BubbleState, DeliveryStatus, StatusReceived
+
+
+def on_status(step: GateStep, event: StatusReceived) -> None:
+    """Note what WhatsApp says of a bubble; it settles one whose result was not known."""
+    bubble = step.state.find(event.bubble_id, event.wamid)
+    if bubble is None:
+        return
+    if not bubble.settled and bubble.attempt > 0:
+        bubble = _proven(step, bubble, event)
+    shown = bubble.shown
+    bubble = replace(
+        merged(bubble, event.status, event.status_at), wamid=bubble.wamid or event.wamid
+    )
+    if event.status is DeliveryStatus.FAILED:
+        bubble = replace(bubble, error_code=event.error_code, reason="reported_failed")
+    step.put(bubble)
+    if bubble.shown is not shown:
+        step.updated(bubble, bubble.shown)
+    if bubble.shown is BubbleState.FAILED:
+        _stop_rest(step, bubble)
+
+
+def _proven(step: GateStep, bubble: Bubble, event: StatusReceived) -> Bubble:
+    """A status of a bubble whose result was not known, or refused, proves that it was sent."""
+    bubble = replace(bubble, wamid=event.wamid, reason="")
+    if event.status is DeliveryStatus.FAILED:
+        step.end(bubble, BubbleState.FAILED, "reported_failed", error_code=event.error_code)
+    else:
+        step.end(bubble, BubbleState.ACCEPTED)
+    return step.state.find(bubble.bubble_id) or bubble
+
+
+def _stop_rest(step: GateStep, failed: Bubble) -> None:
+    """Do not send what follows a part that was not delivered."""
+    for bubble in step.state.bubbles:
+        if bubble.waits and belongs(bubble, failed):
+            after_failure(step, bubble, failed)
+
+
+def after_failure(step: GateStep, bubble: Bubble, failed: Bubble) -> None:
+    """End a part that follows one that failed.
+
+    Of a part that WhatsApp accepted first, dispatch heard only that: the next part tells it.
+    """
+    if failed.state is BubbleState.FAILED:
+        step.drop(bubble, "part_failed")
+    else:
+        step.end(bubble, BubbleState.FAILED, "part_failed", error_code=failed.error_code)
