@@ -34,7 +34,7 @@ from sinks.memory import Memories
 from sinks.ports import Sink
 from sinks.processes import Processes
 from sinks.transcripts import Transcripts
-from streams.clock import WallClock
+from streams.clock import open_clock
 from streams.embedding import open_embedder
 from streams.linking import LinkingCourier
 from streams.metrics import observe
@@ -131,7 +131,7 @@ class _Workshop:
         self.settings = settings
         self.parts = parts
         self.pool = pool
-        self.clock = WallClock()
+        self.clock = open_clock(settings)
         self.embedder = embedder
         self.toolbox: Toolbox = shipped(Catalogue(pool))
 

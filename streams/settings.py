@@ -52,6 +52,9 @@ class Settings(BaseSettings):
         api_token: Bearer token of the people's API.
         feed_secret: Secret that signs the feed's tokens (HS256); made from ``api_token`` if empty.
         simulator_app_secret: App secret that the WhatsApp simulator signs with.
+        clock_file: File of a clock that the simulator can move; local runs only, empty is the
+            machine's clock.
+        clock_skew_ms: How wrong the clock of this process is; local runs only.
         simulator_rules: Whether the simulator has Meta's rates, windows and templates: ``off`` or
             ``meta``.
         simulator_misbehaviour: What the simulator does wrong, as ``--misbehave`` of
@@ -95,6 +98,8 @@ class Settings(BaseSettings):
     api_token: SecretStr = SecretStr("")
     feed_secret: SecretStr = SecretStr("")
     simulator_app_secret: SecretStr = SecretStr("")
+    clock_file: str = ""
+    clock_skew_ms: int = 0
     simulator_rules: str = Field(default="off", pattern=r"^(off|meta)$")
     simulator_misbehaviour: str = ""
     topic_partitions: int = Field(default=24, ge=1, le=1024)

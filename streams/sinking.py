@@ -23,7 +23,7 @@ from schemas.errors import PipelineError, Rejected, Unavailable
 from schemas.events import Event, Position
 from schemas.topics import Topic
 from sinks.ports import Recorded, Sink
-from streams.clock import WallClock
+from streams.clock import open_clock
 from streams.dlq import Original, Verdict, dead_letter
 from streams.fetching import keep_sessions
 from streams.health import Dependencies
@@ -84,7 +84,7 @@ class SinkRunner:
         self.name = group.rsplit(".", 1)[-1]
         self.codec = codec
         self.publisher = publisher
-        self.clock: Clock = WallClock()
+        self.clock: Clock = open_clock(settings)
         self.dependencies = Dependencies()
         self.consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap,

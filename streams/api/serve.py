@@ -20,7 +20,7 @@ from streams.api.app import rest, with_feed
 from streams.api.rooms import feed_server
 from streams.api.routes import Desk
 from streams.api.tokens import signing_key
-from streams.clock import WallClock
+from streams.clock import open_clock
 from streams.heads import BoundedHeads
 from streams.listening import listen
 from streams.publish import Publisher, record_of
@@ -51,7 +51,8 @@ async def application(settings: Settings) -> AsyncIterator[Any]:
         async def publish(event: Event) -> None:
             await (await publisher.post(record_of(event, codec)))
 
-        desk = Desk(conversations, publish, clock=WallClock(), timeout_s=settings.produce_timeout_s)
+        clock = open_clock(settings)
+        desk = Desk(conversations, publish, clock=clock, timeout_s=settings.produce_timeout_s)
         app = rest(
             desk,
             token=settings.api_token.get_secret_value(),

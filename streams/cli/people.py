@@ -52,11 +52,12 @@ def pause(
     key: str = KEY,
 ) -> None:
     """Silence the AI in a conversation."""
-    from streams.clock import WallClock
+    from streams.clock import open_clock
+    from streams.settings import settings
 
     body: dict[str, Any] = {"agent_user": user}
     if minutes is not None:
-        now = datetime.fromtimestamp(WallClock().now_ms() / 1000, UTC)
+        now = datetime.fromtimestamp(open_clock(settings()).now_ms() / 1000, UTC)
         body["until"] = (now + timedelta(minutes=minutes)).isoformat()
     _ask(conversation, "pause", body, key)
 

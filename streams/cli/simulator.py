@@ -55,6 +55,7 @@ def simulator(  # noqa: PLR0913 - one parameter for each option
 
     import uvloop
 
+    from streams.clock import open_clock
     from streams.local.simulator.server import Options, serve
     from streams.logs import configure
     from streams.settings import require_secrets, settings
@@ -71,6 +72,7 @@ def simulator(  # noqa: PLR0913 - one parameter for each option
         app_id=app_id,
         secret=current.simulator_app_secret.get_secret_value().encode(),
         seed=secrets.randbits(32) if seed is None else seed,
+        clock=open_clock(current),
         meta=(rules or current.simulator_rules) == Rules.META,
         mps=mps,
         wishes=_read(current.simulator_misbehaviour if misbehave is None else misbehave),

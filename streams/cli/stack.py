@@ -51,6 +51,9 @@ def up(  # noqa: PLR0913 - one parameter for each option
     misbehave: str = typer.Option(
         "", help="What the simulator does wrong, such as cut=3/200,slow=0.05."
     ),
+    movable_clock: bool = typer.Option(
+        False, "--movable-clock", help="Let the simulator move the clock of all our processes."
+    ),
 ) -> None:
     """Start everything on this machine, and keep it up until Ctrl-C.
 
@@ -74,6 +77,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
         workers=workers,
         model=model,
         restart=restart,
+        movable_clock=movable_clock,
         simulator=(
             *(("--rules", rules.value) if rules is Rules.META else ()),
             *(("--misbehave", misbehave) if misbehave else ()),

@@ -31,7 +31,7 @@ def worker(
     import uvloop
 
     from streams.app import build_worker
-    from streams.clock import WallClock
+    from streams.clock import open_clock
     from streams.interpreter import prepare
     from streams.logs import configure
     from streams.settings import settings
@@ -43,7 +43,9 @@ def worker(
     configure(current.log_level, service="worker", instance=current.instance)
 
     async def run() -> int:
-        return await Worker(current, lambda: build_worker(current, names), clock=WallClock()).run()
+        return await Worker(
+            current, lambda: build_worker(current, names), clock=open_clock(current)
+        ).run()
 
     prepare()
     sys.exit(uvloop.run(run()))

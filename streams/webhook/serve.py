@@ -22,7 +22,7 @@ from sinks.identity import Identities
 from sinks.processes import Processes
 from sinks.producers import Producers
 from sinks.rawparts import RawParts
-from streams.clock import WallClock
+from streams.clock import open_clock
 from streams.heads import BoundedHeads
 from streams.listening import listen
 from streams.partitioner import check_partitioner
@@ -128,7 +128,7 @@ async def opened(settings: Settings) -> AsyncIterator[FastAPI]:
             keeping=RawParts(pool),
             posting=publisher,
             codec=codec,
-            clock=WallClock(),
+            clock=open_clock(settings),
             timeout_s=settings.produce_timeout_s,
         )
         yield _application(settings, inbox, _Checks(pool, publisher, tenants))

@@ -133,6 +133,20 @@ def test_the_simulator_is_told_what_it_is_to_be(tmp_path: Path) -> None:
     assert simulator.argv[-4:] == ("--rules", "meta", "--mps", "20")
 
 
+def test_with_a_movable_clock_all_processes_read_one_and_brokers_take_any_time(
+    tmp_path: Path,
+) -> None:
+    made = plan(tmp_path, StackOptions(home=tmp_path, movable_clock=True))
+    ours = [part for part in made.parts if part.own]
+    assert {part.env["CLOCK_FILE"] for part in ours} == {str(tmp_path / "run" / "clock")}
+    assert made.written["CLOCK_FILE"] == str(tmp_path / "run" / "clock")
+    assert "CLOCK_FILE" not in plan(tmp_path).written
+    limit = "log.message.timestamp.after.max.ms"
+    ports = ((20000, 21000),)
+    assert limit not in Cluster(home=tmp_path, ports=ports).properties(0)
+    assert limit in Cluster(home=tmp_path, ports=ports, any_time=True).properties(0)
+
+
 def test_nothing_of_ours_runs_when_only_the_infrastructure_is_wanted(tmp_path: Path) -> None:
     made = plan(tmp_path, StackOptions(home=tmp_path, own=False))
     assert names(made) == {"kafka", "registry", "postgres", "redis"}

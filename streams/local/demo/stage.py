@@ -15,7 +15,7 @@ from rich.table import Table
 from schemas.errors import PipelineError
 from sinks.database import NAME, open_pool, reachable
 from sinks.ports import Recorded
-from streams.clock import WallClock
+from streams.clock import open_clock
 from streams.local.demo.cast import Post, posts
 from streams.local.demo.lines import STYLES, Lines
 from streams.local.demo.people import People
@@ -80,7 +80,7 @@ async def demo(console: Console, tell: Tell) -> list[Violation]:
 
 async def play(current: Settings, world: Outside, show: Callable[[Recorded], None]) -> Played:
     """Play the recorded bodies and the scene, and judge what became of them."""
-    clock = WallClock()
+    clock = open_clock(current)
     run = f"{clock.now_ms():x}"
     reading = Reading(current.kafka_bootstrap, await open_codec(current))
     since = await reading.ends(CONVERSATION_TOPICS)

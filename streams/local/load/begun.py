@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from streams.clock import WallClock
+from streams.clock import open_clock
 from streams.local.load.run import CONNECTIONS, Sender
 from streams.local.outside import outside
 from streams.reading import Reading
@@ -40,7 +40,7 @@ async def begun(current: Settings, rate: float) -> AsyncIterator[Begun]:
     Raises:
         Unavailable: The registry does not answer.
     """
-    clock = WallClock()
+    clock = open_clock(current)
     async with outside(current, CONNECTIONS) as world:
         yield Begun(
             name=f"{clock.now_ms():x}",

@@ -163,6 +163,9 @@ def application(simulator: Simulator) -> Starlette:
             await task
 
     routes = [
+        Route(
+            "/{version}/{phone_number_id}/messages", send, methods=["POST"]
+        ),  # first: most requests are this
         Route("/_simulator/messages", recorded, methods=["GET"]),
         Route("/_simulator/messages", forget, methods=["DELETE"]),
         Route("/_simulator/messages", say, methods=["POST"]),
@@ -170,7 +173,6 @@ def application(simulator: Simulator) -> Starlette:
         *ROUTES,
         Route("/health", health, methods=["GET"]),
         Route(ATTACHMENTS, download, methods=["GET"]),
-        Route("/{version}/{phone_number_id}/messages", send, methods=["POST"]),
         Route("/{version}/{phone_number_id}/media", upload, methods=["POST"]),
         Route("/{version}/{media_id}", look_up, methods=["GET"]),
         Route("/{version}/{media_id}", delete, methods=["DELETE"]),

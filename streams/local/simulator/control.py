@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agents.ports import Clock
+from streams.clock import MovableClock
 from streams.local.simulator.answers import json
 from streams.local.simulator.refusals import BAD_REQUEST, FORBIDDEN, Refusal, invalid
 from streams.local.simulator.script import Wish
@@ -50,6 +52,18 @@ class TokenAsked(msgspec.Struct, forbid_unknown_fields=True):
     state: TokenState
     token: str | None = None
     phone_number_id: str = ""
+
+
+class ClockAsked(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /_simulator/clock``.
+
+    Attributes:
+        advance_s: Seconds to put it forward.
+        speed: How many of its seconds pass in one of the machine's.
+    """
+
+    advance_s: float = 0.0
+    speed: float | None = None
 
 
 class MisbehaviourAsked(msgspec.Struct, forbid_unknown_fields=True):
@@ -172,6 +186,32 @@ async def add_template(request: Request) -> Response:
 
 
 @local
+async def show_clock(request: Request) -> Response:
+    """``GET /_simulator/clock``: what time it is."""
+    return json(_told(_of(request).clock))
+
+
+@local
+async def move_clock(request: Request) -> Response:
+    """``POST /_simulator/clock``: put the clock of all processes forward, or let it go faster."""
+    clock, wanted = _of(request).clock, await asked(request, ClockAsked)
+    if not isinstance(clock, MovableClock):
+        raise Unreadable("this clock cannot be moved: start with --movable-clock or CLOCK_FILE")
+    try:
+        clock.move(by_ms=round(wanted.advance_s * 1000), speed=wanted.speed)
+    except ValueError as exc:
+        raise Unreadable(str(exc)) from None
+    return json(_told(clock))
+
+
+def _told(clock: Clock) -> dict[str, Any]:
+    found: dict[str, Any] = {"now_ms": clock.now_ms(), "movable": isinstance(clock, MovableClock)}
+    if isinstance(clock, MovableClock):
+        found |= {"ahead_s": clock.ahead_ms / 1000, "speed": clock.speed}
+    return found
+
+
+@local
 async def misbehave(request: Request) -> Response:
     """``POST /_simulator/misbehaviour``: let more go wrong from now on."""
     simulator, wanted = _of(request), await asked(request, MisbehaviourAsked)
@@ -201,6 +241,8 @@ async def journal(request: Request) -> Response:
 
 ROUTES: Final = (
     Route("/_simulator/control", show, methods=["GET"]),
+    Route("/_simulator/clock", show_clock, methods=["GET"]),
+    Route("/_simulator/clock", move_clock, methods=["POST"]),
     Route("/_simulator/misbehaviour", misbehave, methods=["POST"]),
     Route("/_simulator/misbehaviour", behave, methods=["DELETE"]),
     Route("/_simulator/journal", journal, methods=["GET"]),

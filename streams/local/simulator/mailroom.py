@@ -125,24 +125,28 @@ class Mailroom:
         await asyncio.sleep(wish.lasts_s)
         waiting, self.gathered = self.gathered, []
         told = self.due()
-        while waiting:
-            bodies = [body for body, _ in waiting[:UPDATES_MAX]]
-            if told:
-                bodies.append(orjson.loads(statuses(told[: UPDATES_MAX - len(bodies)])))
-                told = told[UPDATES_MAX - len(bodies) + 1 :]
-            whole = merged(bodies)
-            status = await self._post(whole, keep=False, told=bool(updates_in(whole, "statuses")))
-            self._note(
-                Kind.BATCH,
-                ids_in(whole),
-                messages=updates_in(whole, "messages"),
-                statuses=updates_in(whole, "statuses"),
-                status=status,
-            )
-            for _, taken in waiting[:UPDATES_MAX]:
+        while waiting or told:
+            now, waiting = waiting[:UPDATES_MAX], waiting[UPDATES_MAX:]
+            room = UPDATES_MAX - len(now)
+            more, told = told[:room], told[room:]
+            status = await self._post_batch([body for body, _ in now], more)
+            for _, taken in now:
                 if not taken.done():
                     taken.set_result(status)
-            del waiting[:UPDATES_MAX]
+
+    async def _post_batch(self, bodies: list[dict[str, Any]], more: Updates) -> int:
+        if more:
+            bodies = [*bodies, orjson.loads(statuses(more))]
+        whole = merged(bodies)
+        status = await self._post(whole, keep=False, told=bool(more))
+        self._note(
+            Kind.BATCH,
+            ids_in(whole),
+            messages=updates_in(whole, "messages"),
+            statuses=updates_in(whole, "statuses"),
+            status=status,
+        )
+        return status
 
     async def _post(self, body: dict[str, Any], *, keep: bool, told: bool = False) -> int:
         """Post a body; one with statuses is kept until it is taken, since nobody else has them."""

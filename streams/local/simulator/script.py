@@ -58,7 +58,9 @@ CHANGES: Final = frozenset(
 )
 
 
-class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Wish(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
     """How often something goes wrong.
 
     Attributes:
@@ -167,7 +169,7 @@ class Script:
     def state(self) -> list[dict[str, Any]]:
         """Return the wishes, with the opportunities that they saw and took."""
         return [
-            {**_named(each.wish), "seen": each.seen, "taken": each.taken}
+            {**msgspec.to_builtins(each.wish), "seen": each.seen, "taken": each.taken}
             for every in self.open.values()
             for each in every
         ]
@@ -186,10 +188,6 @@ def _takes(each: _Open) -> bool:
     if takes:
         each.burst = each.wish.burst - 1
     return takes
-
-
-def _named(wish: Wish) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.to_builtins(wish).items() if value is not None}
 
 
 def wishes(text: str) -> list[Wish]:

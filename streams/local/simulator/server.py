@@ -9,7 +9,7 @@ import aiohttp
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from streams.clock import WallClock
+from agents.ports import Clock
 from streams.local.simulator.app import CUT, WEBHOOK_PATH, application
 from streams.local.simulator.limits import MPS
 from streams.local.simulator.redelivery import LONGEST_MS
@@ -36,6 +36,7 @@ class Options:
         app_id: Meta app in the path of our webhook.
         secret: App secret that signs.
         seed: Ids of messages follow from it.
+        clock: Tells the time; a movable one can be moved by control.
         meta: Whether Meta's rules about rates, windows and templates are on at first.
         mps: Messages a second of a business number, when they are.
         wishes: What shall go wrong.
@@ -48,6 +49,7 @@ class Options:
     app_id: str
     secret: bytes
     seed: int
+    clock: Clock
     meta: bool = False
     mps: int = MPS
     wishes: tuple[Wish, ...] = ()
@@ -76,7 +78,7 @@ async def serve(options: Options) -> None:
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEPALIVE_S),
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
     ) as client:
-        clock = WallClock()
+        clock = options.clock
         webhook = Webhook(client, options.target, options.secret)
         simulator = Simulator(webhook.post if options.target else None, clock, seed=options.seed)
         simulator.meta.on, simulator.meta.mps = options.meta, options.mps
@@ -89,6 +91,7 @@ async def serve(options: Options) -> None:
             port=options.port,
             log_level="warning",
             access_log=False,
+            proxy_headers=False,
             http=Cuttable,
             loop="none",
         )

@@ -24,6 +24,9 @@ QUORUM: Final = 3
 """From so many brokers on, a record has three replicas, of which two must have it."""
 
 
+ANY_TIME: Final = {"log.message.timestamp.after.max.ms": str(2**63 - 1)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """Where the brokers of one stack listen and keep their data.
@@ -32,11 +35,14 @@ class Cluster:
         home: Folder of the stack.
         ports: Broker's and controller's port of each broker.
         fronts: A further port of each broker, and where clients of it are told to find the broker.
+        any_time: Whether records may be from the future, as with a clock that was put forward;
+            usually brokers refuse what is over an hour ahead.
     """
 
     home: Path
     ports: tuple[tuple[int, int], ...]
     fronts: tuple[tuple[int, int], ...] = ()
+    any_time: bool = False
 
     @property
     def bootstrap(self) -> str:
@@ -73,6 +79,7 @@ class Cluster:
             "controller.quorum.voters": voters,
             "controller.listener.names": "CONTROLLER",
             **self._listeners(index),
+            **(ANY_TIME if self.any_time else {}),
             "log.dirs": str(self.home / "data" / self.name(index)),
             "auto.create.topics.enable": "false",
             "default.replication.factor": replicas,

@@ -26,6 +26,8 @@ class StackOptions:
         restart: Whether our own processes are started again after a crash.
         warm: Whether caches that make later starts quicker are made, once, in the background.
         simulator: Further words of ``whaticket simulator``, such as ``--rules meta``.
+        movable_clock: Whether the simulator may move the clock of all our processes; brokers take
+            records of any time then.
         without: Our own parts to leave out, such as ``simulator``.
         settings: Settings of our own processes, by the names of their variables.
         fronts: For each broker a further port that it listens on, and the port where clients are
@@ -42,6 +44,7 @@ class StackOptions:
     restart: bool = False
     warm: bool = True
     simulator: tuple[str, ...] = ()
+    movable_clock: bool = False
     without: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     fronts: tuple[tuple[int, int], ...] = ()

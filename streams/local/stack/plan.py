@@ -16,6 +16,7 @@ from streams.local.stack.programs import Programs
 from streams.local.stack.warm import Training
 from streams.settings import Settings
 
+CLOCK: Final = Path("run") / "clock"
 PARTITIONS: Final = "12"
 BROKERS: Final = "KAFKA_BROKERS"
 USUAL: Final = {"WEBHOOK_PORT": "8000", "API_PORT": "8001"}
@@ -103,6 +104,8 @@ def make_plan(options: StackOptions, around: Surroundings) -> Plan:
     )
     listening = {_variable(name): str(port) for name, port in ports.items()}
     written = secrets | _addresses(options, ports, server, replaced) | listening
+    if options.movable_clock:
+        written["CLOCK_FILE"] = str(options.home / CLOCK)
     env = written | dict(around.environment) | dict(options.settings) | listening
     env |= {"WHATICKET_HOME": str(options.home), "PYTHONUNBUFFERED": "1"}
     parts, trainings = _infrastructure(options, ports, server, around)
@@ -202,4 +205,6 @@ def _cluster(options: StackOptions, ports: Mapping[str, int]) -> kafka.Cluster:
         (ports.get(f"kafka-{number}", 0), ports.get(f"kafka-{number}-controller", 0))
         for number in range(1, options.brokers + 1)
     ]
-    return kafka.Cluster(home=options.home, ports=tuple(pairs), fronts=options.fronts)
+    return kafka.Cluster(
+        home=options.home, ports=tuple(pairs), fronts=options.fronts, any_time=options.movable_clock
+    )

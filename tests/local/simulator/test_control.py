@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from streams.clock import MovableClock
 from streams.local.simulator import Simulator, application
 from tests.local.simulator.surroundings import AUTH, NUMBER, Clock
 
@@ -20,6 +22,8 @@ CONTROLS = [
     ("GET", "/_simulator/control"),
     ("PATCH", "/_simulator/rules"),
     ("PATCH", f"/_simulator/numbers/{NUMBER}"),
+    ("POST", "/_simulator/clock"),
+    ("POST", "/_simulator/misbehaviour"),
     ("POST", "/_simulator/tokens"),
     ("POST", "/_simulator/templates"),
 ]
@@ -137,3 +141,25 @@ async def test_a_rate_of_nothing_is_refused(client: httpx.AsyncClient) -> None:
     answer = await client.patch("/_simulator/rules", json={"mps": 0})
 
     assert answer.status_code == 400
+
+
+async def test_the_clock_of_all_processes_is_moved_over_http(tmp_path: Path) -> None:
+    shared = MovableClock(tmp_path / "clock")
+    simulator = Simulator(None, MovableClock(tmp_path / "clock"), seed=7)
+    transport = httpx.ASGITransport(application(simulator))
+    async with httpx.AsyncClient(transport=transport, base_url="http://sim") as client:
+        moved = await client.post("/_simulator/clock", json={"advance_s": 604_800})
+        backwards = await client.post("/_simulator/clock", json={"advance_s": -1})
+        told = (await client.get("/_simulator/clock")).json()
+
+    assert (moved.status_code, backwards.status_code) == (200, 400)
+    assert shared.ahead_ms == 604_800_000
+    assert (told["movable"], told["ahead_s"], told["speed"]) == (True, 604_800, 1)
+
+
+async def test_the_machines_clock_cannot_be_moved(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/_simulator/clock", json={"advance_s": 1})
+
+    assert answer.status_code == 400
+    assert "--movable-clock" in answer.json()["error"]["error_data"]["details"]
+    assert (await client.get("/_simulator/clock")).json()["movable"] is False

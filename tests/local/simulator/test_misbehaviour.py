@@ -296,6 +296,21 @@ async def test_a_batch_holds_messages_and_statuses_of_many_customers(
     assert act["detail"] == {"messages": 3, "statuses": 1, "status": 200}
 
 
+async def test_a_batch_has_at_most_a_thousand_updates(running: Simulator, webhook: Webhook) -> None:
+    wish(running, "batch=1.0:seconds=0.05")
+    waiting = [(NUMBER, {"id": f"wamid.out-{n}", "status": "sent"}) for n in range(500)]
+    running.mailroom.due = lambda: [waiting.pop() for _ in range(len(waiting))]
+    bodies = [running.customer(said(str(5_511_000_000_000 + n)))[1] for n in range(1200)]
+
+    answers = await asyncio.gather(*map(running.mailroom.deliver, bodies))
+
+    assert answers == [200] * 1200
+    held = [act["detail"] for act in acts(running, Kind.BATCH)]
+    assert [(act["messages"], act["statuses"]) for act in held] == [(1000, 0), (200, 500)]
+    assert len(webhook.bodies) == 2
+    assert len({wamid for body in webhook.bodies for wamid in wamids(body)}) == 1200
+
+
 async def test_a_customer_without_a_phone_number_never_has_one(
     client: httpx.AsyncClient, running: Simulator, webhook: Webhook
 ) -> None:
