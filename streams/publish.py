@@ -15,13 +15,18 @@ from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerClosed,
+)
 from prometheus_client import Counter
 
 from schemas.errors import PipelineError, Rejected, Unavailable
 from schemas.events import Event, SettingsChanged
 from schemas.ids import traceparent
-from streams.metrics import EVENTS_PUBLISHED
+from streams.metrics import EVENTS_PUBLISHED, PRODUCERS_RENEWED
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +35,8 @@ MAX_RECORD_BYTES: Final = 4 << 20
 
 BATCH_BYTES: Final = 256 << 10
 """Largest batch of a partition; a full one makes every sender wait, each with a task of its own.
-At the client's 16 KiB that was an eighth of the CPU time of a busy hop."""
+At the client's 16 KiB that was an eighth of the CPU time of a busy hop. It stays below the limit of
+every topic: a batch that is refused as too large then holds one record, the one to blame."""
 
 Headers = tuple[tuple[str, bytes], ...]
 Sent = asyncio.Future[tuple[int, int]]
@@ -77,7 +83,12 @@ def record_of(event: Event, codec: Encoder) -> Record:
 
 
 class Publisher:
-    """Publishes records in the order of the calls; idempotent, acknowledged by all replicas."""
+    """Publishes records in the order of the calls; idempotent, acknowledged by all replicas.
+
+    Attributes:
+        producer: What sends now; None before the start and after the end.
+        broken: A producer that can send no more; it is replaced before the next record.
+    """
 
     def __init__(
         self, bootstrap: str, *, client_id: str, linger_ms: int = 0, request_timeout_ms: int = 30000
@@ -87,6 +98,8 @@ class Publisher:
         self.linger_ms = linger_ms
         self.request_timeout_ms = request_timeout_ms
         self.producer: AIOKafkaProducer | None = None
+        self.broken: AIOKafkaProducer | None = None
+        self.renewing = asyncio.Lock()
 
     async def start(self) -> None:
         """Connect.
@@ -94,8 +107,10 @@ class Publisher:
         Raises:
             Unavailable: No broker answers.
         """
-        if self.producer is not None:
-            return
+        if self.producer is None:
+            self.producer = await self._connected()
+
+    async def _connected(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             bootstrap_servers=self.bootstrap,
             client_id=self.client_id,
@@ -111,7 +126,7 @@ class Publisher:
         except KafkaConnectionError as exc:
             await producer.stop()
             raise Unavailable("kafka") from exc
-        self.producer = producer
+        return producer
 
     async def stop(self) -> None:
         """Send what is open, then disconnect."""
@@ -130,8 +145,13 @@ class Publisher:
         failure: PipelineError | None = None
         try:
             try:
+                by = None
                 for record in records:
-                    sent.append(await self.post(record))  # noqa: PERF401 - in order
+                    # All by one producer: a new one may overtake what the old has not sent.
+                    if sent and (self.producer is not by or self._gone(by)):
+                        raise Unavailable("kafka")
+                    sent.append(await self.post(record))
+                    by = self.producer
             except PipelineError as exc:
                 failure = exc
             for future in sent:
@@ -156,10 +176,14 @@ class Publisher:
             Unavailable: The broker cannot be reached.
             Rejected: The record is larger than ``MAX_RECORD_BYTES``.
         """
-        if self.producer is None:
+        return await self._post(await self._usable(), record, partition)
+
+    async def _post(self, producer: Any, record: Record, partition: int | None = None) -> Sent:
+        usable = producer is self.producer and producer is not self.broken
+        if not usable:
             raise Unavailable("kafka")
         try:
-            raw = await self.producer.send(
+            raw = await producer.send(
                 record.topic,
                 record.value,
                 record.key,
@@ -170,33 +194,91 @@ class Publisher:
         except MessageSizeTooLargeError as exc:
             raise Rejected("record_too_large", record.topic) from exc
         except KafkaError as exc:
+            if has_ended(producer):
+                self._give_up(producer, exc)
             raise Unavailable("kafka") from exc
         sent: Sent = asyncio.get_running_loop().create_future()
-        raw.add_done_callback(partial(_settle, sent, record))
+        raw.add_done_callback(partial(self._settle, producer, sent, record))
         return sent
+
+    def _settle(
+        self,
+        producer: AIOKafkaProducer,
+        sent: Sent,
+        record: Record,
+        raw: asyncio.Future[Any],
+    ) -> None:
+        """Hand on what the broker said; its errors become ours."""
+        exc = None if raw.cancelled() else raw.exception()
+        if exc is not None:
+            self._give_up(producer, exc)
+        if sent.done():  # whoever waited was cancelled
+            return
+        if raw.cancelled():
+            sent.cancel()
+        elif exc is None:
+            _published(record.topic, event_type(record)).inc()
+            sent.set_result((raw.result().partition, raw.result().offset))
+        elif isinstance(exc, MessageSizeTooLargeError):
+            sent.set_exception(Rejected("record_too_large", record.topic))
+        else:
+            log.warning("publish.failed", topic=record.topic, error=type(exc).__name__)
+            sent.set_exception(Unavailable("kafka"))
+
+    def _give_up(self, producer: AIOKafkaProducer, exc: BaseException) -> None:
+        """Use a producer no more: a record that failed leaves a hole in its sequence numbers.
+
+        The broker then refuses every later batch of the partition, and aiokafka never begins a
+        new sequence.
+        """
+        if producer is self.producer and producer is not self.broken:
+            self.broken = producer
+            PRODUCERS_RENEWED.labels(type(exc).__name__).inc()
+            log.error("producer.broken", error=type(exc).__name__)
+
+    def _gone(self, producer: AIOKafkaProducer | None) -> bool:
+        return producer is not None and producer is self.broken
+
+    async def _usable(self) -> Any:
+        """Return the producer; a broken one is replaced once nothing of it is under way.
+
+        Raises:
+            Unavailable: There is none, and no broker answers.
+        """
+        if self.producer is None:
+            raise Unavailable("kafka")
+        if self.producer is self.broken:
+            async with self.renewing:
+                if self.producer is not None and self.producer is self.broken:
+                    fresh = await self._connected()
+                    await abandon(self.producer)
+                    self.producer, self.broken = fresh, None
+                    log.info("producer.renewed")
+        if self.producer is None:  # stopped meanwhile
+            raise Unavailable("kafka")
+        return self.producer
+
+
+def has_ended(producer: AIOKafkaProducer) -> bool:
+    """Tell whether the task that sends has ended: nothing is sent any more."""
+    task = producer._sender.sender_task  # noqa: SLF001 - aiokafka does not tell
+    return task is None or task.done()
+
+
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """Stop a producer without sending what it still holds; whoever waits for that is told.
+
+    What is at the broker already is waited for, so that nothing of it comes after what the
+    next producer sends.
+    """
+    await producer._sender.close()  # noqa: SLF001 - stop() would send the rest, or wait for ever
+    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - see above
+    await producer.stop()
 
 
 @cache
 def _published(topic: str, name: str) -> Counter:
     return EVENTS_PUBLISHED.labels(topic, name)
-
-
-def _settle(sent: Sent, record: Record, raw: asyncio.Future[Any]) -> None:
-    """Hand on what the broker said; its errors become ours."""
-    if sent.done():  # whoever waited was cancelled
-        return
-    if raw.cancelled():
-        sent.cancel()
-        return
-    exc = raw.exception()
-    if exc is None:
-        _published(record.topic, event_type(record)).inc()
-        sent.set_result((raw.result().partition, raw.result().offset))
-    elif isinstance(exc, MessageSizeTooLargeError):
-        sent.set_exception(Rejected("record_too_large", record.topic))
-    else:
-        log.warning("publish.failed", topic=record.topic, error=type(exc).__name__)
-        sent.set_exception(Unavailable("kafka"))
 
 
 def event_type(record: Record) -> str:

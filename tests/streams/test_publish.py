@@ -1,0 +1,172 @@
+"""The publisher: a producer that can send no more is replaced, and order survives it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import pytest
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # untyped
+
+from schemas.errors import Rejected, Unavailable
+from streams import publish
+from streams.local.stack import Stack
+from streams.metrics import PRODUCERS_RENEWED
+from streams.publish import Publisher, Record
+from tests.streams.loop.harness import everything, publishing, until
+
+KEYS = 8
+RECORDS = 30
+TOO_LARGE = b"x" * 400_000
+
+
+class FakeProducer:
+    """A producer whose first one of a test fails as it is told."""
+
+    made: ClassVar[list[FakeProducer]]
+    failure: Exception
+    ends = False
+
+    def __init__(self, **_: Any) -> None:
+        self.made.append(self)
+        self.sent: list[bytes] = []
+        self.calls: list[str] = []
+        self.sender_done = False
+        self._sender = SimpleNamespace(
+            sender_task=SimpleNamespace(done=lambda: self.sender_done), close=self.close
+        )
+        self._message_accumulator = SimpleNamespace(fail_all=lambda _: self.calls.append("fail"))
+
+    async def start(self) -> None:
+        self.calls.append("start")
+
+    async def close(self) -> None:
+        self.calls.append("close")
+
+    async def stop(self) -> None:
+        self.calls.append("stop")
+
+    async def send(self, _: str, value: bytes, *__: Any) -> asyncio.Future[Any]:
+        first = self is self.made[0]
+        if first and self.ends:
+            self.sender_done = True
+            raise self.failure
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if first:
+            future.set_exception(self.failure)
+        else:
+            self.sent.append(value)
+            future.set_result(SimpleNamespace(partition=0, offset=len(self.sent)))
+        return future
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> type[FakeProducer]:
+    class Fake(FakeProducer):
+        made: ClassVar[list[FakeProducer]] = []
+        failure = OutOfOrderSequenceNumber()
+
+    monkeypatch.setattr(publish, "AIOKafkaProducer", Fake)
+    return Fake
+
+
+def renewed(error: str) -> float:
+    return float(PRODUCERS_RENEWED.labels(error)._value.get())
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["a batch fails", "the sender ends"])
+async def test_a_broken_producer_is_replaced_before_the_next_record(
+    fakes: type[FakeProducer], ends: bool
+) -> None:
+    fakes.ends = ends
+    publisher = Publisher("nowhere:1", client_id="test")
+    await publisher.start()
+    before = renewed("OutOfOrderSequenceNumber")
+    records = [Record("t", b"k", value) for value in (b"1", b"2")]
+
+    with pytest.raises(Unavailable):
+        await publisher.publish(records)
+    await publisher.publish(records)
+
+    first, second = fakes.made
+    assert first.calls == ["start", "close", "fail", "stop"]
+    assert second.sent == [b"1", b"2"]
+    assert renewed("OutOfOrderSequenceNumber") == before + 1
+
+
+async def test_records_of_one_call_never_go_to_two_producers(fakes: type[FakeProducer]) -> None:
+    publisher = Publisher("nowhere:1", client_id="test")
+    await publisher.start()
+
+    def records() -> Iterator[Record]:
+        yield Record("t", b"k", b"1")
+        publisher.producer = fakes()  # replaced while a call was under way
+        yield Record("t", b"k", b"2")
+
+    with pytest.raises(Unavailable):
+        await publisher.publish(records())
+
+    assert fakes.made[1].sent == []
+
+
+async def test_an_error_that_ends_nothing_replaces_nothing(fakes: type[FakeProducer]) -> None:
+    fakes.ends = True
+    fakes.failure = KafkaError()
+    publisher = Publisher("nowhere:1", client_id="test")
+    await publisher.start()
+    fakes.made[0]._sender.sender_task = SimpleNamespace(done=lambda: False)
+
+    with pytest.raises(Unavailable):
+        await publisher.post(Record("t", b"k", b"1"))
+
+    assert publisher.broken is None
+
+
+async def speak(publisher: Publisher, topic: str, key: int) -> None:
+    """Publish in order, again until each is there, as a lane does."""
+    for number in range(RECORDS):
+        records = [Record(topic, f"k{key}".encode(), f"{number}.{part}".encode()) for part in "ab"]
+        while not await taken(publisher, records):  # noqa: ASYNC110 - nobody tells when it works again
+            await asyncio.sleep(0.01)
+
+
+async def taken(publisher: Publisher, records: list[Record]) -> bool:
+    try:
+        await publisher.publish(records)
+    except Unavailable:
+        return False
+    return True
+
+
+async def disturb(publisher: Publisher, topic: str) -> None:
+    for number in range(6):
+        with pytest.raises((Rejected, Unavailable)):
+            await publisher.publish([Record(topic, f"k{number}".encode(), TOO_LARGE)])
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.integration
+async def test_a_record_that_the_broker_refuses_ends_no_partition_and_order_survives_it(
+    stack: Stack,
+) -> None:
+    bootstrap, topic = stack.kafka_bootstrap, f"toy.{uuid4().hex[:8]}.small"
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    new = NewTopic(topic, 4, 1, config={"max.message.bytes": "300000"})
+    admin.create_topics([new])[topic].result()
+    await until(lambda: topic in admin.list_topics().topics, "the topic")
+
+    async with publishing(bootstrap) as publisher:
+        said = [speak(publisher, topic, key) for key in range(KEYS)]
+        await asyncio.gather(*said, disturb(publisher, topic))
+
+    heard: dict[bytes, list[bytes]] = defaultdict(list)
+    for record in await everything(bootstrap, topic):
+        if record.value not in heard[record.key]:
+            heard[record.key].append(record.value)
+    wanted = [f"{number}.{part}".encode() for number in range(RECORDS) for part in "ab"]
+    assert dict(heard) == {f"k{key}".encode(): wanted for key in range(KEYS)}
