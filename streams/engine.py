@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 COMMIT_S: Final = 0.5
 HARMLESS: Final = 0.6
 """Part of the session timeout that a process may be frozen without having lost its partitions."""
+FETCH_BYTES: Final = 256 << 10
+"""Most bytes that wait in the client for each partition; a larger record comes alone."""
 POLL_LIMIT_S: Final = 900.0
 
 
@@ -101,8 +103,13 @@ class Engine:
         for part in self.running.values():
             part.timers.start()
 
-    async def stop(self) -> None:
-        """Finish what is in flight, commit and leave the group."""
+    async def stop(self, *, leave: bool = False) -> None:
+        """Finish what is in flight and commit; a static member keeps its place.
+
+        Args:
+            leave: Give the place up at once: this instance does not come back.
+        """
+        self.app.leaving = leave
         for part in self.running.values():
             await part.timers.stop()
         await self.app.stop()
@@ -193,11 +200,15 @@ def _app(settings: Settings, group: str) -> SafeApp:
         drain_s=settings.drain_s,
         broker=brokers,
         broker_client_id=f"{group}.{settings.instance}",
+        # Faust's assignor remembers a member by its URL, which must be that of its predecessor.
+        canonical_url=f"http://{settings.instance}",
+        consumer_group_instance_id=settings.instance if settings.static_membership else None,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 6,
         broker_commit_interval=COMMIT_S,
         broker_max_poll_interval=POLL_LIMIT_S,
         consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=FETCH_BYTES,
         processing_guarantee="at_least_once",
         store="memory://",
         stream_wait_empty=False,

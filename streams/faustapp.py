@@ -53,7 +53,9 @@ class SafeApp(faust.App):
         intakes: Where the records of each input topic go.
         families: For each stage, its inputs and its changelog.
         drain_s: How long a rebalance or a stop waits for work in flight.
+        progress: Events finished and table records recovered since the start.
         serving: True while inputs are delivered.
+        leaving: True when the place in the group is given up at the stop.
         partitions: Partitions of every input and changelog topic.
         topic_ids: Id of each topic; another id is another log.
         engine: What built the app (``streams.engine.Engine``).
@@ -66,7 +68,9 @@ class SafeApp(faust.App):
         self.intakes: dict[str, Intake] = {}
         self.families: list[frozenset[str]] = []
         self.drain_s = drain_s
+        self.progress = 0
         self.serving = False
+        self.leaving = False
         self.partitions = 1
         self.topic_ids: dict[str, str] = {}
         super().__init__(*args, **kwargs)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiokafka.protocol.fetch import FetchRequest
 
@@ -96,11 +96,22 @@ class Session:
         self.epoch = 0
 
 
+class Witness(Protocol):
+    """Hears every fetch and its answer (``streams.auditor.Auditor``)."""
+
+    def asked(self, topics: Any, /) -> None:
+        """Note what a fetch names, before it is sent."""
+
+    def answered(self, request: Any, response: Any, /) -> None:
+        """Note an answer that the consumer will see."""
+
+
 class FetchSessions:
     """aiokafka's client as its fetcher sees it: a session with each broker."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, witness: Witness | None = None) -> None:
         self._client = client
+        self._witness = witness
         self._sessions: defaultdict[int, Session] = defaultdict(Session)
 
     def __getattr__(self, name: str) -> Any:
@@ -111,6 +122,8 @@ class FetchSessions:
         if not isinstance(request, FetchRequest):
             return await self._client.send(node_id, request, **options)
         session = self._sessions[node_id]
+        if self._witness is not None:
+            self._witness.asked(request.topics)
         while True:
             try:
                 response = await self._client.send(node_id, session.next(request), **options)
@@ -119,6 +132,8 @@ class FetchSessions:
                 raise
             began = session.epoch == 0
             if session.answered(response) or began:
+                if self._witness is not None:
+                    self._witness.answered(request, response)
                 return response
 
 
@@ -142,10 +157,10 @@ class Planner:
         return self._look(assignment)
 
 
-def keep_sessions(consumer: Any) -> None:
-    """Let a started consumer keep fetch sessions."""
+def keep_sessions(consumer: Any, witness: Witness | None = None) -> None:
+    """Let a started consumer keep fetch sessions, and somebody hear them."""
     fetcher = consumer._fetcher  # noqa: SLF001 - aiokafka has no setting
-    fetcher._client = FetchSessions(fetcher._client)  # noqa: SLF001 - see above
+    fetcher._client = FetchSessions(fetcher._client, witness)  # noqa: SLF001 - see above
     fetcher._get_actions_per_node = Planner(fetcher).plan  # noqa: SLF001 - see above
 
 

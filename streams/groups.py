@@ -27,6 +27,8 @@ T = TypeVar("T")
 TIMEOUT_S: Final = 20.0
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call] # ditto
 OFFSETS_TOPIC: Final = "__consumer_offsets"
+MOVED: Final = "moved"
+"""Metadata of offsets that were audited in another group."""
 EMPTY: Final = ("EMPTY", "DEAD", "UNKNOWN")
 LOOK_S: Final = 0.25
 PATIENT: Final = (
@@ -100,6 +102,17 @@ class Groups:
             if found.members or found.state.name not in EMPTY
         }
 
+    def instances(self, groups: Sequence[str]) -> dict[str, set[str]]:
+        """Return the static members of those of some groups that have any."""
+        if not groups:
+            return {}
+        told = _all(partial(self.admin.describe_consumer_groups, list(groups)))
+        found = {
+            group.group_id: {m.group_instance_id for m in group.members if m.group_instance_id}
+            for group in told
+        }
+        return {group: names for group, names in found.items() if names}
+
     def committed(self, group: str) -> list[TopicPartition]:
         """Return the committed offsets of a group.
 
@@ -122,7 +135,9 @@ class Groups:
         return [tp for tp in found if tp.offset >= 0]
 
     def commit(self, group: str, partitions: Sequence[TopicPartition]) -> None:
-        """Set committed offsets of a group that nobody is in."""
+        """Set committed offsets of a group that nobody is in; vouch for them as a worker does."""
+        for tp in partitions:
+            tp.metadata = MOVED
         request = [ConsumerGroupTopicPartitions(group, list(partitions))]
         _all(partial(self.admin.alter_consumer_group_offsets, request))
 

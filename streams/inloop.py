@@ -6,6 +6,7 @@ docs/adr/0003-transport-on-private-faust-parts.md.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -17,8 +18,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
-from streams.fetching import keep_sessions
+from streams.fetching import Witness, keep_sessions
 from streams.logs import FAUST_LOG
+from streams.membership import Replaced, be_static, leave_for_good
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +29,9 @@ FETCH_WAIT_MS: Final = 20
 IDLE_FETCH_WAIT_MS: Final = 250
 """Where nothing came for a while, all partitions are in the fetch in flight and nothing waits
 for it; a shorter one would only be repeated more often, with every partition's name in it."""
+
+VOUCHER: Final = "audited"
+"""Metadata of our commits: every offset below was accounted for. An operator's reset has none."""
 
 
 class InLoopConsumer(driver.AIOKafkaConsumerThread):
@@ -40,6 +45,8 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
     logger = FAUST_LOG
 
     def __init__(self, consumer: Any, *, loop: Any, beacon: Any) -> None:
+        self.witness: Witness = consumer.auditor
+        self.crashing: asyncio.Future[Any] | None = None
         super().__init__(consumer, loop=loop, thread_loop=loop, beacon=beacon)
 
     async def start(self) -> None:
@@ -50,10 +57,28 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Connect; fetch in sessions."""
         await super().on_start()
-        keep_sessions(self._ensure_consumer())
+        consumer = self._ensure_consumer()
+        keep_sessions(consumer, self.witness)
+        if instance := self.app.conf.consumer_group_instance_id:
+            be_static(consumer, instance, self._replaced)
+
+    def _replaced(self) -> None:
+        instance = self.app.conf.consumer_group_instance_id
+        exc = Replaced(
+            f"another process joined {self.app.conf.id} as instance {instance} and has taken this"
+            " one's place: every live worker needs an INSTANCE of its own"
+        )
+        self.crashing = asyncio.ensure_future(self.app.crash(exc))
+
+    def regroup(self) -> None:
+        """Ask for a rebalance, in which the group's leader sees what we subscribe to now."""
+        self._ensure_consumer()._coordinator.request_rejoin()  # noqa: SLF001 - no public way
 
     async def on_stop(self) -> None:
-        """Leave the group; what the thread would have done at its end."""
+        """Do what the thread would have done at its end; leave the group if it is for good."""
+        app: Any = self.app
+        if app.leaving:
+            leave_for_good(self._ensure_consumer())
         await self.on_thread_stop()
         self._shutdown.set()
 
@@ -84,9 +109,16 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
         """Fetch nothing of these partitions, as long as they are assigned."""
         self._ensure_consumer().pause(*(TopicPartition(*tp) for tp in partitions))
 
+    async def unvouched(self, partitions: set[TP]) -> set[TP]:
+        """Return those whose committed offset was set by somebody who does not audit it."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - no public question
+        places = [TopicPartition(*tp) for tp in partitions]
+        found = await coordinator.fetch_committed_offsets(places)
+        return {TP(*place) for place, told in found.items() if told.offset and not told.metadata}
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         wanted = {
-            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, VOUCHER)
             for tp, offset in offsets.items()
         }
         try:

@@ -1,7 +1,8 @@
 """Lanes (promise I2): many conversations in flight, strict order inside each over all its topics.
 
 A lane is the queue of one (partition, conversation). Its first event is the running one. A lane
-that is full, or a stage that is, holds back only the partition whose record did not fit.
+that is full, or a stage that is, by events or by their bytes, holds back only the partition whose
+record did not fit.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ ENTERED: Final = LOCKS_ACQUIRED.labels(LANE)
 CUT_SHORT: Final = LOCKS_FAILED.labels(LANE)
 HELD_S: Final = LOCKS_SECONDS.labels(LANE)
 
+LANE_SHARE: Final = 1 / 8
+"""Part of a stage's bytes that one conversation may fill."""
+
 LaneKey = tuple[int, bytes | None]
 T = TypeVar("T")
 
@@ -42,11 +46,13 @@ class Handler(Protocol):
 
 
 class Lane:
-    """The queue of one conversation."""
+    """The queue of one conversation; ``began_s`` is when its first event began, if it did."""
 
-    __slots__ = ("arrived", "queue", "task")
+    __slots__ = ("arrived", "began_s", "bytes", "queue", "task")
 
     def __init__(self, message: Any) -> None:
+        self.bytes = size(message)
+        self.began_s: float | None = None
         self.queue: deque[Any] = deque([message])
         self.task: asyncio.Task[None] | None = None
         self.arrived: asyncio.Event | None = None  # made on demand: most events never look
@@ -58,6 +64,7 @@ class Lanes:
     Attributes:
         held: Partitions that wait for room, and the lane that was full (None: the stage).
         inflight: Events taken and not finished.
+        inflight_bytes: Bytes of their records.
         draining: True while no new event is taken and what runs may end.
         closing: Set when no queued event may begin any more.
     """
@@ -69,6 +76,7 @@ class Lanes:
         self.lanes: dict[LaneKey, Lane] = {}
         self.held: dict[TP, LaneKey | None] = {}
         self.inflight = 0
+        self.inflight_bytes = 0
         self.draining = False
         self.closing = asyncio.Event()
         INFLIGHT.labels(stage.name).set_function(lambda: self.inflight)
@@ -80,15 +88,18 @@ class Lanes:
         if lane is None and self.handler.done_before(message):
             self.app.consumer.settle(message)
             return True
-        if self.inflight >= self.stage.max_inflight:
+        more = size(message)
+        if self._full(more):
             self.held[message.tp] = None
             return False
-        if lane is not None and len(lane.queue) >= self.stage.lane_limit:
+        if lane is not None and self._lane_full(lane, more):
             self.held[message.tp] = key
             return False
         self.inflight += 1
+        self.inflight_bytes += more
         if lane is not None:
             lane.queue.append(message)
+            lane.bytes += more
             if lane.arrived is not None:
                 lane.arrived.set()
             return True
@@ -97,6 +108,20 @@ class Lanes:
         lane = self.lanes[key] = Lane(message)
         lane.task = asyncio.get_running_loop().create_task(self._run(key, lane))
         return True
+
+    def _full(self, more: int) -> bool:
+        """Tell whether the stage has no room; a record larger than all of it is taken alone."""
+        stage = self.stage
+        return self.inflight >= stage.max_inflight or bool(
+            self.inflight and self.inflight_bytes + more > stage.max_inflight_bytes
+        )
+
+    def _lane_full(self, lane: Lane, more: int) -> bool:
+        stage = self.stage
+        return (
+            len(lane.queue) >= stage.lane_limit
+            or lane.bytes + more > stage.max_inflight_bytes * LANE_SHARE
+        )
 
     @staticmethod
     def key(message: Any) -> LaneKey:
@@ -107,6 +132,12 @@ class Lanes:
         """Tell whether the message still belongs to this worker's assignment."""
         alive = self.draining or self.app.flow_control.is_active()
         return bool(alive and message.generation_id == self.app.consumer_generation_id)
+
+    def calling(self, now_s: float) -> bool:
+        """Tell whether a running event is within the time limit of the stage's calls."""
+        since_s = now_s - self.stage.call_limit_s
+        begun = (lane.began_s for lane in self.lanes.values())
+        return any(began_s is not None and began_s > since_s for began_s in begun)
 
     async def unless(self, message: Any, newer: Callable[[Any], bool], call: Awaitable[T]) -> T:
         """Await a call, but cancel it when a newer matching message waits in the lane.
@@ -150,13 +181,14 @@ class Lanes:
         queue = lane.queue
         try:
             while queue and not self.closing.is_set():
-                began = time.monotonic()
+                began = lane.began_s = time.monotonic()
                 if self.current(queue[0]):
                     ENTERED.inc()
                     await self.handler.handle(queue[0])
                     HELD_S.observe(time.monotonic() - began)
-                queue.popleft()
-                self._leave(key, 1)
+                left = size(queue.popleft())
+                lane.bytes -= left
+                self._leave(key, 1, left)
         except Exception as exc:  # noqa: BLE001 - a bug of the loop itself must not end silently
             log.error("lane.given_up", error=place(exc), stage=self.stage.name)  # noqa: TRY400
             await self.app.crash(exc)
@@ -164,16 +196,23 @@ class Lanes:
             CUT_SHORT.inc(len(queue))
             if self.lanes.get(key) is lane:
                 del self.lanes[key]
-                self._leave(key, len(queue))
+                self._leave(key, len(queue), lane.bytes)
 
-    def _leave(self, key: LaneKey, count: int) -> None:
+    def _leave(self, key: LaneKey, count: int, left: int) -> None:
         """Make room; a held partition goes on when there is enough of it."""
         self.inflight -= count
+        self.inflight_bytes -= left
         if not self.held:
             return
-        lane = self.lanes.get(key)
-        lane_room = lane is None or len(lane.queue) <= self.stage.lane_limit // 2
-        stage_room = self.inflight <= self.stage.max_inflight * 3 // 4
+        stage, lane = self.stage, self.lanes.get(key)
+        lane_room = lane is None or (
+            len(lane.queue) <= stage.lane_limit // 2
+            and lane.bytes <= stage.max_inflight_bytes * LANE_SHARE / 2
+        )
+        stage_room = (
+            self.inflight <= stage.max_inflight * 3 // 4
+            and self.inflight_bytes <= stage.max_inflight_bytes * 3 // 4
+        )
         for tp, full in list(self.held.items()):
             if stage_room if full is None else full == key and lane_room:
                 del self.held[tp]
@@ -209,3 +248,9 @@ class Lanes:
         self.lanes.clear()  # a task that was cancelled before it began has not tidied up
         self.held.clear()
         self.inflight = 0
+        self.inflight_bytes = 0
+
+
+def size(message: Any) -> int:
+    """Return the bytes of a record that is kept in memory."""
+    return len(message.value or b"")

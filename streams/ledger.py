@@ -49,6 +49,11 @@ class Ledger:
         if self.finish(message):
             self.next = message.offset
 
+    def jump(self, before: int, offset: int) -> None:
+        """Note that the log holds nothing between two offsets, if all before it was delivered."""
+        if self.next == before:
+            self.next = max(offset, before)
+
     def finished(self, offset: int) -> bool:
         """Tell whether this offset was delivered here and is no longer live."""
         return self.start <= offset < self.next and offset not in self.live

@@ -29,6 +29,9 @@ HTTP_SECONDS: Final = Histogram(
 EVENTS_PUBLISHED: Final = Counter(
     "events_published_total", "Records that the broker has.", ["stream", "event_type"]
 )
+PRODUCERS_RENEWED: Final = Counter(
+    "producers_renewed_total", "Producers replaced after an error that ends them.", ["error"]
+)
 EVENTS_CONSUMED: Final = Counter(
     "events_consumed_total", "Records taken from a topic.", ["stream", "consumer_group"]
 )
@@ -85,6 +88,17 @@ TIMERS_ARMED: Final = Gauge("timers_armed", "Conversations with a timer.", ["sta
 TIMERS_FIRED: Final = Counter("timers_fired_total", "Timer events published.", ["stage"])
 LAG: Final = Gauge(
     "consumer_lag_records", "Records behind the end of the log.", ["stream", "partition"]
+)
+AUDITED: Final = Counter(
+    "audit_offsets_total", "Offsets committed, each one found finished or empty.", ["stream"]
+)
+SKIPPED_OFFSETS: Final = Counter(
+    "audit_skipped_offsets_total",
+    "Offsets that a commit would have passed unfinished; it was refused. Must stay 0.",
+    ["stream"],
+)
+LOST: Final = Counter(
+    "offsets_lost_total", "Offsets that retention deleted before they were read.", ["stream"]
 )
 RECOVERING: Final = Gauge("worker_recovering", "1 while tables are being read.")
 RECOVERY_SECONDS: Final = Gauge("worker_recovery_seconds", "Time of the newest bulk recovery.")

@@ -19,7 +19,8 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
-from schemas.errors import Misconfigured, Unavailable
+from schemas.errors import Unavailable
+from streams.lineage import check_ends, check_ids
 from streams.logs import FAUST_LOG
 from streams.metrics import RECOVERING, RECOVERY_SECONDS
 from streams.records import Entry
@@ -162,7 +163,9 @@ class SafeRecovery(Recovery):
                 left.discard(tp)
         for table, found in rows.items():
             table.apply(found)
-        return sum(map(len, rows.values()))
+        count = sum(map(len, rows.values()))
+        cast(Any, self.app).progress += count
+        return count
 
 
 class SafeTables(TableManager):
@@ -187,34 +190,3 @@ class SafeTables(TableManager):
 def _end(highwater: int | None) -> int:
     """Return the offset of the newest record; -1 is none."""
     return -1 if highwater is None else highwater
-
-
-def check_ids(table: AckedTable, ids: dict[str, str]) -> None:
-    """Refuse a table whose input topics were recreated: the offsets start again.
-
-    Raises:
-        Misconfigured: Names the topic.
-    """
-    for owner in table.owners.values():
-        for topic, known in owner.topics.items():
-            if known and ids.get(topic, known) != known:
-                raise Misconfigured(_other_log(table.name, topic, "was created anew"))
-
-
-def check_ends(applied: dict[TP, int], ends: Any) -> None:
-    """Refuse tables that applied offsets which their input logs do not have.
-
-    Raises:
-        Misconfigured: Names the topic and partition.
-    """
-    for tp, offset in applied.items():
-        if (end := ends.get(tp)) is not None and offset >= end:
-            where = f"partition {tp.partition} ends at {end}, but {offset} was applied"
-            raise Misconfigured(_other_log("a stage", tp.topic, where))
-
-
-def _other_log(stage: str, topic: str, why: str) -> str:
-    return (
-        f"the table of {stage} belongs to another log of {topic}: {why}. Its events would be"
-        " taken for old ones. Restore the topic, or delete the stage's changelog topic as well"
-    )

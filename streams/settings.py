@@ -62,6 +62,8 @@ class Settings(BaseSettings):
         topic_partitions: Partitions of every conversation topic; never changed once in use.
         topic_replication: Replicas of every topic.
         instance: Name of this process among its like; unique.
+        static_membership: Whether a stopped worker keeps its partitions until its session ends, so
+            that a restart moves none; false where a restarted process has another ``instance``.
         http_host: Address to listen on.
         webhook_port: Port of the webhook; 0 is any free one.
         api_port: Port of the people's API and the feed; 0 is any free one.
@@ -71,6 +73,7 @@ class Settings(BaseSettings):
         produce_timeout_s: How long the webhook waits for Kafka before it answers 503.
         session_timeout_s: Silence after which the group gives a worker's partitions away.
         drain_s: How long a stopping worker finishes what is in flight.
+        stuck_s: Longest time without progress, and without a known cause, before a worker ends.
         max_inflight: Most events in flight per stage.
         linger_ms: How long the producer gathers a batch.
         failpoint: Where this worker kills itself, such as ``after_state:17``; chaos runs only.
@@ -105,6 +108,7 @@ class Settings(BaseSettings):
     topic_partitions: int = Field(default=24, ge=1, le=1024)
     topic_replication: int = Field(default=1, ge=1, le=5)
     instance: str = Field(default="0", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    static_membership: bool = True
     http_host: str = "127.0.0.1"
     webhook_port: int = Field(default=8000, ge=0, le=65535)
     api_port: int = Field(default=8001, ge=0, le=65535)
@@ -114,6 +118,7 @@ class Settings(BaseSettings):
     produce_timeout_s: float = Field(default=2.0, gt=0)
     session_timeout_s: float = Field(default=10.0, ge=6)
     drain_s: float = Field(default=2.0, ge=0)
+    stuck_s: float = Field(default=120.0, ge=5)
     max_inflight: int = Field(default=16384, ge=1)
     linger_ms: int = Field(default=0, ge=0, le=1000)
     failpoint: str = Field(

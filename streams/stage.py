@@ -30,9 +30,11 @@ class Stage:
         agent: What it does with one event.
         timer_topic: Where its due timers are published; one of its inputs.
         max_inflight: Most events taken and not finished, over all conversations.
+        max_inflight_bytes: Most bytes of their records; one conversation may fill an eighth.
         lane_limit: Most events waiting for one conversation before its partition pauses.
         queued_share: Part of the drain time in which queued events still begin;
             0 where an event takes seconds.
+        call_limit_s: Longest time that one event may take while what it needs answers.
         parked: What becomes of a conversation whose event is given up; None changes nothing.
         parks: True parks the conversation with the event; otherwise the event is closed alone,
             and the conversation is parked only when that cannot be done (docs/adr/0011).
@@ -49,8 +51,10 @@ class Stage:
     agent: Agent[Any]
     timer_topic: Topic | None = None
     max_inflight: int = 1024
+    max_inflight_bytes: int = 128 << 20
     lane_limit: int = 256
     queued_share: float = 0.5
+    call_limit_s: float = 60.0
     parked: Parked | None = None
     parks: bool = False
     behind: Parked | None = None

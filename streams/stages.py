@@ -40,6 +40,9 @@ MAX_INFLIGHT: Final = 1024
 SLOW: Final = 0.0
 """Share of the drain for queued events where one may take seconds: none of them begins."""
 
+AROUND_S: Final = 30.0
+"""What an event may take beside its one long call: a database, a retrieval, two writes."""
+
 
 def read_by(reader: str) -> tuple[Topic, ...]:
     """Return the topics of conversations that a stage or sink reads."""
@@ -121,6 +124,7 @@ def ai_stage(  # noqa: PLR0913 - ports, keyword-only
         ),
         max_inflight=max_inflight,
         queued_share=SLOW,
+        call_limit_s=timeout_s + AROUND_S,
         parked=partial(ai_gave_up, tenants=heard),
         noted=STEP_TAKEN,
     )
@@ -149,6 +153,7 @@ def tools_stage(
         ),
         max_inflight=max_inflight,
         queued_share=SLOW,
+        call_limit_s=max((tool.timeout_s for tool in toolbox.values()), default=0) + AROUND_S,
         parked=partial(tools_gave_up, toolbox=toolbox),
         noted=STEP_TAKEN,
     )

@@ -19,9 +19,12 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from schemas.errors import Misconfigured
+from streams.auditor import Auditor
 from streams.colocate import split
 from streams.inloop import FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS, InLoopConsumer
 from streams.ledger import Ledger
+from streams.lineage import other_log
 from streams.logs import FAUST_LOG
 
 log = structlog.get_logger(__name__)
@@ -40,6 +43,7 @@ class SafeConsumer(driver.Consumer):
         undelivered: Where each partition of the current fetch goes on.
         split: Input partitions whose fellows are on another worker.
         fetch_epoch: Grows whenever positions are set, so records fetched before are void.
+        auditor: A second account of what may be committed.
     """
 
     logger = FAUST_LOG
@@ -51,9 +55,12 @@ class SafeConsumer(driver.Consumer):
         self.undelivered: dict[TP, int] = {}
         self.split: set[TP] = set()
         self.fetch_epoch = 0
+        self.regrouped = False
         self.moved_at = 0.0
+        self.crashing: asyncio.Future[Any] | None = None
         self.position_lock = asyncio.Lock()  # a fetch and a seek never overlap
         self.commit_lock = asyncio.Lock()
+        self.auditor = Auditor(self._moved)
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> InLoopConsumer:
@@ -152,12 +159,31 @@ class SafeConsumer(driver.Consumer):
         async with self.position_lock:
             self.fetch_epoch += 1
             committed = await self.seek_to_committed()
-            mine = {tp for tp in self.assignment() if tp.topic in self.app.intakes}
+            mine = self.inputs()
             fresh = [tp for tp in mine if not committed.get(tp)]
-            for tp, offset in (await self.earliest_offsets(*fresh) if fresh else {}).items():
-                await self._thread.call_thread(self._seek_to, tp, offset or 0)
+            begin = await self.earliest_offsets(*fresh) if fresh else {}
+            positions = {tp: committed.get(tp) or begin.get(tp) or 0 for tp in mine}
+            for tp in fresh:
+                await self._thread.call_thread(self._seek_to, tp, positions[tp])
             self.ledgers.clear()
             self._committed_offset.update({tp: at for tp, at in committed.items() if at})
+            self.auditor.open(positions)
+            for tp in await self._thread.unvouched(mine - set(fresh)):
+                log.warning(
+                    "audit.unvouched",
+                    topic=tp.topic,
+                    partition=tp.partition,
+                    offset=positions[tp],
+                )
+
+    def _moved(self, tp: TP, before: int, offset: int) -> None:
+        """Go on where a log begins now; one that ends before our position is another log."""
+        if offset < before:
+            why = f"partition {tp.partition} ended at or before {before}, which was read from it"
+            exc = Misconfigured(other_log("this worker", tp.topic, why))
+            self.crashing = asyncio.ensure_future(self.app.crash(exc))
+        else:
+            self.ledgers.setdefault(tp, Ledger(before)).jump(before, offset)
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek (used by table recovery); what was fetched before is void."""
@@ -179,6 +205,8 @@ class SafeConsumer(driver.Consumer):
 
     def settle(self, message: Any) -> None:
         """Note that a message needs nothing more."""
+        self.app.progress += 1
+        self.auditor.finish(message.tp, message.offset)
         ledger = self.ledgers.get(message.tp)
         if ledger is not None:
             ledger.finish(message)
@@ -194,20 +222,36 @@ class SafeConsumer(driver.Consumer):
         """Commit the safe offset of every partition, whatever is asked."""
         async with self.commit_lock:
             known = self._committed_offset
-            offsets = {
-                tp: ledger.safe()
-                for tp, ledger in self.ledgers.items()
-                if ledger.safe() > max(ledger.start, known[tp] or 0)
-            }
+            offsets = self.auditor.allowed(
+                {
+                    tp: offset
+                    for tp, ledger in self.ledgers.items()
+                    if (offset := self._safe(tp)) > max(ledger.start, known[tp] or 0)
+                }
+            )
             if not offsets or not await self._commit(offsets):
                 return False
             known.update(offsets)
+            self.auditor.committed(offsets)
             return True
+
+    def _safe(self, tp: TP) -> int:
+        """Return the offset that may be committed; it passes what holds no event."""
+        return self.auditor.reach(tp, self.ledgers[tp].safe())
+
+    def inputs(self) -> set[TP]:
+        """Return the input partitions that are assigned."""
+        return {tp for tp in self.assignment() if tp.topic in self.app.intakes}
+
+    def behind(self, ends: Mapping[TP, int]) -> int:
+        """Return how many records are not finished, given the ends of the logs."""
+        done = {tp: self.auditor.reach(tp, a.since) for tp, a in self.auditor.accounts.items()}
+        return sum(max(end - done.get(tp, end), 0) for tp, end in ends.items())
 
     async def prove_membership(self) -> bool:
         """Repeat the last commit: the broker takes one only from a current member of the group."""
         async with self.commit_lock:
-            offsets = {tp: ledger.safe() for tp, ledger in self.ledgers.items()}
+            offsets = self.auditor.allowed({tp: self._safe(tp) for tp in self.ledgers})
             return bool(offsets) and await self._commit(offsets)
 
     async def quiesce(self) -> None:
@@ -237,5 +281,9 @@ class SafeConsumer(driver.Consumer):
         Changelogs are read by the recovery's own reader: what we write there must not come back.
         """
         self.split = split(assigned, self.app.families)
+        if self.split and not self.regrouped:
+            # A static member that comes back with a new topic is given what it had.
+            self.regrouped = True
+            self._thread.regroup()
         self._thread.leave_out({tp for tp in assigned if tp.topic not in self.app.intakes})
         await super().on_partitions_assigned(assigned, generation_id)

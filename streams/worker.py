@@ -13,12 +13,14 @@ import structlog
 
 from agents.ports import Clock
 from schemas.errors import PipelineError, Unavailable
+from streams.deadman import Deadman
 from streams.deciding import Codec
 from streams.engine import Engine
 from streams.groups import Groups
 from streams.health import Health, HealthServer
 from streams.layouts import Layouts
 from streams.logs import place
+from streams.lookout import Lookout
 from streams.publish import Publisher
 from streams.settings import Settings
 from streams.sinking import SinkRunner
@@ -81,12 +83,17 @@ class Stopped(Exception):
     """The operator asked the process to stop."""
 
 
+class Stuck(PipelineError):
+    """The worker makes no progress, and nothing outside is the cause."""
+
+
 class Worker:
     """One worker process.
 
     Attributes:
         health: What it says about itself.
         starting: What it does before it serves, or None.
+        leaving: True when it does not come back.
     """
 
     def __init__(
@@ -100,12 +107,17 @@ class Worker:
         self.starting: str | None = "starting"
         self.health.checks["worker"] = lambda: self.starting
         self.stop = asyncio.Event()
+        self.leaving = False
         self.open = contextlib.AsyncExitStack()
 
     async def run(self) -> int:
-        """Run until a signal, or until something breaks; return the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self.stop.set)
+        """Run until a signal, or until something breaks; return the exit code.
+
+        After SIGTERM it may come back, so it keeps its place in the group; SIGINT is for good.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop.set)
+        loop.add_signal_handler(signal.SIGINT, self._leave)
         code = 0
         try:
             await self._until_stopped(self._serve())
@@ -125,6 +137,10 @@ class Worker:
             code = 1
         log.info("worker.stopped", code=code)
         return code
+
+    def _leave(self) -> None:
+        self.leaving = True
+        self.stop.set()
 
     async def _until_stopped(self, work: Any) -> None:
         running = asyncio.ensure_future(work)
@@ -155,9 +171,9 @@ class Worker:
         )
         watched = [await self._start_sink(sink) for sink in parts.sinks]
         if engine:
-            self.open.push_async_callback(engine.stop)
+            self.open.push_async_callback(lambda: engine.stop(leave=self.leaving))
             await engine.start()
-            watched.append(asyncio.create_task(_watch(engine), name="engine"))
+            watched.append(asyncio.create_task(self._watch(engine), name="engine"))
         if parts.loading is not None:
             self.starting = "loading"
             await parts.loading
@@ -208,15 +224,23 @@ class Worker:
                 log.warning("worker.waiting", step=what, service=exc.service)
                 await asyncio.sleep(RETRY_S)
 
-
-async def _watch(engine: Engine) -> None:
-    """Measure the engine until it ends; raise what ended it."""
-    ended = asyncio.ensure_future(engine.app.wait_until_stopped())
-    try:
-        while not ended.done():
-            engine.measure()
-            await asyncio.wait({ended}, timeout=MEASURE_S)
-    finally:
-        ended.cancel()
-    if engine.app.crash_reason is not None:
-        raise engine.app.crash_reason
+    async def _watch(self, engine: Engine) -> None:
+        """Measure the engine until it ends; raise what ended it, or why it must end."""
+        lookout = Lookout(engine, self.settings.stuck_s)
+        self.health.checks["watchdog"] = lambda: lookout.why
+        deadman = Deadman(self.settings.stuck_s)
+        deadman.start()
+        ended = asyncio.ensure_future(engine.app.wait_until_stopped())
+        try:
+            while not ended.done():
+                engine.measure()
+                deadman.beat()
+                await lookout.look()
+                if lookout.why is not None:
+                    raise Stuck(lookout.why)
+                await asyncio.wait({ended}, timeout=MEASURE_S)
+        finally:
+            ended.cancel()
+            deadman.stop()
+        if engine.app.crash_reason is not None:
+            raise engine.app.crash_reason

@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     groups = typer.Typer(help="Consumer groups: lag, and moving between layouts.")
     groups.command("list")(list_groups)
     groups.command("move")(move)
+    groups.command("dismiss")(dismiss)
     app.add_typer(groups, name="groups")
 
 
@@ -27,7 +28,7 @@ def worker(
         typer.Argument(help="One stage or sinks; none is all stages and sinks in one process."),
     ] = None,
 ) -> None:
-    """Run stages and sinks until SIGTERM or SIGINT."""
+    """Run stages and sinks until SIGTERM (its partitions wait for it) or SIGINT (they move on)."""
     import uvloop
 
     from streams.app import build_worker
@@ -103,3 +104,29 @@ def move(
             f"{len(plan.moves)} offsets to move to {to}, then to delete: {left}."
             " Run with --execute."
         )
+
+
+def dismiss(
+    instances: Annotated[list[str], typer.Argument(help="INSTANCE of workers that are gone.")],
+    execute: Annotated[bool, typer.Option("--execute", help="Do it; else only show it.")] = False,
+) -> None:
+    """Give up the places of workers that do not come back, without waiting for their sessions."""
+    import asyncio
+
+    from streams import membership
+    from streams.groups import Groups
+    from streams.naming import APP
+    from streams.settings import settings
+
+    bootstrap = settings().kafka_bootstrap
+    groups = Groups(bootstrap)
+    known = groups.instances(sorted(name for name in groups.names() if name.startswith(f"{APP}.")))
+    for group, names in known.items():
+        if left := sorted(names & set(instances)):
+            typer.echo(f"{group}: {', '.join(left)}")
+            if execute:
+                asyncio.run(membership.dismiss(bootstrap, group, left))
+    if missing := sorted(set(instances) - set().union(*known.values())):
+        typer.echo(f"not in any group: {', '.join(missing)}")
+    if not execute:
+        typer.echo("Run with --execute.")

@@ -6,6 +6,7 @@ workers, is loaded (``hold``) while Kafka starts; the rest when Kafka no longer 
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -91,6 +92,8 @@ def _services(
             if argv[0] == "worker":
                 its["INSTANCE"] = name
             service = _service(name, ("hold", *argv), port, "/health/ready", its)
+            if argv[0] == "worker":  # for good: the next start shall not wait for its session
+                service = replace(service, stop_signal=signal.SIGINT)
             follows = () if argv[0] == "worker" else LOG
             needs = ("prepare", "redis")
             found.append(replace(service, needs=needs, held=True, follows=follows))

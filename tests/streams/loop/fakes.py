@@ -160,6 +160,7 @@ class Rig:
         state: type[Any] = Tally,
         inputs: tuple[Topic, ...] = (NAMES.inbox, NAMES.answered),
         timer_topic: Topic | None = None,
+        max_inflight_bytes: int = 1 << 20,
     ) -> None:
         self.app = FakeApp()
         self.publisher = FakePublisher()
@@ -178,6 +179,7 @@ class Rig:
             behind=behind,
             max_inflight=max_inflight,
             lane_limit=lane_limit,
+            max_inflight_bytes=max_inflight_bytes,
         )
         self.pulse = Pulse(self.prove, 1e9)
         self.loop = Loop(

@@ -21,6 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-e
     NewTopic,
     OffsetSpec,
 )
+from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.events import Event
 from streams.publish import Publisher, Record, record_of
@@ -132,7 +133,9 @@ class Toy:
         self.process = process
 
     @classmethod
-    async def start(cls, bootstrap: str, names: Names, log: Path, **options: Any) -> Toy:
+    async def start(
+        cls, bootstrap: str, names: Names, log: Path, instance: str, **options: Any
+    ) -> Toy:
         root = Path(__file__).parents[3]
         with log.open("ab") as out:
             process = await asyncio.create_subprocess_exec(
@@ -140,7 +143,7 @@ class Toy:
                 str(root / "tests/streams/loop/toy.py"),
                 bootstrap,
                 names.run,
-                log.stem,
+                instance,
                 json.dumps(options),
                 stdout=out,
                 stderr=out,
@@ -166,6 +169,22 @@ class Toy:
         async with httpx.AsyncClient() as client:
             return await client.get(f"http://127.0.0.1:{self.port()}{path}")
 
+    async def metric(self, name: str, **labels: str) -> float:
+        """Return a metric, summed over the label values that are not given."""
+        text = (await self.get("/metrics")).text
+        families = text_string_to_metric_families(text)
+        found = [
+            float(sample.value)
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        return sum(found)
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Return the log lines of this name."""
+        return [line for line in self.lines() if line["event"] == event]
+
     async def ready(self) -> None:
         async def asked() -> bool:
             assert self.process.returncode is None, self.log.read_text()[-3000:]
@@ -188,7 +207,8 @@ async def toys(bootstrap: str, names: Names, folder: Path) -> AsyncIterator[Call
     started: list[Toy] = []
 
     async def start(instance: str, **options: Any) -> Toy:
-        toy = await Toy.start(bootstrap, names, folder / f"{instance}.log", **options)
+        log = folder / f"{len(started)}-{instance}.log"
+        toy = await Toy.start(bootstrap, names, log, instance, **options)
         started.append(toy)
         return toy
 

@@ -82,6 +82,43 @@ async def test_a_full_stage_takes_no_more_until_there_is_room_again() -> None:
     assert len(gate.done) == 5
 
 
+def sized(conversation: int, offset: int, size: int) -> FakeMessage:
+    return FakeMessage(NAMES.inbox.name, offset, f"conv_{conversation}".encode(), b"\x01" * size)
+
+
+async def test_large_records_fill_a_stage_by_their_bytes() -> None:
+    rig = Rig(TOYS.talk, max_inflight_bytes=1000)
+    taken = [rig.lanes.take(sized(n, n, 400)) for n in range(3)]
+    assert (taken, rig.lanes.inflight_bytes) == ([True, True, False], 800)
+
+    await rig.idle()
+
+    assert (rig.lanes.held, rig.lanes.inflight_bytes) == ({}, 0)
+    await rig.feed(sized(2, 2, 400))
+
+
+async def test_one_conversation_fills_only_its_part_of_the_bytes() -> None:
+    rig = Rig(TOYS.talk, max_inflight_bytes=8000)
+    taken = [rig.lanes.take(sized(0, n, 400)) for n in range(3)]
+    assert taken == [True, True, False]
+
+    assert rig.lanes.take(sized(1, 3, 400))
+
+    await rig.idle()
+    assert (rig.lanes.held, rig.lanes.inflight_bytes) == ({}, 0)
+
+
+async def test_a_record_larger_than_all_the_room_is_taken_alone() -> None:
+    rig = Rig(TOYS.talk, max_inflight_bytes=100)
+
+    assert rig.lanes.take(sized(0, 0, 400))
+    assert not rig.lanes.take(sized(1, 1, 1))
+
+    await rig.idle()
+    assert rig.lanes.take(sized(1, 1, 1))
+    await rig.idle()
+
+
 async def test_a_newer_matching_event_cancels_the_call() -> None:
     cancelled = asyncio.Event()
     outcomes: list[str] = []

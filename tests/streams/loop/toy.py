@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
@@ -30,6 +31,7 @@ from schemas.events import (
 from schemas.ids import derived, trace
 from schemas.topics import Topic
 from streams.clock import WallClock
+from streams.ledger import Ledger
 from streams.logs import configure
 from streams.publish import Publisher
 from streams.settings import Settings
@@ -208,15 +210,21 @@ class Toys:
     names: Names
     timer_ms: int | None = None
     bugs: Sequence[str] = ()
+    call_limit_s: float = 30.0
+    timers: bool = True
 
     async def talk(
         self, state: Tally | None, event: Event, delivery: Delivery
     ) -> tuple[Tally, tuple[Event, ...]]:
-        """inbox -> asked; answered -> said; timer -> said."""
+        """inbox -> asked; answered -> said; timer -> said. Some texts take time."""
         match event:
             case MessageReceived():
                 if event.wamid in self.bugs:
                     raise ZeroDivisionError(event.text)
+                if event.text and event.text.startswith("wait "):
+                    await asyncio.sleep(float(event.text[5:]))
+                if event.text == "block":
+                    time.sleep(3600)  # noqa: ASYNC251 - as a bug would
                 return self._ask(step(state, event, event.wamid), event, delivery)
             case ResponseGenerated():
                 word = f"re:{event.turn_id}"
@@ -276,11 +284,12 @@ class Toys:
         return [
             Stage(
                 name=names.talk,
-                inputs=(names.inbox, names.answered, names.timer),
+                inputs=(names.inbox, names.answered, *([names.timer] if self.timers else ())),
                 state=Tally,
                 agent=self.talk,
-                timer_topic=names.timer,
+                timer_topic=names.timer if self.timers else None,
                 parks=True,
+                call_limit_s=self.call_limit_s,
             ),
             Stage(name=names.think, inputs=(names.asked,), state=Tally, agent=self.think),
         ]
@@ -312,9 +321,8 @@ class ToyParts:
 
 
 def toy_settings(bootstrap: str, **more: Any) -> Settings:
-    return Settings(
-        kafka_bootstrap=bootstrap, worker_port=0, session_timeout_s=6, drain_s=1, **more
-    )
+    usual = {"worker_port": 0, "session_timeout_s": 6, "drain_s": 1}
+    return Settings(kafka_bootstrap=bootstrap, **{**usual, **more})
 
 
 async def serve(argv: list[str]) -> int:
@@ -322,12 +330,19 @@ async def serve(argv: list[str]) -> int:
     bootstrap, run, instance = argv[:3]
     options = json.loads(argv[3]) if len(argv) > 3 else {}
     names = Names(run)
-    settings = toy_settings(bootstrap, instance=instance)
+    settings = toy_settings(bootstrap, instance=instance, **options.get("settings", {}))
     configure("info", service="toy", instance=instance)
+    if options.get("planted") == "hole":
+        Ledger.safe = lambda self: self.next  # type: ignore[method-assign] # planted
 
     async def build() -> ToyParts:
         publisher = Publisher(bootstrap, client_id=f"toy.{instance}")
-        stages = Toys(names, options.get("timer_ms"), options.get("bugs", ())).stages()
+        chosen = {
+            name: options[name]
+            for name in ("timer_ms", "bugs", "call_limit_s", "timers")
+            if name in options
+        }
+        stages = Toys(names, **chosen).stages()
         return ToyParts(stages, JsonCodec(), publisher)
 
     return await Worker(settings, build, clock=WallClock(), group=names.group).run()

@@ -1,0 +1,150 @@
+"""The auditor: no commit passes an event that is not finished (promise I6), by a second account.
+
+The ledger decides what is committed. The auditor keeps books of its own, from what brokers
+answered and from what was finished, and refuses a commit that they do not cover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import structlog
+from faust.types import TP
+
+from streams.account import Account, count
+from streams.batches import offsets
+from streams.metrics import AUDITED, LOST, SKIPPED_OFFSETS
+
+log = structlog.get_logger(__name__)
+
+NO_ERROR: Final = 0
+OUT_OF_RANGE: Final = 1
+"""Error code of a fetch below the beginning of a log, or beyond its end."""
+
+Moved = Callable[[TP, int, int], None]
+"""Told a partition, where it was read and where its log begins, when the two do not meet."""
+
+
+class Auditor:
+    """The accounts of the assigned input partitions.
+
+    Attributes:
+        accounts: By partition.
+        expelled: Where partitions were read when the broker had no such offset.
+        moved: Told when such a partition is read again, from another offset.
+    """
+
+    def __init__(self, moved: Moved) -> None:
+        self.accounts: dict[TP, Account] = {}
+        self.expelled: dict[TP, int] = {}
+        self.moved = moved
+
+    def open(self, positions: Mapping[TP, int]) -> None:
+        """Begin anew: these partitions are read from here, nothing else is.
+
+        Brokers may have answered before: what they said of the log stays true.
+        """
+        before, self.accounts = self.accounts, {}
+        for tp, offset in positions.items():
+            self.accounts[tp] = account = Account(offset)
+            if (known := before.get(tp)) is not None:
+                account.take_over(known)
+
+    def asked(self, topics: Iterable[tuple[str, Iterable[tuple[int, int, int]]]]) -> None:
+        """Note a fetch before it is sent: by topic, the partitions with offset and most bytes."""
+        if not self.expelled:
+            return
+        for topic, rows in topics:
+            for number, offset, _ in rows:
+                tp = TP(topic, number)
+                known = self.expelled.get(tp)
+                if known is not None and offset != known:
+                    del self.expelled[tp]
+                    self._moved(tp, known, offset)
+
+    def _moved(self, tp: TP, before: int, offset: int) -> None:
+        if offset > before:
+            self.accounts.setdefault(tp, Account(before)).told(before, offset, ())
+            LOST.labels(tp.topic).inc(offset - before)
+            log.error(
+                "offsets.lost",
+                topic=tp.topic,
+                partition=tp.partition,
+                first=before,
+                last=offset - 1,
+                count=offset - before,
+                why="deleted before they were read; reading goes on at the beginning of the log",
+            )
+        self.moved(tp, before, offset)
+
+    def answered(self, request: Any, response: Any) -> None:
+        """Note what the broker answered to a fetch."""
+        for topic, partitions in response.topics:
+            for number, error, _, *rest in partitions:
+                tp = TP(topic, number)
+                if error == OUT_OF_RANGE:
+                    self.expelled[tp] = _offset(request, topic, number)
+                elif error == NO_ERROR and rest[-1]:
+                    asked = _offset(request, topic, number)
+                    _book(self.accounts.setdefault(tp, Account(asked)), asked, rest[-1])
+
+    def finish(self, tp: TP, offset: int) -> None:
+        """Note that an event needs nothing more."""
+        account = self.accounts.get(tp)
+        if account is not None:
+            account.finish(offset)
+
+    def reach(self, tp: TP, offset: int) -> int:
+        """Return the first offset from this one on that may hold an event."""
+        account = self.accounts.get(tp)
+        return offset if account is None else account.reach(offset)
+
+    def allowed(self, wanted: Mapping[TP, int]) -> dict[TP, int]:
+        """Return the commits that skip nothing; tell of those that do."""
+        return {tp: offset for tp, offset in wanted.items() if self._covers(tp, offset)}
+
+    def _covers(self, tp: TP, offset: int) -> bool:
+        account = self.accounts.get(tp)
+        if account is None:
+            log.error("audit.unknown", topic=tp.topic, partition=tp.partition, offset=offset)
+            return False
+        missing = account.missing(offset)
+        if missing:
+            SKIPPED_OFFSETS.labels(tp.topic).inc(count(missing))
+            log.error(
+                "audit.skipped",
+                topic=tp.topic,
+                partition=tp.partition,
+                commit=offset,
+                first=missing[0][0],
+                count=count(missing),
+                why="a commit would pass events that are not finished; it is refused",
+            )
+        return not missing
+
+    def committed(self, offsets: Mapping[TP, int]) -> None:
+        """Close the books up to what the broker has taken."""
+        for tp, offset in offsets.items():
+            account = self.accounts.get(tp)
+            if account is not None and offset > account.since:
+                AUDITED.labels(tp.topic).inc(offset - account.since)
+                account.close(offset)
+
+
+def _offset(request: Any, topic: str, partition: int) -> int:
+    """Return where a fetch asked a partition to be read."""
+    for name, rows in request.topics:
+        if name == topic:
+            for number, offset, _ in rows:
+                if number == partition:
+                    return int(offset)
+    raise LookupError(topic, partition)
+
+
+def _book(account: Account, asked: int, raw: bytes) -> None:
+    """Enter the batches of an answer; they follow one another without a hole in the log."""
+    begin = asked
+    for (_, after), present in offsets(raw):
+        account.told(begin, after, ((max(first, asked), end) for first, end in present))
+        begin = after

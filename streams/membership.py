@@ -1,0 +1,231 @@
+"""Static members of a group (KIP-345): a restart inside the session timeout moves no partition.
+
+aiokafka names its instance when it joins, but not when it commits or says that it is alive, so a
+broker cannot tell it that another process has its place; it would take the place back, and the
+two would go on like that. Here every request names the instance.
+
+Source: Kafka, KIP-345 "Introduce static membership protocol"; Heartbeat version 3, OffsetCommit
+version 7, LeaveGroup version 3 of the protocol guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.commit import OffsetCommitRequest
+from aiokafka.protocol.group import HeartbeatRequest
+from aiokafka.protocol.types import Array, Int16, Int32, Int64, Schema, String
+
+from schemas.errors import PipelineError, Unavailable
+
+FENCED: Final = 82
+"""Error code: another member has joined as the same instance."""
+NO_EPOCH: Final = -1
+_TEXT: Final = String("utf-8")
+_RESULT: Final = ("throttle_time_ms", Int32), ("error_code", Int16)
+
+
+class Replaced(PipelineError):
+    """Another process has joined the group as the same instance."""
+
+
+class FencedInstance(KafkaError):  # type: ignore[misc] # aiokafka publishes no types
+    """The broker knows another member as this instance; not to be tried again."""
+
+
+class HeartbeatResponse(Response):  # type: ignore[misc] # ditto
+    """Answer to a heartbeat."""
+
+    API_KEY = 12
+    API_VERSION = 3
+    SCHEMA = Schema(*_RESULT)
+
+
+class HeartbeatBytes(RequestStruct):  # type: ignore[misc] # ditto
+    """A heartbeat that names the instance."""
+
+    API_KEY = 12
+    API_VERSION = 3
+    RESPONSE_TYPE = HeartbeatResponse
+    SCHEMA = Schema(
+        ("group", _TEXT),
+        ("generation_id", Int32),
+        ("member_id", _TEXT),
+        ("group_instance_id", _TEXT),
+    )
+
+
+class CommitResponse(Response):  # type: ignore[misc] # ditto
+    """Answer to a commit."""
+
+    API_KEY = 8
+    API_VERSION = 7
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            Array(
+                ("topic", _TEXT), ("partitions", Array(("partition", Int32), ("error_code", Int16)))
+            ),
+        ),
+    )
+
+
+class CommitBytes(RequestStruct):  # type: ignore[misc] # ditto
+    """A commit that names the instance."""
+
+    API_KEY = 8
+    API_VERSION = 7
+    RESPONSE_TYPE = CommitResponse
+    SCHEMA = Schema(
+        ("group", _TEXT),
+        ("generation_id", Int32),
+        ("member_id", _TEXT),
+        ("group_instance_id", _TEXT),
+        (
+            "topics",
+            Array(
+                ("topic", _TEXT),
+                (
+                    "partitions",
+                    Array(
+                        ("partition", Int32),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                        ("metadata", _TEXT),
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+class LeaveResponse(Response):  # type: ignore[misc] # ditto
+    """Answer to a request to remove members."""
+
+    API_KEY = 13
+    API_VERSION = 3
+    SCHEMA = Schema(
+        *_RESULT,
+        (
+            "members",
+            Array(("member_id", _TEXT), ("group_instance_id", _TEXT), ("error_code", Int16)),
+        ),
+    )
+
+
+class LeaveBytes(RequestStruct):  # type: ignore[misc] # ditto
+    """Removes members of a group."""
+
+    API_KEY = 13
+    API_VERSION = 3
+    RESPONSE_TYPE = LeaveResponse
+    SCHEMA = Schema(
+        ("group", _TEXT), ("members", Array(("member_id", _TEXT), ("group_instance_id", _TEXT)))
+    )
+
+
+class _Heartbeat(Request[HeartbeatBytes]):  # type: ignore[misc] # ditto
+    API_KEY = 12
+
+    def __init__(self, request: HeartbeatRequest, instance: str) -> None:
+        self.fields = (request._group, request._generation_id, request._member_id, instance)  # noqa: SLF001 - no public names
+
+    def build(self, request_struct_class: type[HeartbeatBytes]) -> HeartbeatBytes:
+        return request_struct_class(*self.fields)
+
+
+class _Commit(Request[CommitBytes]):  # type: ignore[misc] # ditto
+    API_KEY = 8
+
+    def __init__(self, request: OffsetCommitRequest, instance: str) -> None:
+        topics = [
+            (topic, [(number, offset, NO_EPOCH, metadata) for number, offset, metadata in rows])
+            for topic, rows in request._topics  # noqa: SLF001 - no public names
+        ]
+        self.fields = (
+            request._consumer_group,  # noqa: SLF001 - see above
+            request._consumer_group_generation_id,  # noqa: SLF001 - see above
+            request._consumer_id,  # noqa: SLF001 - see above
+            instance,
+            topics,
+        )
+
+    def build(self, request_struct_class: type[CommitBytes]) -> CommitBytes:
+        return request_struct_class(*self.fields)
+
+
+class _Leave(Request[LeaveBytes]):  # type: ignore[misc] # ditto
+    API_KEY = 13
+
+    def __init__(self, group: str, instances: Iterable[str]) -> None:
+        self.fields = (group, [("", instance) for instance in instances])
+
+    def build(self, request_struct_class: type[LeaveBytes]) -> LeaveBytes:
+        return request_struct_class(*self.fields)
+
+
+class StaticMember:
+    """A coordinator's requests, which name the instance; tells when another took its place."""
+
+    def __init__(self, coordinator: Any, instance: str, replaced: Callable[[], None]) -> None:
+        self._send = coordinator._send_req  # noqa: SLF001 - aiokafka has no setting
+        self.instance = instance
+        self.replaced = replaced
+
+    async def send(self, request: Any) -> Any:
+        """Send a request to the group's coordinator.
+
+        Raises:
+            FencedInstance: Another member has the place of this one.
+        """
+        if isinstance(request, HeartbeatRequest):
+            request = _Heartbeat(request, self.instance)
+        elif isinstance(request, OffsetCommitRequest):
+            request = _Commit(request, self.instance)
+        response = await self._send(request)
+        if FENCED in _errors(response):
+            self.replaced()
+            raise FencedInstance
+        return response
+
+
+def be_static(consumer: Any, instance: str, replaced: Callable[[], None]) -> None:
+    """Let a started consumer, which has not joined yet, name its instance in every request."""
+    coordinator = consumer._coordinator  # noqa: SLF001 - aiokafka has no setting
+    coordinator._send_req = StaticMember(coordinator, instance, replaced).send  # noqa: SLF001 - see above
+
+
+def leave_for_good(consumer: Any) -> None:
+    """Let a consumer leave its group when it stops, though it is a static member."""
+    consumer._coordinator._group_instance_id = None  # noqa: SLF001 - see above
+
+
+async def dismiss(bootstrap: str, group: str, instances: Iterable[str]) -> list[str]:
+    """Remove static members from a group; return those that were in it.
+
+    Raises:
+        Unavailable: No broker answers.
+    """
+    names = list(instances)
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, client_id="whaticket.groups")
+    try:
+        await client.bootstrap()
+        node = await client.coordinator_lookup(CoordinationType.GROUP, group)
+        await client.ready(node, group=ConnectionGroup.COORDINATION)
+        response = await client.send(node, _Leave(group, names), group=ConnectionGroup.COORDINATION)
+    except KafkaError as exc:
+        raise Unavailable("kafka") from exc
+    finally:
+        await client.close()
+    return [instance for _, instance, error in response.members if not error]
+
+
+def _errors(response: Any) -> set[int]:
+    if isinstance(response, CommitResponse):
+        return {error for _, rows in response.topics for _, error in rows}
+    return {getattr(response, "error_code", 0)}

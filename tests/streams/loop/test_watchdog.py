@@ -1,0 +1,111 @@
+"""The watchdog: what excuses a worker that does nothing, and how one that hangs ends."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from streams.local.stack import Stack
+from streams.watchdog import Signs, Watch
+from tests.streams.loop.fakes import NAMES, Rig
+from tests.streams.loop.harness import create, publish, publishing, toys, until
+from tests.streams.loop.toy import Names, Toys, received
+
+HUNG = Signs(progress=7, partitions=4, serving=True, behind=9, waiting=None, calling=False)
+PATIENCE_S = 60.0
+
+EXCUSES: list[dict[str, Any]] = [
+    {"progress": 8},  # something was finished
+    {"partitions": 0},  # another worker has them
+    {"behind": 0},  # nothing to do
+    {"waiting": "waiting for postgres"},
+    {"calling": True},  # a model may take its time
+]
+
+
+def test_a_worker_that_hangs_must_end_once_its_patience_is_over() -> None:
+    watch = Watch(0.0, 7).look(HUNG, 30.0).look(HUNG, 60.0)
+
+    assert watch.why_stuck(HUNG, 59.0, PATIENCE_S) is None
+    why = watch.why_stuck(HUNG, 60.0, PATIENCE_S)
+    assert why is not None
+    assert "nothing was finished for 60 s on 4 partitions (9 records behind)" in why
+
+
+@pytest.mark.parametrize("excuse", EXCUSES, ids=[next(iter(excuse)) for excuse in EXCUSES])
+def test_one_excuse_starts_the_time_anew(excuse: dict[str, Any]) -> None:
+    watch = Watch(0.0, 7).look(replace(HUNG, **excuse), 50.0)
+
+    again = watch.look(replace(HUNG, progress=watch.progress), 100.0)
+
+    assert again.since_s == 50.0
+    assert again.why_stuck(HUNG, 100.0, PATIENCE_S) is None
+
+
+def test_a_recovery_that_does_not_move_is_a_hang_too() -> None:
+    recovering = replace(HUNG, serving=False, behind=0)
+
+    why = Watch(0.0, 7).look(recovering, 60.0).why_stuck(recovering, 60.0, PATIENCE_S)
+
+    assert why is not None
+    assert "tables were being recovered" in why
+
+
+async def test_a_call_is_within_its_limit_until_the_limit_is_over() -> None:
+    rig = Rig(Toys(NAMES).talk)
+    assert rig.lanes.take(rig.message(received(NAMES, 0, 0, "wait 60"), 0))
+    assert not rig.lanes.calling(0.0)  # it has not begun
+    await asyncio.sleep(0)
+    (lane,) = rig.lanes.lanes.values()
+    assert lane.began_s is not None
+
+    limit_s = rig.stage.call_limit_s
+    assert rig.lanes.calling(lane.began_s + limit_s - 1)
+    assert not rig.lanes.calling(lane.began_s + limit_s)
+    await rig.lanes.cancel()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("wait 3600", "nothing was finished for"),
+        ("block", "the event loop stood still for 5 s"),
+    ],
+)
+async def test_a_worker_whose_event_hangs_ends_with_a_clear_last_line(
+    stack: Stack, tmp_path: Path, text: str, said: str
+) -> None:
+    bootstrap, names = stack.kafka_bootstrap, Names(uuid4().hex[:8])
+    create(bootstrap, names)
+    async with publishing(bootstrap) as publisher, toys(bootstrap, names, tmp_path) as start:
+        worker = await start("hung", settings={"stuck_s": 5}, call_limit_s=1.0)
+        await worker.ready()
+        await publish(publisher, received(names, 0, 0, text))
+
+        assert await asyncio.wait_for(worker.process.wait(), 90) == 1
+
+        (crashed,) = worker.said("worker.crashed")
+        assert said in crashed["error"]
+
+
+@pytest.mark.integration
+async def test_a_worker_within_the_limit_of_a_call_is_left_alone(
+    stack: Stack, tmp_path: Path
+) -> None:
+    bootstrap, names = stack.kafka_bootstrap, Names(uuid4().hex[:8])
+    create(bootstrap, names)
+    async with publishing(bootstrap) as publisher, toys(bootstrap, names, tmp_path) as start:
+        worker = await start("patient", settings={"stuck_s": 5}, call_limit_s=600.0)
+        await publish(publisher, received(names, 0, 0, "wait 12"))
+
+        async def answered() -> bool:
+            return bool(await worker.metric("audit_offsets_total", stream=names.answered.name))
+
+        await until(answered, "the answer")
+        assert worker.said("worker.crashed") == []
