@@ -10,32 +10,23 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
-from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from confluent_kafka import TopicPartition as Partition
-from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-exported untyped
-    AdminClient,
-    NewTopic,
-    OffsetSpec,
-)
 
 from schemas.events import MessageReceived
 from schemas.topics import Topic, changelog
 from streams.clock import WallClock
 from streams.engine import Engine
 from streams.local.bench.figure import Figure
+from streams.local.bench.topics import PARTITIONS, Topics
 from streams.local.bench.work import Renamed, Seen, event
 from streams.local.bench.yardsticks import Stop, plain, relay, vanilla
 from streams.publish import Publisher, record_of
 from streams.settings import Settings
 from streams.stage import Stage
 
-PARTITIONS: Final = 4
 POLL_S: Final = 0.02
 PATIENCE_S: Final = 120.0
-_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the library has no types
-COMPACTED: Final = {"cleanup.policy": "compact"}
 
 Start = Callable[[str, str], Awaitable[Stop]]
 
@@ -46,9 +37,8 @@ class Bench:
     def __init__(self, settings: Settings, events: int) -> None:
         self.settings = settings
         self.events = events
-        self.run = uuid4().hex[:8]
-        self.admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
-        self.made: list[str] = []
+        self.topics = Topics(settings.kafka_bootstrap)
+        self.run = self.topics.run
         self.variants: dict[str, Start] = {
             "plain relay, no state": partial(relay, settings.kafka_bootstrap),
             "plain aiokafka loop": self._plain,
@@ -65,35 +55,12 @@ class Bench:
                 if only in ("", name)
             ]
         finally:
-            if self.made:
-                self.admin.delete_topics(self.made)
-
-    async def _topic(self, name: str, **config: str) -> str:
-        """Create a topic and wait until its leaders know it."""
-        new = NewTopic(name, PARTITIONS, 1, config=config)
-        self.admin.create_topics([new])[name].result()
-        self.made.append(name)
-        async with asyncio.timeout(PATIENCE_S):
-            while not self._led(name):  # noqa: ASYNC110 - the broker tells nobody
-                await asyncio.sleep(POLL_S)
-        return name
-
-    def _led(self, name: str) -> bool:
-        """Tell whether the leaders serve a topic.
-
-        The metadata is asked for first: a client that once heard of no leader goes on believing
-        it for long.
-        """
-        told = self.admin.list_topics(name).topics[name].partitions.values()
-        if len(told) < PARTITIONS or any(partition.leader < 0 for partition in told):
-            return False
-        wanted = {Partition(name, number): _LATEST for number in range(PARTITIONS)}
-        return not any(end.exception() for end in self.admin.list_offsets(wanted).values())
+            self.topics.remove()
 
     async def _variant(self, name: str, start: Start) -> Figure:
         slug = name.lower().replace(" ", "-").replace(",", "")
-        source = await self._topic(f"bench.{self.run}.{slug}.in")
-        target = await self._topic(f"bench.{self.run}.{slug}.out")
+        source = await self.topics.make(f"bench.{self.run}.{slug}.in")
+        target = await self.topics.make(f"bench.{self.run}.{slug}.out")
         await self._fill(source)
         stop = await start(source, target)
         began, cpu = time.monotonic(), time.process_time()
@@ -129,17 +96,17 @@ class Bench:
             await consumer.stop()
 
     async def _plain(self, source: str, target: str) -> Stop:
-        kept = await self._topic(f"{source}.changelog", **COMPACTED)
+        kept = await self.topics.make(f"{source}.changelog", compacted=True)
         return await plain(self.settings.kafka_bootstrap, source, target, kept)
 
     async def _vanilla(self, source: str, target: str) -> Stop:
-        await self._topic(f"{source}-seen-changelog", **COMPACTED)
+        await self.topics.make(f"{source}-seen-changelog", compacted=True)
         return await vanilla(self.settings.kafka_bootstrap, source, target, PARTITIONS)
 
     async def _loop(self, source: str, target: str) -> Stop:
         codec = Renamed(source, target)
         name = f"bench-{self.run}"
-        await self._topic(changelog(name), **COMPACTED)
+        await self.topics.make(changelog(name), compacted=True)
         stage = Stage(
             name=name,
             inputs=(Topic(name=source, record=MessageReceived, doc="", writers=(), readers=()),),

@@ -1,0 +1,60 @@
+"""Topics of one benchmark: created, waited for, and removed at its end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from uuid import uuid4
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-exported untyped
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+)
+
+PARTITIONS: Final = 4
+POLL_S: Final = 0.02
+PATIENCE_S: Final = 120.0
+COMPACTED: Final = {"cleanup.policy": "compact"}
+_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the library has no types
+
+
+class Topics:
+    """Topics of one run.
+
+    Attributes:
+        run: Told apart from every other run.
+    """
+
+    def __init__(self, bootstrap: str) -> None:
+        self.run = uuid4().hex[:8]
+        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.made: list[str] = []
+
+    async def make(self, name: str, *, compacted: bool = False) -> str:
+        """Create a topic and wait until its leaders know it; return its name."""
+        new = NewTopic(name, PARTITIONS, 1, config=COMPACTED if compacted else {})
+        self.admin.create_topics([new])[name].result()
+        self.made.append(name)
+        async with asyncio.timeout(PATIENCE_S):
+            while not self._led(name):  # noqa: ASYNC110 - the broker tells nobody
+                await asyncio.sleep(POLL_S)
+        return name
+
+    def remove(self) -> None:
+        """Delete what was made."""
+        if self.made:
+            self.admin.delete_topics(self.made)
+
+    def _led(self, name: str) -> bool:
+        """Tell whether the leaders serve a topic.
+
+        The metadata is asked for first: a client that once heard of no leader goes on believing
+        it for long.
+        """
+        told = self.admin.list_topics(name).topics[name].partitions.values()
+        if len(told) < PARTITIONS or any(partition.leader < 0 for partition in told):
+            return False
+        wanted = {TopicPartition(name, number): _LATEST for number in range(PARTITIONS)}
+        return not any(end.exception() for end in self.admin.list_offsets(wanted).values())
