@@ -17,35 +17,10 @@ from schemas.events import SettingsChanged
 from schemas.ids import derived, trace
 from schemas.topics import SETTINGS_CHANGED
 from sinks.database import queries, reachable
+from sinks.tenant_fields import FIELDS, check
 from sinks.vault import Vault
 
 SQL: Final = queries("tenants")
-
-FIELDS: Final = (
-    "name",
-    "prompt",
-    "language",
-    "ai_enabled",
-    "burst_quiet_ms",
-    "burst_max_ms",
-    "burst_adapts",
-    "burst_quiet_min_ms",
-    "turn_token_budget",
-    "handoff_words",
-    "delivered_wait_ms",
-    "window_template",
-    "window_template_language",
-)
-"""What an operator may set."""
-
-COUNTS: Final = (
-    "burst_quiet_ms",
-    "burst_max_ms",
-    "burst_quiet_min_ms",
-    "turn_token_budget",
-    "delivered_wait_ms",
-)
-"""Of these, what must not be negative."""
 
 
 class Tenants:
@@ -232,11 +207,7 @@ def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
         whole = msgspec.convert(_envelope("-", 1, 0, dict(settings), []), SettingsChanged)
     except msgspec.ValidationError as exc:
         raise Misconfigured(f"a setting has a wrong value: {exc}") from exc
-    for name in COUNTS:
-        if getattr(whole, name) < 0:
-            raise Misconfigured(f"{name} must not be negative")
-    if whole.burst_max_ms < whole.burst_quiet_ms:
-        raise Misconfigured("burst_max_ms must not be less than burst_quiet_ms")
+    check(whole)
     plain = msgspec.to_builtins(whole)
     return {name: plain[name] for name in FIELDS}
 

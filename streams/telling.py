@@ -288,6 +288,7 @@ def _control(event: ControlRequested) -> Told:
         ("reason", event.reason),
         ("request", event.request_id),
         ("until", day_and_time(event.until)),
+        hidden("tag", event.tag or None),
     )
 
 

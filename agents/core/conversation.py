@@ -151,7 +151,8 @@ class Conversation:
         conversation_id: The conversation.
         customer_id: The customer.
         seq: Number of the last step, from 1.
-        timers: Due time of each armed timer: ``burst``, ``turn``, ``pause``.
+        timers: Due time of each armed timer: ``burst``, ``turn``, ``pause``, ``handoff`` (no
+            person came yet), ``return`` (the person is silent).
         phase: Where it stands.
         epoch: Raised whenever what the AI is doing must have no effect any more.
         turn_seq: Number of the newest turn.
@@ -167,8 +168,11 @@ class Conversation:
         intent: Intent of the newest turn, when a rule found one.
         owner: Who has it: an agent's name or ``human``.
         agent_user: The person who has it, if known.
+        attended: True once a person did something since people have the conversation.
+        tags: Tags on it that give it to people, in the form in which tags are compared.
         silenced: True when a marker told the gate to let no AI bubble pass.
         marker_id: Marker of a takeover that the gate has not confirmed yet.
+        marker_ms: When that takeover was decided.
         awaiting: Bubbles of the AI and of automation that the gate has not settled yet.
         unread: Customer messages that no one has answered yet.
         window_expires_ms: End of the 24 h window, with a margin; None before any message.
@@ -196,8 +200,11 @@ class Conversation:
     intent: str | None = None
     owner: str | None = None
     agent_user: str | None = None
+    attended: bool = False
+    tags: tuple[str, ...] = ()
     silenced: bool = False
     marker_id: str | None = None
+    marker_ms: int = 0
     awaiting: tuple[str, ...] = ()
     unread: int = 0
     window_expires_ms: int | None = None

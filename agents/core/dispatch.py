@@ -11,10 +11,22 @@ Nothing here knows a clock, randomness or the world: deciding again gives the sa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from agents.core.conversation import Conversation, Trigger, allows
 from agents.core.dispatch_messages import on_message
-from agents.core.dispatch_people import close, hand_over, pause, release, take_over
+from agents.core.dispatch_people import (
+    answered_by_person,
+    attend,
+    close,
+    hand_over,
+    pause,
+    take_over,
+)
+from agents.core.dispatch_return import give_back, nobody_came, person_silent
 from agents.core.dispatch_step import Step
+from agents.core.dispatch_tags import tag, untag
 from agents.core.dispatch_turns import begin, on_response
 from agents.core.texts import split
 from schemas.errors import Rejected
@@ -29,7 +41,6 @@ from schemas.events import (
     MessageReceived,
     OutboundKind,
     OutboundSettled,
-    OutcomeKind,
     Phase,
     Position,
     ReplyOrigin,
@@ -105,8 +116,14 @@ def _on_timer(step: Step, event: TimerFired) -> None:
     elif event.timer == "turn":
         turn = step.state.turn
         hand_over(step, "cancel_unanswered" if turn and turn.cancelled else "turn_timeout")
+    elif event.timer == "handoff":
+        nobody_came(step)
+    elif event.timer == "return":
+        person_silent(step)
+    elif step.state.tags:
+        take_over(step, None, "tag")
     else:
-        _release(step, "pause_over")
+        give_back(step, "pause_over")
 
 
 def _burst_over(step: Step) -> None:
@@ -116,14 +133,6 @@ def _burst_over(step: Step) -> None:
     else:
         step.move(Trigger.WAIT)
         step.decided("waiting", "cancelled_turn", turn_id=turn.turn_id)
-
-
-def _release(step: Step, reason: str) -> None:
-    release(step, reason)
-    if step.state.pending:
-        begin(step)
-        if step.state.phase is Phase.THINKING:
-            step.decided("released", reason)
 
 
 def _on_settled(step: Step, event: OutboundSettled) -> None:
@@ -167,12 +176,12 @@ def _on_reply(step: Step, event: HumanReplied) -> None:
 
 
 def _yield_to_person(step: Step, event: HumanReplied) -> None:
-    if step.state.phase is Phase.PAUSED:
-        step.ended(step.state.pending, OutcomeKind.HANDED, "human_replied")
-        step.change(pending=())
-    elif step.state.phase is not Phase.WITH_HUMAN or not step.state.silenced:
+    state = step.state
+    if state.phase is Phase.WITH_HUMAN and state.silenced:
+        attend(step)
+    elif state.phase is not Phase.PAUSED:
         take_over(step, event.agent_user, "human_replied")
-    step.change(unread=0)
+    answered_by_person(step)
     step.decided("human_replied", str(event.origin))
 
 
@@ -180,29 +189,44 @@ def _on_control(step: Step, event: ControlRequested) -> None:
     if not step.first_time(f"control:{event.request_id}"):
         step.decided("duplicate_ignored", "duplicate")
         return
-    trigger = _TRIGGERS.get(event.command)
+    trigger, obey = _COMMANDS.get(event.command, (None, _unpark))
     if trigger is None or not allows(step.state.phase, trigger):
         step.decided(f"{event.command}_ignored", f"phase:{step.state.phase}")
         return
-    reason = event.reason or str(event.command)
-    match event.command:
-        case Command.TAKEOVER:
-            take_over(step, event.agent_user, reason)
-        case Command.RELEASE:
-            _release(step, reason)
-        case Command.PAUSE:
-            pause(step, event.until, reason)
-        case Command.CLOSE:
-            close(step, reason)
-        case _:
-            step.move(Trigger.UNPARK)
-            step.decided("unparked", reason)
+    obey(step, event, event.reason or str(event.command))
 
 
-_TRIGGERS = {
-    Command.TAKEOVER: Trigger.TAKE,
-    Command.RELEASE: Trigger.RELEASE,
-    Command.PAUSE: Trigger.PAUSE,
-    Command.CLOSE: Trigger.CLOSE,
-    Command.UNPARK: Trigger.UNPARK,
+def _take(step: Step, event: ControlRequested, reason: str) -> None:
+    take_over(step, event.agent_user, reason)
+
+
+def _release(step: Step, _: ControlRequested, reason: str) -> None:
+    give_back(step, reason)
+
+
+def _pause(step: Step, event: ControlRequested, reason: str) -> None:
+    pause(step, event.until, reason)
+
+
+def _close(step: Step, _: ControlRequested, reason: str) -> None:
+    close(step, reason)
+
+
+def _unpark(step: Step, _: ControlRequested, reason: str) -> None:
+    step.move(Trigger.UNPARK)
+    if step.state.tags:  # it is still held for people
+        take_over(step, None, "tag")
+    step.decided("unparked", reason)
+
+
+_COMMANDS: Final[dict[Command, tuple[Trigger, Callable[[Step, ControlRequested, str], None]]]] = {
+    Command.TAKEOVER: (Trigger.TAKE, _take),
+    Command.RELEASE: (Trigger.RELEASE, _release),
+    Command.PAUSE: (Trigger.PAUSE, _pause),
+    Command.CLOSE: (Trigger.CLOSE, _close),
+    Command.UNPARK: (Trigger.UNPARK, _unpark),
+    Command.TAG: (Trigger.TAKE, tag),
+    # Every phase has this trigger: a tag may be taken off whatever the conversation does.
+    Command.UNTAG: (Trigger.MESSAGE, untag),
 }
+"""What each command does, and the move that must be possible for it."""

@@ -7,7 +7,8 @@ from typing import Final
 
 from agents.core import rhythm
 from agents.core.conversation import Conversation, Pending, Trigger
-from agents.core.dispatch_people import hand_over, park
+from agents.core.dispatch_people import attend, hand_over, park
+from agents.core.dispatch_return import awaits_return
 from agents.core.dispatch_step import Step, waiting
 from agents.core.dispatch_turns import MAX_SUPERSEDED, begin, obstacle, supersede
 from agents.core.texts import shortened
@@ -28,6 +29,7 @@ WAITING_BYTES: Final = 16_000
 
 With the newest message and the history it fits the 64 KiB that one record may have.
 """
+FLOOD: Final = "flood"
 
 PLACEHOLDERS: Final = {
     MessageKind.IMAGE: "[imagem]",
@@ -129,9 +131,18 @@ def _amend(step: Step, event: MessageReceived) -> None:
 
 
 def _with_human(step: Step, message: Pending) -> None:
+    """It is the person's, unless the AI goes on when they are silent: then it waits for either."""
     step.move(Trigger.MESSAGE)
-    step.ended((message,), OutcomeKind.HANDED, "with_human")
-    step.decided("handed", "with_human")
+    if step.state.attended and not step.state.pending:
+        attend(step)  # they have the whole time for it
+    held = (*step.state.pending, message)
+    if not awaits_return(step) or _excess(held):
+        step.ended(held, OutcomeKind.HANDED, "with_human")
+        step.change(pending=())
+        step.decided("handed", "with_human")
+        return
+    step.change(pending=held)
+    step.decided("held", "with_human")
 
 
 def _parked(step: Step, message: Pending) -> None:
@@ -166,14 +177,20 @@ def _to_ai(step: Step, message: Pending) -> None:
 def _keep(step: Step, message: Pending) -> bool:
     """Let the message wait; False when too much waits, which is then dealt with."""
     step.change(pending=(*step.state.pending, message))
-    held = waiting(step.state)
+    excess = _excess(waiting(step.state))
+    if excess == FLOOD:
+        park(step, excess)
+    elif excess:
+        hand_over(step, excess)
+    return not excess
+
+
+def _excess(held: tuple[Pending, ...]) -> str:
+    """Return why a conversation may not hold so much, or nothing."""
     if len(held) > WAITING_MESSAGES:
-        park(step, "flood")
-    elif sum(len(each.text.encode()) for each in held) > WAITING_BYTES:
-        hand_over(step, "too_long")
-    else:
-        return True
-    return False
+        return FLOOD
+    held_bytes = sum(len(each.text.encode()) for each in held)
+    return "too_long" if held_bytes > WAITING_BYTES else ""
 
 
 def _while_thinking(step: Step) -> None:

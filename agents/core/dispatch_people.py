@@ -7,6 +7,7 @@ from typing import Final
 from agents.core.conversation import Conversation, Trigger
 from agents.core.dispatch_step import Step, waiting
 from agents.core.intent import HUMAN
+from agents.core.texts import split
 from schemas.events import Author, HandoffRequested, OutcomeKind, TurnKind
 from schemas.ids import derived
 from schemas.topics import HANDOFF_REQUESTED
@@ -21,6 +22,7 @@ Source: WhatsApp Business Messaging Policy, "Escalation paths".
 """
 
 AI_DISABLED: Final = "ai_disabled"
+MINUTE_MS: Final = 60_000
 
 
 def cancel(step: Step, reason: str) -> None:
@@ -53,7 +55,7 @@ def _drop_turn(step: Step, reason: str, kind: OutcomeKind = OutcomeKind.HANDED) 
         step.ended(turn.messages, kind, reason, turn.turn_id)
     step.ended(step.state.pending, kind, reason)
     step.change(turn=None, pending=(), gathering_since_ms=0, superseded=0)
-    step.disarm("burst", "turn", "pause")
+    step.disarm("burst", "turn", "pause", "handoff", "return")
 
 
 def hand_over(step: Step, reason: str, *, notice: bool = True) -> None:
@@ -64,17 +66,24 @@ def hand_over(step: Step, reason: str, *, notice: bool = True) -> None:
     """
     before = step.state
     _drop_turn(step, reason)
-    step.move(Trigger.HAND, owner=HUMAN, agent_user=None)
+    step.move(Trigger.HAND, owner=HUMAN, agent_user=None, attended=False)
+    if step.settings is not None and step.settings.handoff_minutes > 0:
+        step.arm("handoff", step.now_ms + step.settings.handoff_minutes * MINUTE_MS)
     if reason == AI_DISABLED:  # the kill switch also stops what the gate has not sent yet
         _silence(step, reason)
-    _call_person(step, before, reason)
+    call_person(step, before, reason)
     if notice:
-        step.say(Author.AUTOMATION, (NOTICE,), "notice", step.sequels.event.event_id)
-        step.spoke("assistant", (NOTICE,))
+        tell(step, (step.settings.handoff_text if step.settings else "") or NOTICE, "notice")
     step.decided("handed_over", reason, turn_id=before.turn.turn_id if before.turn else None)
 
 
-def _call_person(step: Step, before: Conversation, reason: str) -> None:
+def tell(step: Step, text: str, kind: str) -> None:
+    """Tell the customer something that no agent and no person says."""
+    step.say(Author.AUTOMATION, split(text), kind, step.sequels.event.event_id)
+    step.spoke("assistant", (text,))
+
+
+def call_person(step: Step, before: Conversation, reason: str) -> None:
     """Record the routing to a person, with what they need to know."""
     state, messages = step.state, waiting(before)
     turn_id = derived("handover", state.conversation_id, step.sequels.event.event_id)
@@ -105,11 +114,38 @@ def _silence(step: Step, reason: str) -> str:
 
 
 def take_over(step: Step, agent_user: str | None, reason: str) -> None:
-    """Let a person have the conversation; it counts as taken when the gate confirms the marker."""
+    """Let a person have the conversation; it counts as taken when the gate confirms the marker.
+
+    Where the AI goes on after a person's silence, messages that no turn has taken wait for
+    either; those of a turn do not, because the turn may have done something already.
+    """
+    held = step.state.pending if returns(step) else ()
+    step.change(pending=() if held else step.state.pending)
     _drop_turn(step, reason)
     step.move(Trigger.TAKE, owner=HUMAN, agent_user=agent_user)
-    step.change(marker_id=_silence(step, reason))
+    step.change(marker_id=_silence(step, reason), marker_ms=step.now_ms, pending=held)
+    attend(step)
     step.decided("taken_over", reason)
+
+
+def returns(step: Step) -> bool:
+    """Say whether the AI goes on when a person is silent: never while a tag holds it."""
+    settings = step.settings
+    return settings is not None and settings.human_silence_minutes > 0 and not step.state.tags
+
+
+def attend(step: Step) -> None:
+    """A person did something: from now on their silence is counted."""
+    step.change(attended=True)
+    step.disarm("handoff", "return")
+    if step.settings is not None and returns(step):
+        step.arm("return", step.now_ms + step.settings.human_silence_minutes * MINUTE_MS)
+
+
+def answered_by_person(step: Step) -> None:
+    """A person spoke: what waited is theirs."""
+    step.ended(step.state.pending, OutcomeKind.HANDED, "human_replied")
+    step.change(pending=(), unread=0)
 
 
 def pause(step: Step, until_ms: int | None, reason: str) -> None:
@@ -126,14 +162,15 @@ def close(step: Step, reason: str) -> None:
     """End the conversation; the customer's next message opens it again."""
     _drop_turn(step, "closed")
     step.move(Trigger.CLOSE, owner=None, agent_user=None, intent=None, marker_id=None)
-    step.change(unread=0)
+    step.change(unread=0, tags=())
     step.decided("closed", reason)
 
 
 def release(step: Step, reason: str) -> None:
     """Give the conversation back to the AI."""
-    step.disarm("pause")
-    step.move(Trigger.RELEASE, owner=None, agent_user=None, marker_id=None)
+    step.disarm("pause", "handoff", "return")
+    step.move(Trigger.RELEASE, owner=None, agent_user=None, marker_id=None, tags=())
+    step.change(attended=False)
     step.change(epoch=step.state.epoch + 1, silenced=False)
     step.marker(reason)
     step.decided("released", reason)

@@ -60,6 +60,8 @@ class Command(StrEnum):
     PAUSE = "pause"
     CLOSE = "close"
     UNPARK = "unpark"
+    TAG = "tag"
+    UNTAG = "untag"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +205,7 @@ class ControlRequested(Envelope):
         agent_user: Id of the person in the helpdesk.
         reason: Why, as a short code.
         until: End of a pause; null is until released.
+        tag: The helpdesk's tag that was put on the conversation or taken off it; else empty.
     """
 
     command: Command
@@ -210,3 +213,4 @@ class ControlRequested(Envelope):
     agent_user: str | None = None
     reason: str = ""
     until: Millis | None = None
+    tag: str = ""

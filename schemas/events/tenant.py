@@ -51,6 +51,16 @@ class SettingsChanged(Envelope):
         window_template: Approved template that carries, as its only body parameter, what cannot be
             sent as text because the 24 h window is closed; empty gives it to a person.
         window_template_language: Language of that template, as WhatsApp names it.
+        handoff_text: What the customer is told when a person gets the conversation; empty is
+            the usual text.
+        handoff_minutes: How long a person may take to come to a conversation that was handed
+            over, before the customer is told; 0 is for ever.
+        handoff_returns: Whether the AI then goes on; else the conversation stays in the queue.
+        handoff_late_text: What the customer is told then; empty is the usual text.
+        human_silence_minutes: How long a person may be silent before the AI goes on; 0 is for
+            ever.
+        takeover_tags: Tags of the helpdesk that give a conversation to people while they are on
+            it, such as ``atendimento-humano``.
     """
 
     version: int
@@ -69,3 +79,9 @@ class SettingsChanged(Envelope):
     delivered_wait_ms: int = 2000
     window_template: str = ""
     window_template_language: str = "pt_BR"
+    handoff_text: str = ""
+    handoff_minutes: int = 0
+    handoff_returns: bool = True
+    handoff_late_text: str = ""
+    human_silence_minutes: int = 0
+    takeover_tags: tuple[str, ...] = ()

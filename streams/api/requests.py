@@ -19,6 +19,7 @@ KEY_PATTERN: Final = r"^[\x21-\x7e]{1,200}$"
 SOME_WORD: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
 """Not only blanks, and no NUL: Postgres holds none in a text."""
 
+Label = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
 User = Annotated[str, StringConstraints(pattern=r"^[\w.@+-]{1,64}$")]
 Reason = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_:.-]{0,64}$")]
 
@@ -41,6 +42,12 @@ class Control(_Asked):
     """What a person asks of a conversation."""
 
     reason: Reason = ""
+
+
+class Tag(Control):
+    """A tag that the helpdesk put on a conversation, or took off it."""
+
+    tag: Label
 
 
 class Pause(Control):
@@ -89,4 +96,5 @@ def control_event(
         agent_user=asked.agent_user,
         reason=asked.reason,
         until=None if until is None else int(until.timestamp() * 1000),
+        tag=asked.tag if isinstance(asked, Tag) else "",
     )

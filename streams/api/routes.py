@@ -1,4 +1,4 @@
-"""The people's REST API: reply, take over, release, pause, close; and read."""
+"""The people's REST API: reply, take over, release, pause, tag, close; and read."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from streams.api.requests import (
     Control,
     Pause,
     Reply,
+    Tag,
     control_event,
     reply_event,
 )
@@ -29,6 +30,7 @@ Publish = Callable[[Event], Awaitable[Any]]
 """Returns once all replicas have the event; raises Unavailable."""
 
 CONTROLS: Final = (Command.TAKEOVER, Command.RELEASE, Command.CLOSE, Command.UNPARK)
+TAGS: Final = (Command.TAG, Command.UNTAG)
 RETRY_AFTER_S: Final = 2.0
 BODY_BYTES: Final = 64 * 1024
 """Largest body: the longest text, every character of it escaped, has room in it."""
@@ -97,6 +99,14 @@ class Desk:
         """Silence the AI until a time, or until it is released."""
         return await self._control(conversation_id, key, Command.PAUSE, asked or Pause())
 
+    def tagged(self, command: Command) -> Endpoint:
+        """Return the endpoint of a command that is about a tag."""
+
+        async def handle(conversation_id: str, key: Key, asked: Tag) -> JSONResponse:
+            return await self._control(conversation_id, key, command, asked)
+
+        return handle
+
     async def listed(
         self,
         tenant: Annotated[str, Query(max_length=200, pattern=r"^[^\x00]+$")],
@@ -153,6 +163,8 @@ def people_router(desk: Desk, *, token: str) -> APIRouter:
     posts: dict[str, Endpoint] = {"reply": desk.reply, "pause": desk.pause}
     for command in CONTROLS:
         posts[command.value] = desk.control(command)
+    for command in TAGS:
+        posts[command.value] = desk.tagged(command)
     for name, endpoint in posts.items():
         path = f"/{{conversation_id}}/{name}"
         router.add_api_route(

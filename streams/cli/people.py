@@ -1,4 +1,4 @@
-"""Commands: reply, takeover, release, pause, close, conversations: the people's API, asked."""
+"""Commands: reply, takeover, release, pause, tag, close, conversations: the people's API, asked."""
 
 from __future__ import annotations
 
@@ -45,9 +45,23 @@ def _command(name: str, doc: str) -> Callable[..., None]:
     return run
 
 
+def _tagging(name: str, doc: str) -> Callable[..., None]:
+    def run(
+        conversation: str = CONVERSATION,
+        tag: str = typer.Argument(help="The tag, such as atendimento-humano."),
+        user: str = USER,
+        key: str = KEY,
+    ) -> None:
+        _ask(conversation, name, {"agent_user": user, "tag": tag}, key)
+
+    run.__doc__ = doc
+    return run
+
+
 def pause(
     conversation: str = CONVERSATION,
-    minutes: int = typer.Option(None, min=1, help="Until then; else until it is released."),
+    minutes: int = typer.Option(0, min=0, help="For so long; else until it is released."),
+    hours: int = typer.Option(0, min=0, help="For so long, and the minutes."),
     user: str = USER,
     key: str = KEY,
 ) -> None:
@@ -56,9 +70,9 @@ def pause(
     from streams.settings import settings
 
     body: dict[str, Any] = {"agent_user": user}
-    if minutes is not None:
+    if minutes or hours:
         now = datetime.fromtimestamp(open_clock(settings()).now_ms() / 1000, UTC)
-        body["until"] = (now + timedelta(minutes=minutes)).isoformat()
+        body["until"] = (now + timedelta(hours=hours, minutes=minutes)).isoformat()
     _ask(conversation, "pause", body, key)
 
 
@@ -133,5 +147,7 @@ def register(app: typer.Typer) -> None:
     app.command("takeover")(_command("takeover", "Take a conversation over from the AI."))
     app.command("release")(_command("release", "Give a conversation back to the AI."))
     app.command("pause")(pause)
+    app.command("tag")(_tagging("tag", "Tell that the helpdesk put a tag on a conversation."))
+    app.command("untag")(_tagging("untag", "Tell that the helpdesk took a tag off it."))
     app.command("close")(_command("close", "Close a conversation."))
     app.command("conversations")(conversations)

@@ -53,14 +53,16 @@ class Asked(_Payload):
         agent_user: Id of the person in the helpdesk.
         reason: Why, as a short code.
         until: End of a pause, Unix seconds.
+        tag: The helpdesk's tag, of the commands tag and untag.
     """
 
     phone_number_id: Name
     to: Name
-    command: Literal["takeover", "release", "pause", "close", "unpark"]
+    command: Literal["takeover", "release", "pause", "close", "unpark", "tag", "untag"]
     agent_user: Name | None = None
     reason: Code = ""
     until: Seconds | None = None
+    tag: str = Field(default="", max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
 
 
 class MessagePush(_Payload):
@@ -108,6 +110,7 @@ def event_of(push: Push, at: Belonging, *, producer: str, webhook_id: str) -> Ev
         agent_user=asked.agent_user,
         reason=asked.reason,
         until=None if asked.until is None else asked.until * 1000,
+        tag=asked.tag,
     )
 
 

@@ -205,3 +205,23 @@ async def test_a_number_carries_metas_default_until_it_is_said_otherwise(
     assert [each.messages_per_second for each in settings.channels] == [1000]
     with pytest.raises(Misconfigured, match="not known"):
         await tenants.limit_channel("n-nobody", messages_per_second=1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"handoff_minutes": -1}, "handoff_minutes must not be negative"),
+        ({"human_silence_minutes": 10_081}, "must not be more than 10080"),
+        ({"handoff_late_text": "a" * 1001}, "handoff_late_text must not be longer"),
+        ({"takeover_tags": [" "]}, "takeover_tags are at most 20"),
+        ({"takeover_tags": ["a"] * 21}, "takeover_tags are at most 20"),
+        ({"burst_quiet_min_ms": -1}, "burst_quiet_min_ms must not be negative"),
+    ],
+)
+async def test_a_setting_out_of_its_bounds_is_refused(
+    pool: asyncpg.Pool, wrong: dict[str, object], words: str
+) -> None:
+    tenants = Tenants(pool, Vault(KEY))
+
+    with pytest.raises(Misconfigured, match=words):
+        await tenants.add("bounds", wrong)

@@ -13,7 +13,8 @@ from sinks.catalogue import Catalogue
 from sinks.channels import Channels
 from sinks.database import open_pool
 from sinks.knowledge import PostgresKnowledge
-from sinks.tenants import FIELDS, Tenants
+from sinks.tenant_fields import FIELDS
+from sinks.tenants import Tenants
 from sinks.vault import Vault
 from streams.announce import announce_from
 from streams.embedding import open_embedder

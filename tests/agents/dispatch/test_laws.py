@@ -20,6 +20,7 @@ from schemas.events import (
     MessageKind,
     MessageReceived,
     OutboundRequested,
+    Phase,
     ReplyOrigin,
     ResponseOutcome,
 )
@@ -30,6 +31,10 @@ TEXTS = st.sampled_from(
 )
 KINDS = st.sampled_from(
     (*[MessageKind.TEXT] * 6, MessageKind.AUDIO, MessageKind.REACTION, MessageKind.UNSUPPORTED)
+)
+TAGS = ("humano", "vip", "outro")
+PEOPLE = with_settings(
+    version=11, handoff_minutes=1, human_silence_minutes=2, takeover_tags=TAGS[:2]
 )
 ENDS = st.sampled_from(tuple(ResponseOutcome))
 AGENTS = st.sampled_from((None, "human", "sales", "support", "triage", "nobody"))
@@ -97,6 +102,10 @@ class Dispatch(RuleBasedStateMachine):
         until = None if minutes is None else self.talk.now + minutes * 60_000
         self.talk.control(command, until=until)
 
+    @rule(command=st.sampled_from((Command.TAG, Command.UNTAG)), tag=st.sampled_from(TAGS))
+    def a_tag_changes(self, command: Command, tag: str) -> None:
+        self.talk.control(command, tag=tag)
+
     @rule(text=TEXTS, origin=st.sampled_from((ReplyOrigin.CONSOLE, ReplyOrigin.PHONE_APP)))
     def a_person_replies(self, text: str | None, origin: ReplyOrigin) -> None:
         self.talk.reply(text, origin)
@@ -114,6 +123,9 @@ class Dispatch(RuleBasedStateMachine):
                 with_settings(version=8, ai_enabled=False),
                 with_settings(version=9, burst_quiet_ms=0),
                 with_settings(version=10, burst_quiet_ms=-1, burst_max_ms=-1, handoff_words=()),
+                PEOPLE,
+                replace(PEOPLE, version=12, handoff_returns=False),
+                replace(PEOPLE, version=13, takeover_tags=(), ai_enabled=False),
                 None,
             )
         )
@@ -123,9 +135,18 @@ class Dispatch(RuleBasedStateMachine):
 
     @invariant()
     def nothing_waits_while_a_person_has_the_conversation(self) -> None:
-        if self.talk.state and self.talk.state.owner == "human":
-            assert not self.talk.state.pending
-            assert self.talk.state.turn is None
+        state = self.talk.state
+        if state and state.owner == "human":
+            assert state.turn is None
+            # What waits there waits for the AI to come back, or for the person to answer.
+            assert not state.pending or {"handoff", "return"} & state.timers.keys()
+
+    @invariant()
+    def only_people_have_what_a_tag_holds(self) -> None:
+        state = self.talk.state
+        if state and state.tags:
+            assert state.phase in (Phase.WITH_HUMAN, Phase.PAUSED, Phase.PARKED)
+            assert "return" not in state.timers
 
     def teardown(self) -> None:
         if self.talk.state is None:

@@ -72,6 +72,20 @@ async def test_a_command_is_put_on_the_log(api: httpx.AsyncClient, log: Log, com
     assert (event.command, event.request_id, event.until) == (Command(command), "k-1", None)
 
 
+@pytest.mark.parametrize("command", ["tag", "untag"])
+async def test_a_tag_of_the_helpdesk_is_put_on_the_log(
+    api: httpx.AsyncClient, log: Log, command: str
+) -> None:
+    body = {"tag": "atendimento-humano"}
+    answer = await api.post(f"/v1/conversations/{MARIA}/{command}", headers=KEY, json=body)
+    without = await api.post(f"/v1/conversations/{MARIA}/{command}", headers=KEY)
+
+    (event,) = log.events
+    assert (answer.status_code, without.status_code) == (202, 422)
+    assert isinstance(event, ControlRequested)
+    assert (event.command, event.tag) == (Command(command), "atendimento-humano")
+
+
 async def test_a_pause_may_end_by_itself(api: httpx.AsyncClient, log: Log) -> None:
     body = {"until": "2026-10-01T12:00:00-03:00", "agent_user": "7"}
     await api.post(f"/v1/conversations/{MARIA}/pause", headers=KEY, json=body)
