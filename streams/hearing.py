@@ -30,6 +30,8 @@ T = TypeVar("T")
 GIVEN_UP: Final = "given_up"
 SETTINGS: Final = "tenants.get"
 SUPERSEDED: Final = "superseded"
+TIMEOUT: Final = "timeout"
+PAUSE: Final = "pause"
 NOTHING: Final = msgspec.Raw(b"null")
 
 Question = Callable[[], Awaitable[Any]]
@@ -42,7 +44,8 @@ class Note(msgspec.Struct, array_like=True):
         call: What was asked, such as ``model.complete``.
         of: Hash of the question.
         gave: The answer as JSON; of an error, what it says.
-        raised: ``unavailable``, ``rejected`` or ``timeout``; empty is an answer.
+        raised: ``unavailable``, ``rejected``, ``timeout`` or ``superseded`` (a newer event came
+            first); empty is an answer.
     """
 
     call: str
@@ -76,6 +79,7 @@ class Hearing:
         self.notes: list[Note] = []
         self.versions: list[int] = []
         self.calls = 0
+        self.pauses = 0
 
     def told(self, call: str, gave: Any) -> None:
         """Note what nobody asked for."""
@@ -100,8 +104,8 @@ class Hearing:
         except Rejected as exc:
             note.raised, note.gave = "rejected", raw([exc.reason, exc.detail])
             raise
-        except (asyncio.CancelledError, TimeoutError):  # a newer event takes its notes back
-            note.raised = "timeout"
+        except (asyncio.CancelledError, TimeoutError):
+            note.raised = TIMEOUT
             raise
         return kind.load(note.gave)
 
@@ -113,17 +117,24 @@ class Hearing:
 
     async def pause(self, seconds: float) -> None:
         """Wait before another try."""
-        await asyncio.sleep(seconds)
+        self.pauses += 1
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self.notes.append(Note(PAUSE, gave=raw(self.pauses), raised=TIMEOUT))
+            raise
 
     async def unless(self, cut_short: Callable[[], Awaitable[T]]) -> T:
-        """Await a call that may be superseded; then nothing was heard from it."""
+        """Await a call that may be superseded; where it stood then is noted."""
         mark, number = len(self.notes), self.calls
         self.calls += 1
         try:
             return await cut_short()
         except Superseded:
-            del self.notes[mark:]
-            self.told(SUPERSEDED, number)
+            inside = self.notes[mark:]
+            for note in inside:
+                note.raised = SUPERSEDED if note.raised == TIMEOUT else note.raised
+            self.told(SUPERSEDED, [number, bool(inside)])
             raise
 
     def heard(self, settings_version: int) -> tuple[str, ...]:

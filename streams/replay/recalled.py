@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -12,7 +13,7 @@ from agents.ports import Superseded, Tenants
 from schemas.errors import Rejected, Unavailable
 from schemas.events import SettingsChanged
 from streams.answers import Kind
-from streams.hearing import GIVEN_UP, SETTINGS, SUPERSEDED, Hearing, Note, Question
+from streams.hearing import GIVEN_UP, PAUSE, SETTINGS, SUPERSEDED, Hearing, Note, Question
 
 T = TypeVar("T")
 
@@ -35,7 +36,9 @@ class Recalled(Hearing):
         self.answers: dict[str, deque[Note]] = {}
         for note in heard:
             self.answers.setdefault(note.call, deque()).append(note)
-        self.superseded = {int(msgspec.json.decode(n.gave)) for n in self._of(SUPERSEDED)}
+        self.superseded: dict[int, bool] = dict(
+            msgspec.json.decode(note.gave, type=tuple[int, bool]) for note in self._of(SUPERSEDED)
+        )
 
     @property
     def given_up(self) -> tuple[str, str] | None:
@@ -61,16 +64,25 @@ class Recalled(Hearing):
         return cast(Versions, tenants).version(tenant_id, self.versions[-1])
 
     async def pause(self, seconds: float) -> None:
-        """Wait for nothing."""
+        """Wait for nothing, unless a newer event came while it waited then."""
+        del seconds
+        self.pauses += 1
+        for note in self._of(PAUSE):
+            if msgspec.json.decode(note.gave) == self.pauses:
+                self.notes.append(note)
+                raise Superseded
 
     async def unless(self, cut_short: Callable[[], Awaitable[T]]) -> T:
-        """Await the call, or not, as it was."""
-        if self.calls in self.superseded:
-            self.told(SUPERSEDED, self.calls)
-            self.calls += 1
-            raise Superseded
-        self.calls += 1
-        return await cut_short()
+        """Await the call as far as it came then."""
+        number, self.calls = self.calls, self.calls + 1
+        began = self.superseded.get(number)
+        if began is None:
+            return await cut_short()
+        if began:  # it may have had its answers, but not come back with them
+            with suppress(Superseded, Unavailable, Rejected):
+                await cut_short()
+        self.told(SUPERSEDED, [number, began])
+        raise Superseded
 
     def _of(self, call: str) -> deque[Note]:
         return self.answers.get(call, deque())
@@ -88,6 +100,8 @@ class Recalled(Hearing):
                 raise Rejected(*msgspec.json.decode(note.gave))
             case "timeout":
                 raise TimeoutError
+            case "superseded":
+                raise Superseded
             case _:
                 return kind.load(note.gave)
 

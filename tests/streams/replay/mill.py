@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -57,7 +58,7 @@ CALLS = (
     ("transfer_to_person", "{"),
     ("nonsense!", '"\ud800"'),
 )
-BUGS = 0.02
+BUGS = 0.01
 """Share of the events that are given up."""
 TEXTS = (
     "Chega em 5 dias. Veja https://loja.com.br/frete",
@@ -86,19 +87,22 @@ class World:
     def get(self, tenant_id: str, /) -> SettingsChanged | None:
         return self.known.get(tenant_id)
 
-    def maybe(self, service: str) -> None:
-        if self.mood.random() < 0.1:
+    async def maybe(self, service: str) -> None:
+        for _ in range(self.mood.randint(0, 3)):
+            await asyncio.sleep(0)
+        if self.mood.random() < 0.06:
             raise Unavailable(service, self.mood.choice((None, 0.1, 60.0)))
 
     async def search(self, tenant_id: str, question: str, /, *, limit: int) -> tuple[Passage, ...]:
         del tenant_id, question
-        self.maybe("postgres")
+        await self.maybe("postgres")
         return tuple(self.passage(f"doc{n}.md") for n in range(self.mood.randint(0, limit)))
 
     async def recall(
         self, tenant_id: str, customer_id: str, /, *, limit: int
     ) -> tuple[Passage, ...]:
         del tenant_id, customer_id, limit
+        await asyncio.sleep(0)
         return tuple(self.passage("memory") for _ in range(self.mood.randint(0, 1)))
 
     def passage(self, source: str) -> Passage:
@@ -111,8 +115,8 @@ class World:
 
     async def complete(self, prompt: Prompt, /, *, agent: str) -> Completion:
         del agent
-        self.maybe("model")
-        if self.mood.random() < 0.05:
+        await self.maybe("model")
+        if self.mood.random() < 0.03:
             raise Rejected(self.mood.choice(("content_filter", "bad_request")))
         uses: tuple[ToolUse, ...] = ()
         if prompt.tools and self.mood.random() < 0.6:
@@ -129,31 +133,31 @@ class World:
             model="m",
             prompt_tokens=self.mood.randint(1, 6_000),
             completion_tokens=7,
-            finish_reason=self.mood.choice(("stop", "stop", "stop", "refusal")),
+            finish_reason=self.mood.choice((*["stop"] * 20, "refusal")),
             requested_at_ms=self.at_ms,
             answered_at_ms=self.at_ms + 3,
         )
 
     async def claim(self, kind: str, effect_id: str, attempt: int, /) -> bool:
-        self.maybe("postgres")
+        await self.maybe("postgres")
         taken = (kind, effect_id, attempt) in self.claimed
         self.claimed.setdefault((kind, effect_id, attempt), None)
         return not taken
 
     async def settle(self, kind: str, effect_id: str, attempt: int, result: str, /) -> None:
-        self.maybe("postgres")
+        await self.maybe("postgres")
         self.claimed[kind, effect_id, attempt] = result
 
     async def result(self, kind: str, effect_id: str, attempt: int, /) -> str | None:
         return self.claimed[kind, effect_id, attempt]
 
     async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
-        self.maybe("postgres")
+        await self.maybe("postgres")
         return (kind, effect_id, attempt) in self.claimed
 
     async def ask(self, asked: Asked, /) -> Withheld | None:
         del asked
-        self.maybe("postgres")
+        await self.maybe("postgres")
         return self.mood.choice(
             (None, None, None, Withheld(reason="number_rate"), Withheld(reason="auth"))
         )
@@ -162,20 +166,19 @@ class World:
         assert until_ms > self.at_ms
         self.letters.append(letter)
         self.now_ms()
-        return self.mood.choice(
-            (
-                Accepted(wamid=f"wamid.out.{len(self.letters)}"),
-                Accepted(wamid=f"wamid.out.{len(self.letters)}", wa_id="5511"),
-                Refused(code=131047, status=400, title="window"),
-                Refused(code=0, status=503),
-                Unknown(reason="timeout"),
-                NotSent(reason="unreachable"),
-            )
+        receipts: tuple[Receipt, ...] = (
+            *[Accepted(wamid=f"wamid.out.{len(self.letters)}")] * 20,
+            Accepted(wamid=f"wamid.out.{len(self.letters)}", wa_id="5511"),
+            Refused(code=131047, status=400, title="window"),
+            Refused(code=0, status=503),
+            Unknown(reason="timeout"),
+            NotSent(reason="unreachable"),
         )
+        return self.mood.choice(receipts)
 
     async def run(self, caller: ToolCaller, given: Mapping[str, Any]) -> ToolReturned:
         del caller
-        self.maybe("postgres")
+        await self.maybe("postgres")
         if self.mood.random() < 0.1:
             raise Rejected("no_such_product")
         if self.mood.random() < 0.1:
@@ -248,20 +251,25 @@ class Mill:
         """Stand for the lanes: a newer event may already wait, or come while the call runs."""
         topic, first = message.topic, message.offset + 1
         queued = [self.message(topic, at) for at in range(first, len(self.log[topic]))]
-        if any(map(newer, queued)):
-            if self.mood.random() < 0.5:
-                await call
-            else:
-                call.close()  # type: ignore[attr-defined]
-            raise Superseded
-        return await call
+        if not any(map(newer, queued)):
+            return await call
+        task = asyncio.ensure_future(call)
+        for _ in range(self.mood.randint(0, 6)):
+            await asyncio.sleep(0)
+            if task.done():
+                return task.result()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise Superseded
 
     async def turn(self) -> bool:
         """Let one stage apply one event; False when nothing waits and nothing is due."""
         choices = self.waiting()
         if not choices:
             return self.redrive() or self.fire()
-        stage, topic = self.mood.choice(choices)
+        # The AI stage is slow, so what it works on is now and then taken back.
+        others = [choice for choice in choices if choice[0].name != "ai"]
+        stage, topic = self.mood.choice(others if others and self.mood.random() < 0.7 else choices)
         offset = self.next.get((stage.name, topic), 0)
         message = self.message(topic, offset)
         raw = self.tables.get((stage.name, message.key or b""))

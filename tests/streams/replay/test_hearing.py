@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from agents.ports import Completion, NotSent, Prompt, ToolCaller, ToolReturned
+from agents.ports import Completion, NotSent, Prompt, Superseded, ToolCaller, ToolReturned
 from schemas.errors import Unavailable
-from streams.hearing import Hearing, listening, notes, overheard, overheard_tools
+from streams.hearing import Hearing, listening, notes, overheard, overheard_tools, pause
 from streams.replay.recalled import Recalled, Unheard
 from tests.agents.ai.samples import Bench, HandClock, ScriptedModel, said, wants
 
@@ -112,3 +112,62 @@ def test_a_question_that_nobody_notes_cannot_be_asked() -> None:
 
     with pytest.raises(AttributeError, match=r"streams/answers\.py"):
         _ = letters.title
+
+
+async def down(*_: Any, **__: Any) -> Completion:
+    raise Unavailable("model")
+
+
+async def never(*_: Any, **__: Any) -> Completion:
+    await asyncio.sleep(60)
+    raise AssertionError
+
+
+class Scripted:
+    """A model that is down as often as it is told, then says nothing."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    async def complete(self, *_: Any, **__: Any) -> Completion:
+        self.times -= 1
+        return await (never() if self.times < 0 else down())
+
+
+async def stubborn(model: Scripted, reached: list[str]) -> None:
+    """Ask again while it is down, as the AI stage does."""
+    heard = overheard("model", model)
+    while True:
+        reached.append("asks")
+        try:
+            await heard.complete(Prompt(messages=()), agent="triage")
+        except Unavailable:
+            reached.append("waits")
+            await pause(60)
+
+
+@pytest.mark.parametrize(
+    ("times", "turns", "reached"),
+    [(0, 0, []), (0, 2, ["asks"]), (1, 2, ["asks", "waits"])],
+    ids=["before it began", "while the model thinks", "between two tries"],
+)
+async def test_a_call_that_was_cut_short_is_replayed_as_far_as_it_came(
+    times: int, turns: int, reached: list[str]
+) -> None:
+    async def cut() -> None:
+        task = asyncio.ensure_future(stubborn(Scripted(times), then))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise Superseded
+
+    then: list[str] = []
+    with listening(Hearing()) as hearing, pytest.raises(Superseded):
+        await hearing.unless(cut)
+    now: list[str] = []
+    with listening(Recalled(notes(hearing.heard(0)), 0)) as again, pytest.raises(Superseded):
+        await again.unless(lambda: stubborn(Scripted(0), now))
+
+    assert then == now == reached
+    assert again.heard(0) == hearing.heard(0)
