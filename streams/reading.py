@@ -71,17 +71,71 @@ class Reading:
             Unavailable: No broker answers.
             Misconfigured: A topic does not exist.
         """
-        found: list[Recorded] = []
+        return [
+            _recorded(record, event)
+            async for record, event in self.records(topics, key=key, since=since)
+        ]
+
+    async def records(
+        self,
+        topics: Iterable[str],
+        *,
+        key: str | None = None,
+        partition: int | None = None,
+        since: Offsets | None = None,
+    ) -> AsyncIterator[tuple[Any, Event]]:
+        """Yield the records of the topics up to their present ends, as they are and as events.
+
+        Args:
+            topics: Names of topics.
+            key: Only the records of this key, from its partitions.
+            partition: Only the records of this partition of each topic.
+            since: Where to begin; a partition that is not named is read from its beginning.
+
+        Raises:
+            Unavailable: No broker answers.
+            Misconfigured: A topic does not exist.
+        """
         async with self._consumer() as consumer:
             places = await _places(consumer, topics, key)
+            if partition is not None:
+                places = [place for place in places if place.partition == partition]
             consumer.assign(places)
             ends = await consumer.end_offsets(places)
             await _seek(consumer, places, since or {})
             while await _behind(consumer, ends):
-                async for recorded in self._batch(consumer, key):
-                    if recorded.position.offset < ends[_place(recorded.position)]:
-                        found.append(recorded)  # noqa: PERF401 - awaits between
-        return found
+                async for record, event in self._batch(consumer, key):
+                    if record.offset < ends[TopicPartition(record.topic, record.partition)]:
+                        yield record, event
+
+    async def cut(
+        self, topics: Iterable[str], *, key: str | None = None, partition: int | None = None
+    ) -> list[int]:
+        """Return the time of the oldest record of each partition that lost older ones.
+
+        A partition that lost all of them has none, so it is not told of.
+
+        Raises:
+            Unavailable: No broker answers.
+            Misconfigured: A topic does not exist.
+        """
+        async with self._consumer() as consumer:
+            places = await _places(consumer, topics, key)
+            beginnings = await consumer.beginning_offsets(places)
+            ends = await consumer.end_offsets(places)
+            waiting = {
+                place
+                for place in places
+                if 0 < beginnings[place] < ends[place] and partition in (None, place.partition)
+            }
+            times: list[int] = []
+            consumer.assign(list(waiting))
+            await _seek(consumer, list(waiting), {})
+            while waiting:
+                batches = await consumer.getmany(*waiting, timeout_ms=POLL_MS)
+                times += [records[0].timestamp for records in batches.values() if records]
+                waiting -= {place for place, records in batches.items() if records}
+            return times
 
     async def follow(self, topics: Iterable[str], since: Offsets) -> AsyncIterator[Recorded]:
         """Yield the records of the topics as they come, without an end.
@@ -95,8 +149,8 @@ class Reading:
             consumer.assign(places)
             await _seek(consumer, places, since)
             while True:
-                async for recorded in self._batch(consumer, None):
-                    yield recorded
+                async for record, event in self._batch(consumer, None):
+                    yield _recorded(record, event)
 
     @contextlib.asynccontextmanager
     async def _consumer(self) -> AsyncIterator[Any]:
@@ -114,26 +168,20 @@ class Reading:
         finally:
             await consumer.stop()
 
-    async def _batch(self, consumer: Any, key: str | None) -> AsyncIterator[Recorded]:
+    async def _batch(self, consumer: Any, key: str | None) -> AsyncIterator[tuple[Any, Event]]:
         """Yield what one poll brings, in the order of time; inside a partition by offset."""
         batches = await consumer.getmany(timeout_ms=POLL_MS)
         wanted = None if key is None else key.encode()
         for record in heapq.merge(*batches.values(), key=lambda record: record.timestamp):
             if wanted is not None and record.key != wanted:
                 continue
-            position = Position(
-                topic=record.topic, partition=record.partition, offset=record.offset
-            )
             try:
-                yield Recorded(
-                    event=await self.codec.read(record.value),
-                    position=position,
-                    headers=tuple(record.headers),
-                    written_ms=record.timestamp,
-                )
+                event = await self.codec.read(record.value)
             except Rejected as exc:
-                self.unreadable.append((position, exc.reason))
+                self.unreadable.append((position_of(record), exc.reason))
                 log.warning("reading.unreadable", topic=record.topic, reason=exc.reason)
+                continue
+            yield record, event
 
 
 async def _places(consumer: Any, topics: Iterable[str], key: str | None) -> list[TopicPartition]:
@@ -164,5 +212,15 @@ async def _behind(consumer: Any, ends: Offsets) -> bool:
     return False
 
 
-def _place(position: Position) -> TopicPartition:
-    return TopicPartition(position.topic, position.partition)
+def _recorded(record: Any, event: Event) -> Recorded:
+    return Recorded(
+        event=event,
+        position=position_of(record),
+        headers=tuple(record.headers),
+        written_ms=record.timestamp,
+    )
+
+
+def position_of(record: Any) -> Position:
+    """Return where a record stands."""
+    return Position(topic=record.topic, partition=record.partition, offset=record.offset)

@@ -24,6 +24,7 @@ MODULES: Final = (
     "people",
     "trace",
     "dlq",
+    "replay",
     "load",
     "chaos",
     "bench",

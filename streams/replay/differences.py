@@ -42,12 +42,14 @@ class Difference:
         what: What differs: a topic and a field, or a short sentence.
         recorded: What the log says.
         replayed: What the stage says now.
+        missing: True when a record is not there; it may still come.
     """
 
     seq: int
     what: str
     recorded: str = ""
     replayed: str = ""
+    missing: bool = False
 
     @property
     def line(self) -> str:
@@ -63,15 +65,12 @@ def first(
     if recorded is None or replayed is None:
         there = recorded or replayed
         assert there is not None  # noqa: S101 - one of them is what differs
-        return Difference(
-            seq,
-            there.event,
-            *(f"a record {each.event_id}" if each else ABSENT for each in (recorded, replayed)),
-        )
+        sides = [f"a record {each.event_id}" if each else ABSENT for each in (recorded, replayed)]
+        return Difference(seq, there.event, sides[0], sides[1], missing=recorded is None)
     for path, one, other in _walk((), msgspec.to_builtins(recorded), msgspec.to_builtins(replayed)):
         hidden = not show_text and not PRIVATE.isdisjoint(path)
         where = f"{recorded.event} {'.'.join(path)}"
-        return Difference(seq, where, *(_shown(each, hidden=hidden) for each in (one, other)))
+        return Difference(seq, where, _shown(one, hidden=hidden), _shown(other, hidden=hidden))
     return None
 
 

@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 from schemas.codec import HEADER
 from schemas.events import Event, Position
+from streams.details import where
 from streams.logs import place
 from streams.publish import Record
 from streams.replay.again import Redoer, Redone
@@ -64,29 +65,39 @@ class Judge:
     async def judge(self, actor: Actor, steps: Sequence[Step]) -> Verdict:
         """Decide the steps of one stage in one conversation again, to the first difference."""
         verdict = Verdict(actor)
+        outside = sum(step.cause.seq == 0 for step in steps)
+        for step in steps[:outside]:
+            if await self._judged(verdict, b"", step) is None:
+                return verdict
+        steps = steps[outside:]
         begun = verdict.skipped = self._beginning(steps)
         state = (steps[begun - 1].state or "").encode() if begun else b""
         seq = steps[begun - 1].cause.seq if begun else 0
         for step in steps[begun:]:
             seq += 1
             if step.cause.seq != seq:
-                verdict.difference = Difference(seq, "no record tells of this step")
+                verdict.difference = Difference(seq, "no record tells of this step", missing=True)
                 break
-            redone = await self._redone(actor, state, step)
-            if isinstance(redone, Difference):
-                verdict.difference = redone
+            after = await self._judged(verdict, state, step)
+            if after is None:
                 break
-            state = redone.state
-            verdict.replayed += 1
-            verdict.difference = self._compared(step, redone, verdict)
-            if verdict.difference is not None:
-                break
+            state = after
         return verdict
+
+    async def _judged(self, verdict: Verdict, state: bytes, step: Step) -> bytes | None:
+        """Return the state after a step; None when it is not what it was."""
+        redone = await self._redone(verdict.actor, state, step)
+        if isinstance(redone, Difference):
+            verdict.difference = redone
+            return None
+        verdict.replayed += 1
+        verdict.difference = self._compared(step, redone, verdict)
+        return None if verdict.difference else redone.state
 
     def _beginning(self, steps: Sequence[Step]) -> int:
         """Return how many steps must be skipped: where the log was cut, up to a written state."""
         cut = sum(step.cause.decided_at < self.horizon_ms for step in steps)
-        if not self.horizon_ms or (cut == 0 and steps[0].cause.seq == 1):
+        if not self.horizon_ms or not steps or (cut == 0 and steps[0].cause.seq == 1):
             return 0
         written = (at for at, step in enumerate(steps, 1) if at >= cut and step.state is not None)
         return next(written, len(steps))
@@ -97,7 +108,9 @@ class Judge:
             return Difference(seq, step.clashes[0])
         event = self.inputs.get(step.source)
         if event is None:
-            return Difference(seq, f"its event is not on the log: {step.source}")
+            return Difference(
+                seq, f"its event is not on the log: {where(step.source)}", missing=True
+            )
         try:
             return await self.redoer.redo(actor[0], state, event, step)
         except Unheard as exc:

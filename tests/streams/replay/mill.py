@@ -60,6 +60,8 @@ CALLS = (
 )
 BUGS = 0.01
 """Share of the events that are given up."""
+REPEATED = 0.2
+"""Share of the records that are published twice."""
 TEXTS = (
     "Chega em 5 dias. Veja https://loja.com.br/frete",
     "**Claro!** [catálogo](https://mau.example.com) \u200bok",
@@ -307,7 +309,7 @@ class Mill:
     def publish(self, record: Record) -> None:
         """Put a record on the log, now and then twice, as after a crash."""
         if not record.topic.endswith(DLQ_SUFFIX):
-            for _ in range(self.mood.choice((1, 1, 1, 1, 2))):
+            for _ in range(2 if self.mood.random() < REPEATED else 1):
                 self.append(record)
         elif any(name == SEQUENCE for name, _ in record.headers):
             self.letters.append(record)

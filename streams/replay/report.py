@@ -1,0 +1,53 @@
+"""What came of a replay, in lines for a person. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from schemas.topics import STATEFUL_STAGES
+from streams.replay.whole import Replayed
+
+SHOWN: Final = 50
+"""Differences that are shown, one for each stage in each conversation."""
+
+
+def lines(result: Replayed) -> Iterator[str]:
+    """Yield the lines of the report."""
+    replayed: Counter[str] = Counter()
+    for verdict in result.verdicts:
+        replayed[verdict.actor[0]] += verdict.replayed
+    conversations = len({verdict.actor[1] for verdict in result.verdicts})
+    total = replayed.total()
+    per_second = total / result.deciding_s if result.deciding_s else 0.0
+    by_stage = ", ".join(f"{stage} {replayed[stage]:,}" for stage in STATEFUL_STAGES)
+    yield (
+        f"{total:,} steps of {conversations:,} conversations decided again in"
+        f" {result.deciding_s:.1f} s ({per_second:,.0f} a second): {by_stage}"
+    )
+    yield f"{result.records:,} records read in {result.reading_s:.1f} s"
+    skipped = [verdict for verdict in result.verdicts if verdict.skipped]
+    if skipped:
+        steps = sum(verdict.skipped for verdict in skipped)
+        yield (
+            f"{steps:,} steps of {len(skipped):,} stages of conversations left out:"
+            " what led to them is not on the log any more"
+        )
+    if result.undecided:
+        yield f"{result.undecided:,} inputs have no step: they wait, or are dead letters"
+    older = sum(verdict.older for verdict in result.verdicts)
+    if older:
+        yield f"{older:,} records are equal, but were written with an older schema"
+    yield from _differences(result)
+
+
+def _differences(result: Replayed) -> Iterator[str]:
+    different = [verdict for verdict in result.verdicts if verdict.difference]
+    yield f"{len(different):,} differences"
+    for verdict in different[:SHOWN]:
+        stage, conversation = verdict.actor
+        if verdict.difference is not None:
+            yield f"  {conversation} {stage} {verdict.difference.line}"
+    if len(different) > SHOWN:
+        yield f"  and {len(different) - SHOWN:,} more"
