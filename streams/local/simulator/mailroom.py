@@ -20,6 +20,7 @@ from streams.local.simulator.bodies import (
 from streams.local.simulator.envelopes import statuses
 from streams.local.simulator.journal import Journal
 from streams.local.simulator.meta import Meta
+from streams.local.simulator.oddities import make_odd
 from streams.local.simulator.redelivery import Redeliveries
 from streams.local.simulator.script import Kind, Script, Wish
 from streams.local.simulator.webhook import OK, Post
@@ -82,6 +83,9 @@ class Mailroom:
         """
         self._rename(body)
         self.meta.heard(heard_in(body), now_ms=self.clock.now_ms())
+        if self.script.act(Kind.ODD):
+            shape = make_odd(body, self.journal.counts.get(Kind.ODD, 0))
+            self._note(Kind.ODD, ids_in(body), shape=shape)
         if wish := self.script.act(Kind.REORDER):
             await self._hold(body, wish)
         if wish := self.script.act(Kind.BATCH):

@@ -39,6 +39,7 @@ class Kind(StrEnum):
     STATUS_LATE = "status_late"  #: All of them ``seconds`` later.
     # Customers and their messages.
     BSUID = "bsuid"  #: A customer without a phone number: user id only.
+    ODD = "odd"  #: A shape that surprises, each in turn; it says the same.
     REORDER = "reorder"  #: Messages of other customers overtake it, for ``seconds`` at most.
     BATCH = "batch"  #: Gathered for ``seconds``, with statuses, into one POST.
     REDELIVER = "redeliver"  #: Posted again at once, ``copies`` times.
