@@ -133,6 +133,7 @@ def control_state(simulator: Simulator) -> dict[str, Any]:
         "happened": simulator.journal.counts,
         "figures": simulator.figures(),
         "refusals": simulator.refusals,
+        "busiest_second": simulator.meta.throughput.busiest,
     }
 
 

@@ -30,10 +30,15 @@ PAIRS_MAX: Final = 200_000
 
 
 class Throughput:
-    """Messages of each business number in the second that just passed."""
+    """Messages of each business number in the second that just passed.
+
+    Attributes:
+        busiest: Most messages that any second of a number held.
+    """
 
     def __init__(self) -> None:
         self.times: dict[str, deque[int]] = {}
+        self.busiest: dict[str, int] = {}
 
     def used(self, number: str, at_ms: int) -> int:
         """Return how many messages the second before this moment holds."""
@@ -46,8 +51,9 @@ class Throughput:
 
     def count(self, number: str, at_ms: int) -> None:
         """Count one message, in or out."""
-        self.used(number, at_ms)
+        used = self.used(number, at_ms) + 1
         self.times.setdefault(number, deque()).append(at_ms)
+        self.busiest[number] = max(self.busiest.get(number, 0), used)
 
 
 class Pairs:

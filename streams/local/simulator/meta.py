@@ -83,10 +83,9 @@ class Meta:
         number.upgrading_until_ms = now_ms + UPGRADE_MS
 
     def sent(self, attempt: Attempt) -> None:
-        """Count a message that was accepted; receipts are none."""
-        if not is_receipt(attempt.body):
-            self.throughput.count(attempt.phone_number_id, attempt.at_ms)
-            self.pairs.count(_pair(attempt), attempt.at_ms)
+        """Count a message that was accepted."""
+        self.throughput.count(attempt.phone_number_id, attempt.at_ms)
+        self.pairs.count(_pair(attempt), attempt.at_ms)
 
     def heard(self, messages: Iterable[Heard], *, now_ms: int) -> None:
         """Count customers' messages, and open their windows."""

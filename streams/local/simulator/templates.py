@@ -30,7 +30,7 @@ class Template:
 
 SHIPPED: Final = (
     Template(name="hello_world", language="en_US"),
-    Template(name="retomar_atendimento", language="pt_BR"),
+    Template(name="retomar_atendimento", language="pt_BR", parameters=1),
     Template(name="pedido_atualizado", language="pt_BR", parameters=2),
 )
 """What a simulated account has from the start; ``POST /_simulator/templates`` adds more."""

@@ -217,6 +217,7 @@ async def test_with_the_rules_off_nothing_of_it_is_refused_but_all_is_counted(
     state = (await client.get("/_simulator/control")).json()
     assert state["rules"] == {"meta": True, "mps": 1000}
     assert state["refusals"] == {"131047": 1}
+    assert state["busiest_second"] == {NUMBER: 49}
 
 
 async def test_a_refusal_has_metas_form(client: httpx.AsyncClient) -> None:
