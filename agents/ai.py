@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from agents.asking import Underway, World, completed
+from agents.asking import World, completed
 from agents.core import prompt as prompts
 from agents.core import turnsteps
 from agents.core.aiagents import PROFILES, TRANSFER, Profile
@@ -45,8 +45,11 @@ from schemas.events import (
 PASSAGES = 5
 MEMORIES = 3
 SUPERSEDED = "superseded"
-HANDED_REASONS = frozenset({"step_limit", "token_budget"})
-"""A turn that used up its means has cost the customer no time yet: a person goes on."""
+AI_DISABLED = "ai_disabled"
+HANDED_REASONS = frozenset({"step_limit", "token_budget", AI_DISABLED})
+"""A turn that used up its means has cost the customer no time yet: a person goes on. So they do
+when the tenant stops its AI in the middle of a turn.
+"""
 
 
 async def ai(  # noqa: PLR0913 - dependencies, keyword-only
@@ -93,6 +96,7 @@ async def ai(  # noqa: PLR0913 - dependencies, keyword-only
     world = World(
         model=model,
         knowledge=knowledge,
+        tenants=tenants,
         toolbox=toolbox,
         clock=clock,
         delivery=delivery,
@@ -131,7 +135,7 @@ def _profile(
     if settings is None:
         return "unknown_tenant"
     if not settings.ai_enabled:
-        return "ai_disabled"
+        return AI_DISABLED
     return _Brief(settings=settings, profile=profile) if profile else "unknown_agent"
 
 
@@ -178,7 +182,9 @@ async def _thought(state: Turn, said: tuple[Event, ...], moment: Moment, world: 
     """
     writes = frozenset(name for name, tool in world.toolbox.items() if tool.side_effect)
     while (running := thinking(state)) is not None:
-        spent = exhausted(running, world.clock.now_ms())
+        settings = world.tenants.get(state.tenant_id)
+        stopped = None if settings is not None and settings.ai_enabled else AI_DISABLED
+        spent = stopped or exhausted(running, world.clock.now_ms())
         if spent is not None:
             handed = spent in HANDED_REASONS
             outcome = ResponseOutcome.HANDOFF if handed else ResponseOutcome.FAILED
@@ -192,20 +198,15 @@ async def _thought(state: Turn, said: tuple[Event, ...], moment: Moment, world: 
 async def _asked(
     state: Turn, running: Running, moment: Moment, world: World, writes: frozenset[str]
 ) -> Decided:
-    underway = Underway()
+    requested_ms = world.clock.now_ms()
     try:
         completion = await world.delivery.unless(
-            _cancels(running.turn_id), completed(running, world, underway)
+            _cancels(running.turn_id), completed(running, world)
         )
     except Superseded:
-        if underway.requested_ms is None:
-            return turnsteps.cancelled(state, moment, SUPERSEDED)
+        stopped_ms = world.clock.now_ms()
         return turnsteps.cut_short(
-            state,
-            moment,
-            SUPERSEDED,
-            requested_ms=underway.requested_ms,
-            stopped_ms=world.clock.now_ms(),
+            state, moment, SUPERSEDED, requested_ms=requested_ms, stopped_ms=stopped_ms
         )
     except Unavailable:
         return turnsteps.gave_up(state, moment, ResponseOutcome.FAILED, "model_unavailable")

@@ -1,4 +1,4 @@
-"""One model call of a turn: tried again within the turn's deadline, and known while it lasts."""
+"""One model call of a turn: tried again, a few times, within the turn's deadline."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from agents.ports import (
     Knowledge,
     Model,
     Prompt,
+    Tenants,
     Tool,
 )
 from schemas.errors import Unavailable
@@ -30,6 +31,7 @@ class World:
 
     model: Model
     knowledge: Knowledge
+    tenants: Tenants
     toolbox: Mapping[str, Tool]
     clock: Clock
     delivery: Delivery
@@ -37,14 +39,7 @@ class World:
     sleep: Callable[[float], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class Underway:
-    """The model call that is on its way; None between two tries."""
-
-    requested_ms: int | None = None
-
-
-async def completed(running: Running, world: World, underway: Underway) -> Completion:
+async def completed(running: Running, world: World) -> Completion:
     """Call the model; tries again, a few times and within the deadline, while it is down.
 
     Raises:
@@ -53,13 +48,10 @@ async def completed(running: Running, world: World, underway: Underway) -> Compl
     """
     tries = 0
     while True:
-        now_ms = world.clock.now_ms()
-        left_s = (running.deadline_at - now_ms) / 1000
-        underway.requested_ms = now_ms
+        left_s = (running.deadline_at - world.clock.now_ms()) / 1000
         try:
             return await world.model.complete(_prompt(running, world, left_s), agent=running.agent)
         except Unavailable as exc:
-            underway.requested_ms = None
             tries += 1
             pause_s = wait_s(tries, exc.retry_after_s, left_s)
             if pause_s is None:

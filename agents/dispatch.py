@@ -11,27 +11,75 @@ from __future__ import annotations
 from typing import TypedDict
 
 from agents.core.conversation import Conversation
-from agents.core.dispatch import decide
+from agents.core.dispatch import TAKEOVER_APPLIED, decide
 from agents.core.dispatch_given_up import behind, dropped, given_up
-from agents.ports import Delivery, Tenants
-from schemas.events import Event, Position, SettingsChanged
+from agents.core.dispatch_return import RETURNED, STAYS
+from agents.ports import (
+    Delivery,
+    HandoffLate,
+    Observe,
+    TakeoverApplied,
+    Takeovers,
+    Tenants,
+    unobserved,
+)
+from schemas.events import (
+    ConversationChanged,
+    Event,
+    OutboundKind,
+    OutboundRequested,
+    Position,
+    SettingsChanged,
+)
 
 
 async def dispatch(
-    state: Conversation | None, event: Event, delivery: Delivery, *, tenants: Tenants
+    state: Conversation | None,
+    event: Event,
+    delivery: Delivery,
+    *,
+    tenants: Tenants,
+    takeovers: Takeovers,
+    observe: Observe = unobserved,
 ) -> tuple[Conversation, tuple[Event, ...]]:
     """Decide one event of a conversation with the tenant's newest settings.
 
+    A takeover is written down where tools take their claims before anybody is told of it: two
+    topics have no order, so the gate may apply it before the tools stage could have read of it.
+
     Raises:
         Rejected: The event can never be decided here.
+        Unavailable: A takeover cannot be written down; the event comes again.
     """
-    return decide(
+    after, said = decide(
         state,
         event,
         source=delivery.source,
         now_ms=delivery.now_ms,
         settings=tenants.get(event.tenant_id),
     )
+    if after.silenced and any(_marks(each) for each in said):
+        await takeovers.bar(after.conversation_id, after.epoch)
+    _tell(observe, state, event, said)
+    return after, said
+
+
+def _marks(effect: Event) -> bool:
+    return isinstance(effect, OutboundRequested) and effect.kind is OutboundKind.MARKER
+
+
+def _tell(
+    observe: Observe, before: Conversation | None, event: Event, said: tuple[Event, ...]
+) -> None:
+    """Measure what people should know of."""
+    changed = said[-1]
+    if not isinstance(changed, ConversationChanged):
+        return
+    if changed.decision in (RETURNED, STAYS):
+        observe(HandoffLate(decision=changed.decision))
+    if changed.decision == TAKEOVER_APPLIED and before is not None:
+        # Both times are of the decisions; clocks of two workers may differ a little.
+        observe(TakeoverApplied(seconds=max(0, event.occurred_at - before.marker_ms) / 1000))
 
 
 def parked(

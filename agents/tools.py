@@ -15,14 +15,15 @@ from agents.core.patience import wait_s
 from agents.core.toolcalls import ToolCalls, refused
 from agents.core.turnevents import Moment
 from agents.ports import (
-    Claims,
     Clock,
     Delivery,
     Observe,
+    Tenants,
     Tool,
     ToolCaller,
     ToolRan,
     ToolReturned,
+    WriteClaims,
     unobserved,
 )
 from schemas.errors import Rejected, Unavailable
@@ -30,7 +31,11 @@ from schemas.events import Event, ToolCallRequested
 
 log = structlog.get_logger(__name__)
 
+AI_DISABLED: Final = "ai_disabled"
 CLAIM: Final = "tool"
+CLAIM_VALID_MS: Final = 5_000
+"""How old a claim may be when the tool starts: a process that was frozen longer may not start it,
+because a person may have taken the conversation over meanwhile."""
 ATTEMPT: Final = 1
 """A tool call has one attempt: another one is another call, which the model asks for."""
 
@@ -60,8 +65,9 @@ async def tools(  # noqa: PLR0913 - dependencies, keyword-only
     delivery: Delivery,
     *,
     toolbox: Mapping[str, Tool],
-    claims: Claims,
+    claims: WriteClaims,
     clock: Clock,
+    tenants: Tenants,
     observe: Observe = unobserved,
     sleep: Sleep = asyncio.sleep,
 ) -> tuple[ToolCalls, tuple[Event, ...]]:
@@ -73,7 +79,8 @@ async def tools(  # noqa: PLR0913 - dependencies, keyword-only
         delivery: Its delivery.
         toolbox: The tools by name.
         claims: Taken just before a tool that changes something.
-        clock: Measures how long the tool took.
+        clock: Measures how long the tool took, and how old a claim is.
+        tenants: Settings of the tenants.
         observe: Told of every run.
         sleep: Waits between two tries, in seconds.
 
@@ -86,12 +93,18 @@ async def tools(  # noqa: PLR0913 - dependencies, keyword-only
     current = toolcalls.stepped(state, event)
     if event.call_id in current.seen:
         return current, ()
-    moment = Moment(event=event, source=delivery.source, now_ms=delivery.now_ms)
+    settings = tenants.get(event.tenant_id)
+    version = settings.version if settings else 0
+    moment = Moment(
+        event=event, source=delivery.source, now_ms=delivery.now_ms, settings_version=version
+    )
     started_ms = clock.now_ms()
     tool = toolbox.get(event.tool)
-    returned, touched = await _attempt(
-        current, event, tool, claims, sleep=sleep, now_ms=delivery.now_ms
-    )
+    returned, touched = refused(AI_DISABLED), False
+    # The kill switch: whatever a turn still wants, nothing is changed outside.
+    if tool is None or not tool.side_effect or (settings is not None and settings.ai_enabled):
+        world = _World(claims=claims, clock=clock, sleep=sleep)
+        returned, touched = await _attempt(current, event, tool, world, now_ms=delivery.now_ms)
     took_ms = max(0, clock.now_ms() - started_ms)
     observe(
         ToolRan(
@@ -105,14 +118,17 @@ async def tools(  # noqa: PLR0913 - dependencies, keyword-only
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _World:
+    """What an attempt needs of the world."""
+
+    claims: WriteClaims
+    clock: Clock
+    sleep: Sleep
+
+
 async def _attempt(
-    state: ToolCalls,
-    call: ToolCallRequested,
-    tool: Tool | None,
-    claims: Claims,
-    *,
-    sleep: Sleep,
-    now_ms: int,
+    state: ToolCalls, call: ToolCallRequested, tool: Tool | None, world: _World, *, now_ms: int
 ) -> tuple[ToolReturned, bool]:
     """Return what the call gave, and whether it may have changed something outside."""
     reason = toolcalls.refusal(state, call, tool, now_ms)
@@ -129,8 +145,8 @@ async def _attempt(
     )
     run = _Run(tool=tool, caller=caller, given=given, left_s=(call.deadline_at - now_ms) / 1000)
     if tool.side_effect:
-        return await _written(run, claims)
-    return await _read(run, sleep), False
+        return await _written(run, call.epoch, world)
+    return await _read(run, world.sleep), False
 
 
 async def _read(run: _Run, sleep: Sleep) -> ToolReturned:
@@ -151,17 +167,22 @@ async def _read(run: _Run, sleep: Sleep) -> ToolReturned:
             await sleep(pause_s)
 
 
-async def _written(run: _Run, claims: Claims) -> tuple[ToolReturned, bool]:
-    """Run a tool that changes something, once.
+async def _written(run: _Run, epoch: int, world: _World) -> tuple[ToolReturned, bool]:
+    """Run a tool that changes something, once, and not after a takeover.
 
     After the claim nothing is tried again: a tool that was cut off may have done its work.
     """
-    call_id = run.caller.call_id
-    if not await claims.claim(CLAIM, call_id, ATTEMPT):
+    claims, call_id = world.claims, run.caller.call_id
+    asked_ms = world.clock.now_ms()
+    claimed = await claims.claim_write(call_id, ATTEMPT, run.caller.conversation_id, epoch)
+    if claimed == "barred":
+        return refused("stale_epoch"), False
+    if claimed == "taken":
         returned = _stored(await claims.result(CLAIM, call_id, ATTEMPT))
         return returned, returned.ok or returned.error == "unknown_result"
     try:
-        returned = await _limited(run)
+        expired = world.clock.now_ms() - asked_ms > CLAIM_VALID_MS
+        returned = refused("claim_expired") if expired else await _limited(run)
     except (TimeoutError, Unavailable):
         return refused("unknown_result"), True
     except Rejected as refusal:
@@ -175,7 +196,7 @@ async def _limited(run: _Run) -> ToolReturned:
         return await run.tool.run(run.caller, run.given)
 
 
-async def _settled(claims: Claims, call_id: str, returned: ToolReturned) -> None:
+async def _settled(claims: WriteClaims, call_id: str, returned: ToolReturned) -> None:
     content = toolcalls.bounded(returned.content)
     stored = {"ok": returned.ok, "content": content, "error": returned.error}
     try:

@@ -1,5 +1,8 @@
 """Claims: rows that make an effect outside the log happen at most once (promise I4).
 
+A takeover is a row too, so that one order decides between it and a tool that is about to change
+something: both lock the conversation first.
+
 Rule 1: a claim is committed before its effect begins. Rule 2: a claim is never removed
 while its event can be delivered again. So a second delivery finds the row and knows that
 the effect may have happened.
@@ -7,7 +10,7 @@ the effect may have happened.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import asyncpg
 
@@ -31,6 +34,33 @@ class PostgresClaims:
         """
         with reachable():
             return (await self.pool.fetchval(SQL["claim"], kind, effect_id, attempt)) is not None
+
+    async def claim_write(
+        self, call_id: str, attempt: int, conversation_id: str, epoch: int, /
+    ) -> Literal["given", "taken", "barred"]:
+        """Take the row of a tool call, unless a takeover of a newer epoch was written down.
+
+        Raises:
+            Unavailable: Postgres is down.
+        """
+        with reachable():
+            async with self.pool.acquire() as connection, connection.transaction():
+                await connection.execute(SQL["lock"], conversation_id)
+                if await connection.fetchval(SQL["barred"], conversation_id, epoch):
+                    return "barred"
+                given = await connection.fetchval(SQL["claim"], "tool", call_id, attempt)
+        return "taken" if given is None else "given"
+
+    async def bar(self, conversation_id: str, epoch: int, /) -> None:
+        """Let no write of a conversation start for an epoch before this one.
+
+        Raises:
+            Unavailable: Postgres is down.
+        """
+        with reachable():
+            async with self.pool.acquire() as connection, connection.transaction():
+                await connection.execute(SQL["lock"], conversation_id)
+                await connection.execute(SQL["claim"], "takeover", conversation_id, epoch)
 
     async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
         """Say whether the row is taken, without taking it.

@@ -13,6 +13,7 @@ import msgspec
 from agents.core.toolcalls import bounded
 from agents.core.turnmessages import ARGUMENT_CHARS
 from agents.ports import (
+    Claimed,
     Completion,
     Passage,
     Prompt,
@@ -132,6 +133,7 @@ def _receipt_again(raw: msgspec.Raw) -> Receipt:
 KINDS: Final[Mapping[str, Kind]] = {
     "clock.now_ms": _of(int, at_once=True),
     "claims.claim": _of(bool),
+    "claims.claim_write": _of(Claimed),
     "claims.taken": _of(bool),
     "claims.result": _of(str | None),
     "claims.settle": _of(None),
@@ -140,6 +142,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "model.complete": _of(Completion, dump=_completion, asked=_prompt),
     "permits.ask": _of(Withheld | None),
     "courier.post": Kind(load=_receipt_again, dump=_receipt),
+    "takeovers.bar": _of(None),
     "tool": Kind(load=_returned_again, dump=_returned),
 }
 """Every question that a stage may ask, by port and method."""

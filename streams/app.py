@@ -157,6 +157,8 @@ class _Workshop:
     def _dispatch(self) -> Stage:
         return dispatch_stage(
             self.parts.tenants,
+            PostgresClaims(self.pool),
+            observe=observe,
             max_inflight=self.settings.max_inflight,
             arrived=self.permits.came,
         )
@@ -192,6 +194,7 @@ class _Workshop:
         return tools_stage(
             toolbox=self.toolbox,
             claims=PostgresClaims(self.pool),
+            tenants=self.parts.tenants,
             clock=self.clock,
             observe=observe,
             max_inflight=self.settings.max_inflight,

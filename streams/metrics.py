@@ -11,7 +11,15 @@ from typing import Final, assert_never
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
-from agents.ports import CircuitChanged, ModelCalled, Observation, Posted, ToolRan
+from agents.ports import (
+    CircuitChanged,
+    HandoffLate,
+    ModelCalled,
+    Observation,
+    Posted,
+    TakeoverApplied,
+    ToolRan,
+)
 
 # `_created` series double the size of every scrape; the library does not type this function
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -142,6 +150,15 @@ FEED_EMITS: Final = Counter(
     "feed_emits_total", "Events for consoles: sent, failed attempts, dropped batches.", ["outcome"]
 )
 
+TAKEOVER_SECONDS: Final = Histogram(
+    "takeover_confirmation_seconds",
+    "From dispatch's decision of a takeover to the gate's, after which no AI bubble is sent.",
+    buckets=SECONDS,
+)
+HANDOFFS_LATE: Final = Counter(
+    "handoffs_late_total", "Hand-overs to which no person came in time.", ["decision"]
+)
+
 LANE: Final = "conversation_lane"
 """The ``resource_type`` of the ``locks_*`` metrics: there are no locks, there are lanes."""
 
@@ -173,5 +190,9 @@ def observe(observation: Observation) -> None:
         case CircuitChanged(service=service, state=state):
             CIRCUIT_STATE.labels(service).set(state)
             CIRCUIT_FAILURES.labels(service).inc(state == OPEN)
+        case TakeoverApplied(seconds=seconds):
+            TAKEOVER_SECONDS.observe(seconds)
+        case HandoffLate(decision=decision):
+            HANDOFFS_LATE.labels(decision).inc()
         case _:
             assert_never(observation)

@@ -19,14 +19,15 @@ from agents.given_up import ai_gave_up, outbound_gave_up, tools_gave_up
 from agents.outbound import Desk, outbound
 from agents.ports import (
     Agent,
-    Claims,
     Clock,
     Delivery,
     Knowledge,
     Model,
     Observe,
+    Takeovers,
     Tenants,
     Tool,
+    WriteClaims,
     unobserved,
 )
 from agents.tools import tools
@@ -62,7 +63,12 @@ Arrived = Callable[[str, int], None]
 
 
 def dispatch_stage(
-    tenants: Tenants, *, max_inflight: int = MAX_INFLIGHT, arrived: Arrived | None = None
+    tenants: Tenants,
+    takeovers: Takeovers,
+    *,
+    observe: Observe = unobserved,
+    max_inflight: int = MAX_INFLIGHT,
+    arrived: Arrived | None = None,
 ) -> Stage:
     """Return the stage that decides conversations."""
     heard = overheard_tenants(tenants)
@@ -70,7 +76,15 @@ def dispatch_stage(
         name="dispatch",
         inputs=read_by("dispatch"),
         state=Conversation,
-        agent=_counted(partial(dispatch, tenants=heard), arrived),
+        agent=_counted(
+            partial(
+                dispatch,
+                tenants=heard,
+                takeovers=overheard("takeovers", takeovers),
+                observe=observe,
+            ),
+            arrived,
+        ),
         timer_topic=_timer("dispatch"),
         max_inflight=max_inflight,
         parked=partial(parked, tenants=heard),
@@ -133,7 +147,8 @@ def ai_stage(  # noqa: PLR0913 - ports, keyword-only
 def tools_stage(
     *,
     toolbox: Mapping[str, Tool],
-    claims: Claims,
+    claims: WriteClaims,
+    tenants: Tenants,
     clock: Clock,
     observe: Observe = unobserved,
     max_inflight: int = MAX_INFLIGHT,
@@ -147,6 +162,7 @@ def tools_stage(
             tools,
             toolbox=overheard_tools(toolbox),
             claims=overheard("claims", claims),
+            tenants=overheard_tenants(tenants),
             clock=overheard("clock", clock),
             observe=observe,
             sleep=pause,

@@ -17,6 +17,7 @@ from typing import Final
 from agents.core.conversation import Conversation, Trigger, allows
 from agents.core.dispatch_messages import on_message
 from agents.core.dispatch_people import (
+    AI_DISABLED,
     answered_by_person,
     attend,
     close,
@@ -49,7 +50,8 @@ from schemas.events import (
     TimerFired,
 )
 
-UNSENT = (BubbleState.FAILED, BubbleState.UNKNOWN)
+TAKEOVER_APPLIED: Final = "takeover_applied"
+UNSENT: Final = (BubbleState.FAILED, BubbleState.UNKNOWN)
 """Ends of a bubble after which the customer may be without an answer."""
 
 
@@ -140,11 +142,14 @@ def _on_settled(step: Step, event: OutboundSettled) -> None:
     if event.kind is OutboundKind.MARKER:
         confirmed = event.bubble_id == state.marker_id
         step.change(marker_id=None if confirmed else state.marker_id)
-        step.decided("takeover_applied" if confirmed else "marker_applied", event.reason)
+        step.decided(TAKEOVER_APPLIED if confirmed else "marker_applied", event.reason)
         return
     awaited = event.bubble_id in state.awaiting
     step.change(awaiting=tuple(each for each in state.awaiting if each != event.bubble_id))
     step.decided(f"bubble_{event.state}", event.reason, turn_id=event.turn_id)
+    if event.reason == AI_DISABLED and allows(state.phase, Trigger.HAND):
+        hand_over(step, AI_DISABLED)  # the tenant stopped its AI, and the gate an answer of it
+        return
     lost = awaited and event.author is Author.AI and event.state in UNSENT
     if lost and allows(state.phase, Trigger.HAND):
         # A channel that refuses the answer would refuse the notice too.

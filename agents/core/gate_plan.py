@@ -23,6 +23,7 @@ from schemas.events import (
     TimerFired,
 )
 
+AI_DISABLED: Final = "ai_disabled"
 SEEN_IDS: Final = 1024
 
 
@@ -56,7 +57,16 @@ def plan(
             _on_timer(step, event)
         case _:
             raise Rejected("unexpected_record", f"the gate does not read {event.event}")
+    if settings is not None and not settings.ai_enabled:
+        _stop_ai(step)
     return choose(step)
+
+
+def _stop_ai(step: GateStep) -> None:
+    """The tenant's kill switch: what its AI said and was not sent yet is not sent."""
+    for bubble in step.state.bubbles:
+        if bubble.waits and bubble.author is Author.AI:
+            step.drop(bubble, AI_DISABLED)
 
 
 def _on_request(step: GateStep, event: OutboundRequested) -> None:

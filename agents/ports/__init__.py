@@ -11,15 +11,25 @@ from agents.ports.log import Agent, Clock, Delivery, State, Superseded, Tenants
 from agents.ports.model import Completion, Embedder, Model, Prompt, ToolUse, estimated_tokens
 from agents.ports.observation import (
     CircuitChanged,
+    HandoffLate,
     ModelCalled,
     Observation,
     Observe,
     Posted,
+    TakeoverApplied,
     ToolRan,
     unobserved,
 )
 from agents.ports.permits import Asked, Permits, Withheld
-from agents.ports.tools import Claims, Tool, ToolCaller, ToolReturned
+from agents.ports.tools import (
+    Claimed,
+    Claims,
+    Takeovers,
+    Tool,
+    ToolCaller,
+    ToolReturned,
+    WriteClaims,
+)
 from agents.ports.whatsapp import (
     Accepted,
     Courier,
@@ -37,12 +47,14 @@ __all__ = [
     "Agent",
     "Asked",
     "CircuitChanged",
+    "Claimed",
     "Claims",
     "Clock",
     "Completion",
     "Courier",
     "Delivery",
     "Embedder",
+    "HandoffLate",
     "Knowledge",
     "Letter",
     "Model",
@@ -58,6 +70,8 @@ __all__ = [
     "Refused",
     "State",
     "Superseded",
+    "TakeoverApplied",
+    "Takeovers",
     "Template",
     "Tenants",
     "Tokens",
@@ -68,6 +82,7 @@ __all__ = [
     "ToolUse",
     "Unknown",
     "Withheld",
+    "WriteClaims",
     "estimated_tokens",
     "unobserved",
 ]

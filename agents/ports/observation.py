@@ -43,7 +43,21 @@ class CircuitChanged:
     state: int
 
 
-Observation = ModelCalled | ToolRan | Posted | CircuitChanged
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeoverApplied:
+    """The gate confirmed a takeover; ``seconds`` from dispatch's decision to the gate's."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandoffLate:
+    """No person came to a hand-over in time; ``decision`` says what became of it."""
+
+    decision: str
+
+
+Observation = ModelCalled | ToolRan | Posted | CircuitChanged | TakeoverApplied | HandoffLate
 Observe = Callable[[Observation], None]
 """The one hook through which adapters are measured."""
 

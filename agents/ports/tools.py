@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,20 @@ class Tool:
     timeout_s: float = 10.0
 
 
+Claimed = Literal["given", "taken", "barred"]
+"""What came of a claim of a write."""
+
+
+class Takeovers(Protocol):
+    """Where a takeover is written down before anybody is told of it."""
+
+    async def bar(self, conversation_id: str, epoch: int, /) -> None:
+        """Let no write of a conversation start for an epoch before this one.
+
+        Raises Unavailable when Postgres is down.
+        """
+
+
 class Claims(Protocol):
     """Rows that make an effect outside Kafka happen at most once.
 
@@ -83,3 +97,16 @@ class Claims(Protocol):
 
     async def result(self, kind: str, effect_id: str, attempt: int, /) -> str | None:
         """Return the result that was written beside the claim, or None."""
+
+
+class WriteClaims(Claims, Protocol):
+    """Claims of tools that change something: a takeover stands in their way."""
+
+    async def claim_write(
+        self, call_id: str, attempt: int, conversation_id: str, epoch: int, /
+    ) -> Claimed:
+        """Take the row of a tool call that changes something, unless it is barred.
+
+        It is barred once ``Takeovers.bar`` has returned for a newer epoch, whoever asks.
+        Raises Unavailable.
+        """

@@ -30,11 +30,11 @@ def offline(versions: Versions) -> dict[str, Stage]:
     nowhere: Any = Nowhere()
     toolbox = shipped(nowhere)
     stages = (
-        dispatch_stage(versions),
+        dispatch_stage(versions, nowhere),
         ai_stage(
             model=nowhere, knowledge=nowhere, tenants=versions, toolbox=toolbox, clock=nowhere
         ),
-        tools_stage(toolbox=toolbox, claims=nowhere, clock=nowhere),
+        tools_stage(toolbox=toolbox, claims=nowhere, tenants=versions, clock=nowhere),
         outbound_stage(
             Desk(claims=nowhere, permits=nowhere, courier=nowhere, tenants=versions, clock=nowhere)
         ),

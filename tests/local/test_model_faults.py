@@ -52,6 +52,7 @@ class Turns:
                     OneDelivery(),
                     toolbox=self.toolbox,
                     claims=Ledger(),
+                    tenants=Directory(),
                     clock=self.clock,
                     sleep=self.clock.sleep,
                 )

@@ -119,4 +119,45 @@ async def test_a_migration_that_fails_leaves_nothing(pool: asyncpg.Pool) -> None
 
 
 def test_statements_are_found_by_their_names() -> None:
-    assert set(queries("claims")) == {"claim", "settle", "result"}
+    assert set(queries("claims")) == {"barred", "claim", "lock", "result", "settle", "taken"}
+
+
+async def test_a_write_of_an_epoch_before_a_takeover_is_barred(pool: asyncpg.Pool) -> None:
+    claims = PostgresClaims(pool)
+    await claims.bar("conv_barred", 4)
+    await claims.bar("conv_barred", 4)
+
+    assert await claims.claim_write("barred-1", 1, "conv_barred", 3) == "barred"
+    assert await claims.claim_write("barred-2", 1, "conv_barred", 4) == "given"
+    assert await claims.claim_write("barred-2", 1, "conv_barred", 4) == "taken"
+    assert await claims.claim_write("barred-3", 1, "conv_free", 0) == "given"
+    assert not await claims.taken("tool", "barred-1", 1)
+
+
+async def test_no_write_is_claimed_once_a_takeover_was_written_down(pool: asyncpg.Pool) -> None:
+    """Whichever comes first: a claim that was given was given before the takeover returned."""
+    claims = PostgresClaims(pool)
+    told: list[str] = []
+
+    async def take(conversation: str) -> None:
+        await claims.bar(conversation, 1)
+        told.append(conversation)
+
+    async def write(conversation: str, number: int) -> None:
+        before = conversation in told
+        given = await claims.claim_write(f"{conversation}:{number}", 1, conversation, 0)
+        assert not before or given == "barred"
+
+    await asyncio.gather(
+        *(
+            step
+            for number in range(20)
+            for step in (
+                write(f"race{number}", 0),
+                take(f"race{number}"),
+                write(f"race{number}", 1),
+            )
+        )
+    )
+    for number in range(20):
+        assert await claims.claim_write(f"race{number}:2", 1, f"race{number}", 0) == "barred"

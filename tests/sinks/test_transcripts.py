@@ -122,6 +122,17 @@ async def test_a_phase_is_shown_as_a_ticket_status(
     assert (ticket["status"], ticket["chatbot"]) == (status, chatbot)
 
 
+async def test_a_ticket_is_a_persons_when_the_gate_has_confirmed_it(pool: asyncpg.Pool) -> None:
+    story, sink = Story(tenant_id="confirmed"), Transcripts(pool)
+    seen = []
+    for at, pending in enumerate((True, False)):
+        step = story.step(Phase.WITH_HUMAN, at, agent_user="7", takeover_pending=pending)
+        await sink.write([step])
+        seen.append(await pool.fetchval("SELECT status FROM tickets WHERE tenant_id = 'confirmed'"))
+
+    assert seen == ["pending", "open"]
+
+
 async def test_a_later_report_never_makes_a_read_bubble_unread(pool: asyncpg.Pool) -> None:
     story = Story(tenant_id="acks")
     sink = Transcripts(pool)

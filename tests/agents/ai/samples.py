@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from agents.ports import (
+    Claimed,
     Completion,
     Passage,
     Prompt,
@@ -237,12 +238,23 @@ class Ledger:
     """Claims in memory."""
 
     rows: dict[tuple[str, str, int], str | None] = field(default_factory=dict)
+    bars: dict[str, set[int]] = field(default_factory=dict)
 
     async def claim(self, kind: str, effect_id: str, attempt: int, /) -> bool:
         if (kind, effect_id, attempt) in self.rows:
             return False
         self.rows[kind, effect_id, attempt] = None
         return True
+
+    async def claim_write(
+        self, call_id: str, attempt: int, conversation_id: str, epoch: int, /
+    ) -> Claimed:
+        if any(newer > epoch for newer in self.bars.get(conversation_id, ())):
+            return "barred"
+        return "given" if await self.claim("tool", call_id, attempt) else "taken"
+
+    async def bar(self, conversation_id: str, epoch: int, /) -> None:
+        self.bars.setdefault(conversation_id, set()).add(epoch)
 
     async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
         return (kind, effect_id, attempt) in self.rows

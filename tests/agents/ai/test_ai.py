@@ -124,6 +124,18 @@ async def test_only_the_tools_of_the_agent_are_offered() -> None:
     assert offered == [["look", "write"], ["sell"]]
 
 
+async def test_a_turn_ends_where_the_tenant_stops_its_ai_in_the_middle() -> None:
+    stage = Stage(wants("look"), said("não devia"))
+    state, events = await stage.apply(None, start())
+    stage.tenants = Directory({"loja": replace(SETTINGS, version=8, ai_enabled=False)})
+
+    state, events = await stage.apply(state, result(the_request(events)))
+
+    response = the_response(events)
+    assert (response.outcome, response.reason) == (ResponseOutcome.HANDOFF, "ai_disabled")
+    assert len(stage.model.prompts) == 1
+
+
 async def test_a_tool_result_is_read_by_the_model_and_the_turn_ends() -> None:
     stage = Stage(wants("look"), said("Temos azul."))
     state, events = await stage.apply(None, start())

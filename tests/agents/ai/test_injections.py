@@ -118,6 +118,7 @@ class World:
             OneDelivery(),
             toolbox=self.toolbox,
             claims=self.claims,
+            tenants=Directory(),
             clock=self.clock,
             sleep=self.clock.sleep,
         )

@@ -74,3 +74,15 @@ def test_the_ai_stops_when_nothing_leaves_the_gate() -> None:
         talk.respond(*["parte"] * 10)
 
     assert talk.hear("w9", "oi").reason == "channel_blocked"
+
+
+def test_an_answer_that_the_kill_switch_stopped_at_the_gate_goes_to_a_person() -> None:
+    talk = thinking()
+    talk.respond("R$ 10", "Quer?")
+    first, second = talk.of(OutboundRequested)
+
+    decided = talk.settle(first, BubbleState.DROPPED, "ai_disabled")
+    later = talk.settle(second, BubbleState.DROPPED, "ai_disabled")
+
+    assert (decided.phase, decided.reason) == (Phase.WITH_HUMAN, "ai_disabled")
+    assert later.decision == "bubble_dropped"

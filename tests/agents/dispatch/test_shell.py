@@ -1,13 +1,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from agents.dispatch import dispatch
-from schemas.events import ConversationChanged, Event, Position, SettingsChanged
-from tests.agents.dispatch.talk import SETTINGS, T0, message
+from agents.ports import HandoffLate, Observation, TakeoverApplied
+from schemas.errors import Unavailable
+from schemas.events import (
+    BubbleState,
+    Command,
+    ControlRequested,
+    ConversationChanged,
+    Event,
+    OutboundRequested,
+    OutboundSettled,
+    Position,
+    SettingsChanged,
+)
+from tests.agents.ai.samples import Ledger
+from tests.agents.dispatch.talk import SETTINGS, T0, Talk, envelope, message, with_settings
 
 T = TypeVar("T")
 
@@ -32,7 +45,7 @@ async def test_the_newest_settings_of_the_tenant_decide(
     tenant_id: str, decision: str, version: int
 ) -> None:
     _, effects = await dispatch(
-        None, message("w1", tenant_id=tenant_id), Delivered(), tenants=Known()
+        None, message("w1", tenant_id=tenant_id), Delivered(), tenants=Known(), takeovers=Ledger()
     )
 
     changed = effects[-1]
@@ -41,3 +54,76 @@ async def test_the_newest_settings_of_the_tenant_decide(
     assert changed.cause is not None
     assert (changed.cause.partition, changed.cause.offset) == (5, 70)
     assert (changed.cause.decided_at, changed.cause.settings_version) == (T0 + 30, version)
+
+
+def takeover(**more: Any) -> ControlRequested:
+    return ControlRequested(
+        **envelope("inbox.control.requested", "r1"),
+        command=Command.TAKEOVER,
+        request_id="r1",
+        **more,
+    )
+
+
+async def test_a_takeover_is_written_down_before_anybody_is_told() -> None:
+    takeovers = Ledger()
+
+    state, _ = await dispatch(None, takeover(), Delivered(), tenants=Known(), takeovers=takeovers)
+
+    assert takeovers.bars == {"conv_0f": {state.epoch}}
+
+
+async def test_a_takeover_that_cannot_be_written_down_is_not_decided() -> None:
+    class Down(Ledger):
+        async def bar(self, *_: Any) -> None:
+            raise Unavailable("postgres")
+
+    with pytest.raises(Unavailable):
+        await dispatch(None, takeover(), Delivered(), tenants=Known(), takeovers=Down())
+
+
+async def test_a_message_needs_nothing_written_down() -> None:
+    takeovers = Ledger()
+
+    await dispatch(None, message("w1"), Delivered(), tenants=Known(), takeovers=takeovers)
+
+    assert takeovers.bars == {}
+
+
+async def test_the_time_from_a_takeover_to_its_confirmation_is_measured() -> None:
+    seen: list[Observation] = []
+    state, said = await dispatch(
+        None, takeover(), Delivered(), tenants=Known(), takeovers=Ledger(), observe=seen.append
+    )
+    marker = next(each for each in said if isinstance(each, OutboundRequested))
+    confirmed = OutboundSettled(
+        **envelope("outbound.message.settled", "m1", T0 + 280),
+        bubble_id=marker.bubble_id,
+        epoch=marker.epoch,
+        author=marker.author,
+        kind=marker.kind,
+        state=BubbleState.APPLIED,
+    )
+
+    await dispatch(
+        state, confirmed, Delivered(), tenants=Known(), takeovers=Ledger(), observe=seen.append
+    )
+
+    assert seen == [TakeoverApplied(seconds=0.25)]
+
+
+async def test_a_hand_over_to_which_nobody_came_is_counted() -> None:
+    seen: list[Observation] = []
+    talk = Talk(with_settings(handoff_minutes=10))
+    talk.hear("w1", "quero um atendente")
+
+    await dispatch(
+        talk.it,
+        talk.fired("handoff"),
+        Delivered(),
+        tenants=Known(),
+        takeovers=Ledger(),
+        observe=seen.append,
+    )
+
+    assert seen == [HandoffLate(decision="handoff_returned")]

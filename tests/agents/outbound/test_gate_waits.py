@@ -392,3 +392,25 @@ def test_a_bubble_without_a_permit_goes_to_a_person_when_its_window_closes() -> 
     desk.fire("rate:b1")
 
     assert desk.ends == [("b1", FAILED, "window_closed")]
+
+
+# The tenant's kill switch
+
+
+def test_what_the_ai_said_is_not_sent_once_the_tenant_stops_it() -> None:
+    desk = Desk(settings())
+    desk.apply(part(1))
+    desk.apply(part(2))
+    desk.settings = settings(version=8, ai_enabled=False)
+    desk.apply(bubble("h1", author=Author.HUMAN, turn_id=None))
+    desk.until_quiet()
+
+    assert ("p2", BubbleState.DROPPED, "ai_disabled") in desk.every_end
+    assert texts(desk) == ["texto p1", "texto h1"]
+
+
+def test_an_answer_that_comes_after_the_kill_switch_is_not_sent() -> None:
+    desk = Desk(settings(ai_enabled=False))
+
+    assert desk.apply(part(1)) is None
+    assert desk.every_end == [("p1", BubbleState.DROPPED, "ai_disabled")]

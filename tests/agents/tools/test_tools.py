@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,11 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.core.toolcalls import CONTENT_BYTES, ToolCalls, bounded
-from agents.ports import Observation, Tool, ToolRan, ToolReturned
-from agents.tools import tools
+from agents.ports import Claimed, Observation, Tool, ToolRan, ToolReturned
+from agents.tools import CLAIM_VALID_MS, tools
 from schemas.errors import Rejected, Unavailable
-from schemas.events import Event, ToolCallCompleted, ToolCallRequested
-from tests.agents.ai.samples import NOW, Bench, HandClock, Ledger, OneDelivery, call, start
+from schemas.events import Event, SettingsChanged, ToolCallCompleted, ToolCallRequested
+from tests.agents.ai.samples import (
+    NOW,
+    SETTINGS,
+    Bench,
+    Directory,
+    HandClock,
+    Ledger,
+    OneDelivery,
+    call,
+    start,
+)
 
 
 class Stage:
@@ -23,6 +34,7 @@ class Stage:
         self.bench = Bench(script) if script else Bench()
         self.tool: Tool = self.bench.tool(**changes)
         self.claims = Ledger()
+        self.tenants = Directory()
         self.clock = HandClock()
         self.seen: list[Observation] = []
 
@@ -35,6 +47,7 @@ class Stage:
             OneDelivery(),
             toolbox={self.tool.name: self.tool},
             claims=self.claims,
+            tenants=self.tenants,
             clock=self.clock,
             observe=self.seen.append,
             sleep=self.clock.sleep,
@@ -144,7 +157,7 @@ async def test_without_a_claim_there_is_no_effect() -> None:
     stage = Stage(**WRITES)
 
     class Down(Ledger):
-        async def claim(self, *_: Any) -> bool:
+        async def claim_write(self, *_: Any) -> Claimed:
             raise Unavailable("postgres")
 
     stage.claims = Down()
@@ -200,6 +213,53 @@ async def test_a_write_of_an_epoch_before_a_takeover_does_not_start() -> None:
     stale = await stage.run(call(2, epoch=3), state)
 
     assert (stale.error, len(stage.bench.runs)) == ("stale_epoch", 1)
+
+
+async def test_a_write_does_not_start_after_a_takeover_was_written_down() -> None:
+    stage = Stage(**WRITES)
+    await stage.claims.bar("conv_1", 2)
+
+    stale = await stage.run(call(1, epoch=1))
+    after_release = await stage.run(call(2, epoch=3))
+
+    assert (stale.ok, stale.error, stale.side_effect) == (False, "stale_epoch", False)
+    assert (after_release.ok, len(stage.bench.runs)) == (True, 1)
+
+
+async def test_a_read_may_run_after_a_takeover() -> None:
+    stage = Stage()
+    await stage.claims.bar("conv_1", 2)
+
+    assert (await stage.run(call(1, epoch=1))).ok
+
+
+async def test_a_write_whose_claim_has_become_old_does_not_start() -> None:
+    stage = Stage(**WRITES)
+
+    class Frozen(Ledger):
+        async def claim_write(self, *given: Any) -> Claimed:
+            stage.clock.at_ms += CLAIM_VALID_MS + 1
+            return await super().claim_write(*given)
+
+    stage.claims = Frozen()
+    completed = await stage.run(call())
+
+    assert (completed.error, completed.side_effect) == ("claim_expired", False)
+    assert stage.bench.runs == []
+
+
+@pytest.mark.parametrize("known", [{}, {"loja": replace(SETTINGS, ai_enabled=False)}])
+async def test_where_the_tenant_stopped_its_ai_nothing_is_changed_outside(
+    known: dict[str, SettingsChanged],
+) -> None:
+    stage = Stage(**WRITES)
+    stage.tenants = Directory(known)
+
+    completed = await stage.run(call())
+
+    assert (completed.error, stage.bench.runs, stage.claims.rows) == ("ai_disabled", [], {})
+    assert completed.cause is not None
+    assert completed.cause.settings_version == (7 if known else 0)
 
 
 async def test_a_read_of_an_older_epoch_may_still_run() -> None:

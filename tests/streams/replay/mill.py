@@ -14,6 +14,7 @@ from agents.outbound import Desk
 from agents.ports import (
     Accepted,
     Asked,
+    Claimed,
     Completion,
     Letter,
     NotSent,
@@ -80,6 +81,7 @@ class World:
     at_ms: int = T0
     known: dict[str, SettingsChanged] = field(default_factory=dict)
     claimed: dict[tuple[str, str, int], str | None] = field(default_factory=dict)
+    barred: dict[str, int] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
 
     def now_ms(self) -> int:
@@ -145,6 +147,17 @@ class World:
         taken = (kind, effect_id, attempt) in self.claimed
         self.claimed.setdefault((kind, effect_id, attempt), None)
         return not taken
+
+    async def claim_write(
+        self, call_id: str, attempt: int, conversation_id: str, epoch: int, /
+    ) -> Claimed:
+        if self.barred.get(conversation_id, 0) > epoch:
+            return "barred"
+        return "given" if await self.claim("tool", call_id, attempt) else "taken"
+
+    async def bar(self, conversation_id: str, epoch: int, /) -> None:
+        await self.maybe("postgres")
+        self.barred[conversation_id] = max(epoch, self.barred.get(conversation_id, 0))
 
     async def settle(self, kind: str, effect_id: str, attempt: int, result: str, /) -> None:
         await self.maybe("postgres")
@@ -214,9 +227,9 @@ class Mill:
         port: Any = world
         toolbox = world.toolbox()
         self.stages = (
-            dispatch_stage(port),
+            dispatch_stage(port, port),
             ai_stage(model=port, knowledge=port, tenants=port, toolbox=toolbox, clock=port),
-            tools_stage(toolbox=toolbox, claims=port, clock=port),
+            tools_stage(toolbox=toolbox, claims=port, tenants=port, clock=port),
             outbound_stage(Desk(claims=port, permits=port, courier=port, tenants=port, clock=port)),
         )
         lanes: Any = self
