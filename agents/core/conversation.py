@@ -68,6 +68,7 @@ TRANSITIONS: Final[dict[Phase, dict[Trigger, Phase]]] = {
         Trigger.SUPERSEDE: Phase.GATHERING,
         Trigger.START: Phase.THINKING,
         Trigger.ANSWER: Phase.IDLE,
+        Trigger.EMPTY: Phase.IDLE,
         Trigger.HAND: Phase.WITH_HUMAN,
         Trigger.FLOOD: Phase.PARKED,
         **_PEOPLE,

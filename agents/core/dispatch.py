@@ -26,7 +26,7 @@ from agents.core.dispatch_people import (
     take_over,
 )
 from agents.core.dispatch_return import give_back, nobody_came, person_silent
-from agents.core.dispatch_step import Step
+from agents.core.dispatch_step import Step, waiting
 from agents.core.dispatch_tags import tag, untag
 from agents.core.dispatch_turns import begin, on_response
 from agents.core.texts import split
@@ -117,7 +117,8 @@ def _on_timer(step: Step, event: TimerFired) -> None:
         _burst_over(step)
     elif event.timer == "turn":
         turn = step.state.turn
-        hand_over(step, "cancel_unanswered" if turn and turn.cancelled else "turn_timeout")
+        reason = "cancel_unanswered" if turn and turn.cancelled else "turn_timeout"
+        hand_over(step, reason, notice=bool(waiting(step.state)))
     elif event.timer == "handoff":
         nobody_came(step)
     elif event.timer == "return":

@@ -146,6 +146,10 @@ def _cancelled(step: Step, turn: RunningTurn, event: ResponseGenerated) -> None:
     one a person gets the conversation, because a new turn could do it a second time.
     """
     step.decided("turn_cancelled", str(event.outcome), turn_id=turn.turn_id)
+    if not waiting(step.state) and not event.side_effects:
+        step.disarm("burst")
+        step.move(Trigger.EMPTY, turn=None, gathering_since_ms=0, superseded=0)
+        return
     wants_person = event.outcome is ResponseOutcome.HANDOFF and event.handoff_to in (None, HUMAN)
     if event.side_effects and event.outcome is ResponseOutcome.ANSWERED:
         _finished(step, turn, event)

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.events import Line
+from schemas.events import Line, MessageKind
 
 BUBBLE_CHARS: Final = 4096
 """Longest text message. Source: WhatsApp Cloud API, "Text messages", ``body``."""
 
 BUBBLES: Final = 16
 """Most bubbles of one answer; a longer one is a fault of the model, and each one is paid for."""
+
+MESSAGE_CHARS: Final = 4096
+"""What is kept of one message for the model; the record on the log has all of it."""
+
+PLACEHOLDERS: Final = {
+    MessageKind.IMAGE: "[imagem]",
+    MessageKind.VIDEO: "[vídeo]",
+    MessageKind.AUDIO: "[áudio]",
+    MessageKind.DOCUMENT: "[documento]",
+    MessageKind.STICKER: "[figurinha]",
+    MessageKind.LOCATION: "[localização]",
+    MessageKind.CONTACTS: "[contato]",
+    MessageKind.ORDER: "[pedido feito pelo catálogo]",
+}
+"""What the model is told of a message without words."""
 
 LINE_CHARS: Final = 1500
 HISTORY_CHARS: Final = 6000
@@ -28,6 +43,11 @@ def split(text: str, limit: int = BUBBLE_CHARS) -> tuple[str, ...]:
         parts.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()
     return tuple(part for part in (*parts, rest) if part)
+
+
+def named(kind: MessageKind, words: str) -> str:
+    """Return a message as the model is told it: what it is when it is no text, and its words."""
+    return " ".join(filter(None, (PLACEHOLDERS.get(kind), words)))
 
 
 def bubbles(texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,93 @@
+"""Edits and revokes: what a customer says otherwise, or takes back, before it was answered.
+
+A message can be changed while it waits and while its turn runs. The turn is then taken back and
+starts again with the changed words, or ends when none are left. An answered message stays as it
+was answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agents.core.conversation import Pending, Trigger
+from agents.core.dispatch_burst import excess, open_burst
+from agents.core.dispatch_people import cancel, hand_over
+from agents.core.dispatch_step import Step, waiting
+from agents.core.dispatch_turns import CANCEL_LIMIT_MS, MAX_SUPERSEDED, supersede
+from agents.core.texts import MESSAGE_CHARS, named, shortened
+from schemas.events import MessageKind, MessageReceived, OutcomeKind, Phase
+
+
+def amended(step: Step, event: MessageReceived) -> bool | None:
+    """Apply an edit or a revoke; False when it comes too late, None when it is neither.
+
+    What became of it is decided when it is True.
+    """
+    words, target = (event.text or "").strip(), event.target_wamid
+    if event.kind not in (MessageKind.EDIT, MessageKind.REVOKE) or not target:
+        return None
+    if event.kind is MessageKind.EDIT and not words:
+        return None
+    if target not in {message.wamid for message in waiting(step.state)}:
+        return False
+    turn = step.state.turn
+    taken = turn is not None and any(message.wamid == target for message in turn.messages)
+    step.change(
+        turn=turn and replace(turn, messages=_changed(step, turn.messages, event)),
+        pending=_changed(step, step.state.pending, event),
+    )
+    step.decided("amended", str(event.kind), turn_id=turn.turn_id if turn and taken else None)
+    if turn is not None and taken and not turn.cancelled:
+        _take_back(step, event.kind)
+    elif not waiting(step.state) and step.state.phase is Phase.GATHERING and turn is None:
+        step.disarm("burst")
+        step.move(Trigger.EMPTY, gathering_since_ms=0, superseded=0)
+    _bound(step)
+    return True
+
+
+def _changed(
+    step: Step, messages: tuple[Pending, ...], event: MessageReceived
+) -> tuple[Pending, ...]:
+    """Return messages with the changed one, or without the revoked one, which ends here."""
+    kept = []
+    for message in messages:
+        if message.wamid != event.target_wamid:
+            kept.append(message)
+        elif event.kind is MessageKind.EDIT:
+            text = named(message.kind, (event.text or "").strip())
+            kept.append(replace(message, text=shortened(text, MESSAGE_CHARS)))
+        else:
+            turn = step.state.turn
+            covered = turn is not None and message in turn.messages
+            turn_id = turn.turn_id if turn is not None and covered else None
+            step.outcome(message.wamid, OutcomeKind.IGNORED, "revoked", turn_id)
+            step.change(unread=max(0, step.state.unread - 1))
+    return tuple(kept)
+
+
+def _take_back(step: Step, kind: MessageKind) -> None:
+    """Cancel the running turn: its words are not the customer's any more."""
+    turn = step.state.turn
+    if turn is None:
+        return
+    if waiting(step.state):
+        # Whoever edits for ever is answered too; a revoke leaves fewer messages each time.
+        if kind is MessageKind.REVOKE or step.state.superseded < MAX_SUPERSEDED:
+            supersede(step)
+            open_burst(step)
+        return
+    cancel(step, "revoked")  # its end is awaited: it may have done something
+    step.arm("turn", step.now_ms + CANCEL_LIMIT_MS)
+    step.change(turn=replace(turn, cancelled=True))
+
+
+def _bound(step: Step) -> None:
+    """An edit may make more of what waits than a conversation may hold."""
+    if not excess(waiting(step.state)):
+        return
+    if step.state.phase is Phase.WITH_HUMAN:
+        step.ended(step.state.pending, OutcomeKind.HANDED, "with_human")
+        step.change(pending=())
+    else:
+        hand_over(step, "too_long")
