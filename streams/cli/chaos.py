@@ -61,8 +61,10 @@ def chaos(  # noqa: PLR0913 - the options of a command
         patience_s=patience,
     )
     runs = all_runs(seed) if every else short_runs(seed) if short else [one]
-    told = [_say(judged(path)) for path in check] if check else _played(runs)
-    _end(told, table)
+    if check:
+        _end([_say(judged(path)) for path in check], table)
+    else:
+        _end(*_played(runs, table))
 
 
 def _list() -> None:
@@ -72,21 +74,30 @@ def _list() -> None:
         typer.echo(f"{name}\t{kind.what}")
 
 
-def _played(runs: Iterable[Run]) -> list[Told]:
+def _played(runs: Iterable[Run], table: Path | None) -> tuple[list[Told], Path | None, int]:
     """Play runs; say of each one at once what came of it."""
     import asyncio
 
-    from streams.local.chaos.command import series
+    from streams.local.chaos.command import Spoiled, series
     from streams.logs import configure
     from streams.settings import home
 
     configure("error", service="chaos")
+    told: list[Told] = []
+    spoiled = 0
 
-    async def play() -> list[Told]:
-        found = series(home() / "chaos", list(runs), lambda line: typer.echo(line, err=True))
-        return [_say(done) async for done in found]
+    async def play() -> None:
+        nonlocal spoiled
+        played = series(home() / "chaos", list(runs), lambda line: typer.echo(line, err=True))
+        async for done in played:
+            if isinstance(done, Spoiled):
+                spoiled += 1
+                typer.echo(f"NO END: {done.run.command}: {done.why}")
+            else:
+                told.append(_say(done))
 
-    return asyncio.run(play())
+    asyncio.run(play())
+    return told, table, spoiled
 
 
 def _say(done: Told) -> Told:
@@ -98,14 +109,14 @@ def _say(done: Told) -> Told:
     return done
 
 
-def _end(told: list[Told], table: Path | None) -> None:
+def _end(told: list[Told], table: Path | None, spoiled: int = 0) -> None:
     from streams.local.chaos.table import rendered
 
     if table is not None:
         table.write_text(rendered([(each.story, each.verdict) for each in told]), "utf-8")
-    bad = sum(not each.verdict.good for each in told)
-    if len(told) > 1:
-        typer.echo(f"{len(told)} runs, {bad} that are not good")
+    bad = sum(not each.verdict.good for each in told) + spoiled
+    if len(told) + spoiled > 1:
+        typer.echo(f"{len(told) + spoiled} runs, {bad} that are not good")
     if bad:
         raise typer.Exit(1)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from schemas.errors import PipelineError
 from streams.local.chaos.archive import read, write
 from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.course import Course, Run, recovered
@@ -84,30 +86,52 @@ class Told:
     verdict: Verdict
 
 
-async def series(home: Path, runs: Sequence[Run], say: Say) -> AsyncIterator[Told]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoiled:
+    """One run that came to no end.
+
+    Attributes:
+        run: What was asked.
+        why: What did not come back.
+    """
+
+    run: Run
+    why: str
+
+
+async def series(home: Path, runs: Sequence[Run], say: Say) -> AsyncIterator[Told | Spoiled]:
     """Play runs; those that need the same stack, one after the other on one.
+
+    A run that came to no end takes its stack with it, and the next one gets another.
 
     Args:
         home: Folder of stacks and histories.
         runs: What to play.
         say: Told what happens.
-
-    Raises:
-        PipelineError: A stack could not be started, or did not come back.
     """
     ordered = sorted(runs, key=lambda run: Shape.of(run).folder)
     for shape, its in groupby(ordered, key=Shape.of):
-        async with standing(home / "stacks", shape, say) as course:
-            for run in its:
-                say(f"begins: {run.command}")
-                facts = await course.run(run)
-                path = (
-                    home / "histories" / f"{'-'.join(run.faults)}-{shape.folder}-{run.seed}.jsonl"
-                )
-                write(path, facts)
-                told = story(facts)
-                yield Told(path=path, story=told, verdict=judge(told))
-                await recovered(course)
+        left = deque(its)
+        while left:
+            try:
+                async with standing(home / "stacks", shape, say) as course:
+                    while left:
+                        yield await _played(home / "histories", shape, course, left[0])
+                        left.popleft()
+                        if not await recovered(course):
+                            break
+            except PipelineError as exc:
+                if left:
+                    yield Spoiled(run=left.popleft(), why=str(exc))
+
+
+async def _played(folder: Path, shape: Shape, course: Course, run: Run) -> Told:
+    course.say(f"begins: {run.command}")
+    facts = await course.run(run)
+    path = folder / f"{'-'.join(run.faults)}-{shape.folder}-{run.seed}.jsonl"
+    write(path, facts)
+    told = story(facts)
+    return Told(path=path, story=told, verdict=judge(told))
 
 
 @contextlib.asynccontextmanager

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -138,7 +138,8 @@ class Course:
         return [began, *await self._play(crowd, faults, asked)]
 
     async def _play(self, crowd: Crowd, faults: Sequence[Planned], asked: Run) -> list[Fact]:
-        reading = Reading(self.current.kafka_bootstrap, await open_codec(self.current))
+        codec = await _patiently(lambda: open_codec(self.current))
+        reading = Reading(self.current.kafka_bootstrap, codec)
         witness = Witness(self.stack, self.current, self.world.client, self.clock, reading)
         since = await reading.ends((*EVERY_TOPIC, *LETTERS))
         written = log_ends(self.stack.home / "logs")
@@ -240,19 +241,35 @@ def _taken(book: Mapping[str, Any]) -> Iterator[Taken]:
         )
 
 
-async def recovered(course: Course) -> None:
-    """Wait until every process of ours is ready again, so that the next run finds a whole stack.
+T = TypeVar("T")
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until everything that it needs is there: the fault of an earlier run may echo.
 
     Raises:
-        Unavailable: One of them is not, in two minutes.
+        Unavailable: It is not, in two minutes.
     """
+    deadline = time.monotonic() + REACH_S
+    while True:
+        try:
+            return await ask()
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(AGAIN_S)
+
+
+async def recovered(course: Course) -> bool:
+    """Wait until every process of ours is ready again; say whether the next run may begin."""
     deadline = time.monotonic() + REACH_S
     for name in ours(course.stack.names):
         url = f"http://{course.current.http_host}:{course.stack.port(name)}/health/ready"
         while not await _ready(course.world, url):
             if time.monotonic() > deadline:
-                raise Unavailable(name)
+                return False
             await asyncio.sleep(AGAIN_S)
+    return True
 
 
 async def _ready(world: Outside, url: str) -> bool:
