@@ -25,12 +25,16 @@ class Place:
         conversation_id: The conversation.
         customer_id: The customer.
         phone_number_id: The business number.
+        wa_id: WhatsApp id of the customer; empty when it is not known.
+        user_id: Business-scoped user id of the customer; empty when it is not known.
     """
 
     tenant_id: str
     conversation_id: str
     customer_id: str
     phone_number_id: str
+    wa_id: str = ""
+    user_id: str = ""
 
 
 class Conversations:

@@ -180,7 +180,7 @@ class HumanReplied(Envelope):
         kind: Type of the message.
         text: The text.
         wamid: WhatsApp's id of an echo.
-        recipient: The customer as named in an echo; null when the conversation is known.
+        recipient: The customer, as named in an echo or known to the API; null when neither knows.
         raw: The echo as WhatsApp sent it (JSON).
     """
 

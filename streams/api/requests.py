@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from schemas.events import Command, ControlRequested, HumanReplied, ReplyOrigin
+from schemas.events import Command, ControlRequested, HumanReplied, Person, ReplyOrigin
 from schemas.ids import derived, trace
 from schemas.topics import CONTROL_REQUESTED, HUMAN_REPLIED
 from sinks.conversations import Place
@@ -73,7 +73,15 @@ def reply_event(place: Place, reply: Reply, key: str, *, now_ms: int) -> HumanRe
         reply_id=key,
         agent_user=reply.agent_user,
         text=reply.text,
+        recipient=_recipient(place),
     )
+
+
+def _recipient(place: Place) -> Person | None:
+    """Return whom to answer: a reply may be decided before the message that it answers."""
+    if not (place.wa_id or place.user_id):
+        return None
+    return Person(wa_id=place.wa_id or None, user_id=place.user_id or None)
 
 
 def control_event(

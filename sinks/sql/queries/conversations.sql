@@ -1,6 +1,9 @@
 -- name: place
 -- A conversation whose first message is not in the transcript yet is known by its identity.
-SELECT tenant_id, conversation_id, customer_id, phone_number_id
+SELECT
+    known.tenant_id, known.conversation_id, known.customer_id, known.phone_number_id,
+    coalesce(nullif(n.wa_id, ''), named.wa_id, '') AS wa_id,
+    coalesce(nullif(n.user_id, ''), named.user_id, '') AS user_id
 FROM (
     SELECT 0 AS place, tenant_id, conversation_id, customer_id, phone_number_id
     FROM conversations
@@ -10,7 +13,15 @@ FROM (
     FROM identity
     WHERE conversation_id = $1
 ) AS known
-ORDER BY place
+LEFT JOIN contacts n ON n.tenant_id = known.tenant_id AND n.customer_id = known.customer_id
+CROSS JOIN (
+    SELECT
+        max(substr(identifier, 4)) FILTER (WHERE identifier LIKE 'wa:%') AS wa_id,
+        max(substr(identifier, 6)) FILTER (WHERE identifier LIKE 'user:%') AS user_id
+    FROM identity
+    WHERE conversation_id = $1
+) AS named
+ORDER BY known.place
 LIMIT 1;
 
 -- name: newest

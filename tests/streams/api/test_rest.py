@@ -7,7 +7,14 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from schemas.events import Command, ControlRequested, HumanReplied, Phase, ReplyOrigin
+from schemas.events import (
+    Command,
+    ControlRequested,
+    HumanReplied,
+    Person,
+    Phase,
+    ReplyOrigin,
+)
 from sinks.conversations import Conversations
 from sinks.database import open_pool
 from sinks.transcripts import Transcripts
@@ -46,6 +53,34 @@ async def test_a_reply_is_on_the_log_before_it_is_accepted(
     assert (event.text, event.agent_user, event.origin, event.occurred_at) == (
         ("Oi!", "7", ReplyOrigin.CONSOLE, clock.now)
     )
+
+
+@pytest.mark.parametrize(
+    ("identifier", "person"),
+    [
+        ("wa:551100000001", Person(wa_id="551100000001")),
+        ("user:BR.77", Person(user_id="BR.77")),
+    ],
+)
+async def test_a_reply_names_a_customer_whose_first_message_is_still_on_its_way(
+    api: httpx.AsyncClient, log: Log, pool: asyncpg.Pool, identifier: str, person: Person
+) -> None:
+    """Dispatch may see the reply before the message, and knows nobody to send it to then."""
+    conversation_id = f"conv_{identifier[-2:]}"
+    await pool.execute(
+        "INSERT INTO identity (tenant_id, phone_number_id, identifier, conversation_id,"
+        " customer_id, person) VALUES ('acme', $1, $2, $3, 'cust_new', $2)"
+        " ON CONFLICT DO NOTHING",
+        NUMBER,
+        identifier,
+        conversation_id,
+    )
+
+    await api.post(f"/v1/conversations/{conversation_id}/reply", headers=KEY, json={"text": "Oi"})
+
+    (event,) = log.events
+    assert isinstance(event, HumanReplied)
+    assert event.recipient == person
 
 
 async def test_the_same_key_is_the_same_event_and_the_same_answer(
