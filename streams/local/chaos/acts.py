@@ -27,6 +27,7 @@ ACTS: Final[dict[str, Act]] = {
     "F10": outages.registry,
     "F11": outages.poison,
     "F13": processes.scale,
+    "F14": processes.skew,
     "F15": versions.hot_key,
     "F16": processes.reset_offsets,
     "F17": versions.newer_schema,

@@ -239,6 +239,13 @@ FAULTS: Final[dict[str, Kind]] = {
         seconds=(6.0, 10.0),
         workers=3,
     ),
+    "F14": Kind(
+        what="the clock of one worker of two is an hour wrong",
+        victims=_one_of_two,
+        proof=at_least(skewed_s=15),
+        seconds=(20.0, 25.0),
+        workers=2,
+    ),
     "F15": Kind(
         what="one customer writes two messages of five",
         victims=_only("customer"),

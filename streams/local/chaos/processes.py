@@ -23,6 +23,8 @@ Seen = dict[str, float | str]
 CRASHES: Final = 6
 PASSES: Final = (2, 14)
 """At which pass of the point a worker dies."""
+SKEWS_MS: Final = (-3_600_000, 3_540_000)
+"""Brokers refuse what is more than an hour ahead of them."""
 CRASH_S: Final = 30.0
 """How long a worker may take to reach its fail-point: it starts, recovers, and gets its share."""
 
@@ -100,6 +102,19 @@ async def freeze(ground: Ground, planned: Planned) -> Seen:
         "stopped_s": stopped_s,
         "session_s": session_s,
     }
+
+
+async def skew(ground: Ground, planned: Planned) -> Seen:
+    """F14: the clock of one worker is an hour wrong for a while, then right again."""
+    (part,) = planned.whom
+    skew_ms = random.Random(planned.seed).choice(SKEWS_MS)  # noqa: S311 - a plan, not a secret
+    await ground.stack.stop(part)
+    ground.stack.launch(part, {"CLOCK_SKEW_MS": str(skew_ms)})
+    skewed_s = await lasting(planned.seconds)
+    alive = ground.stack.ended(part) is None
+    await ground.stack.stop(part)
+    await ground.stack.start(part)
+    return {"skew_ms": skew_ms, "skewed_s": skewed_s if alive else 0}
 
 
 async def scale(ground: Ground, planned: Planned) -> Seen:
