@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.failpoint import POINTS, REACHED
+from streams.local.chaos import processes
+from streams.local.chaos.catalogue import FAULTS
+from streams.local.chaos.schedule import Planned
+
+
+@dataclass
+class Standing:
+    """A stack whose parts get a new process id at each start; a launched one ends as told."""
+
+    folder: Path
+    crashes: bool = True
+    wakes: bool = True
+    pids: dict[str, int] = field(default_factory=dict)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    statuses: dict[str, int] = field(default_factory=dict)
+
+    def pid(self, name: str) -> int:
+        return self.pids.setdefault(name, 100)
+
+    def log(self, name: str) -> Path:
+        path = self.folder / f"{name}.log"
+        path.touch()
+        return path
+
+    def ended(self, name: str) -> int | None:
+        return self.statuses.get(name)
+
+    def signal(self, name: str, number: int) -> None:
+        self.calls.append((signal.Signals(number).name, name))
+        if number == signal.SIGCONT and not self.wakes:
+            self.statuses[name] = -signal.SIGKILL
+
+    async def kill(self, name: str) -> None:
+        self.calls.append(("kill", name))
+
+    async def stop(self, name: str) -> None:
+        self.calls.append(("stop", name))
+        self.statuses[name] = 0
+
+    async def start(self, name: str) -> None:
+        self.calls.append(("start", name))
+        self.pids[name] = self.pid(name) + 1
+        self.statuses.pop(name, None)
+
+    def launch(self, name: str, settings: dict[str, str]) -> None:
+        self.calls.append(("launch", settings["FAILPOINT"]))
+        if self.crashes:
+            with self.log(name).open("a") as log:
+                log.write(f'{{"event": "{REACHED}"}}\n')
+            self.statuses[name] = -signal.SIGKILL
+        else:
+            self.statuses[name] = 1
+
+
+def ground(stack: Standing, session_s: float = 0.0) -> tuple[Any, list[str]]:
+    looks: list[str] = []
+
+    async def note_commits() -> None:
+        looks.append("commits")
+
+    made = SimpleNamespace(
+        stack=stack,
+        current=SimpleNamespace(session_timeout_s=session_s),
+        note_commits=note_commits,
+        over=False,
+    )
+    return made, looks
+
+
+def planned(fault: str, *whom: str) -> Planned:
+    return Planned(fault=fault, whom=whom, share=0.5, seconds=0.0, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lasting(seconds: float) -> float:
+        return seconds
+
+    async def sleep(_: float) -> None:
+        pass
+
+    monkeypatch.setattr(processes, "lasting", lasting)
+    monkeypatch.setattr("streams.local.chaos.processes.asyncio.sleep", sleep)
+
+
+async def test_a_killed_worker_is_replaced_and_its_commits_are_looked_at(tmp_path: Path) -> None:
+    stack = Standing(tmp_path)
+    here, looks = ground(stack)
+
+    seen = await processes.kill(here, planned("F1", "worker"))
+
+    assert stack.calls == [("kill", "worker"), ("start", "worker")]
+    assert FAULTS["F1"].proof(seen) is None
+    assert looks == ["commits"]
+
+
+async def test_a_worker_crashes_at_every_point_before_it_is_left_alone(tmp_path: Path) -> None:
+    stack = Standing(tmp_path)
+    here, looks = ground(stack)
+
+    seen = await processes.crash(here, planned("F1w", "worker"))
+
+    asked = [about for verb, about in stack.calls if verb == "launch"]
+    assert {each.partition(":")[0] for each in asked} == set(POINTS)
+    assert sum(int(seen[point]) for point in POINTS) == seen["crashes"] == len(asked) == len(looks)
+    assert stack.calls[-1] == ("start", "worker")
+    assert FAULTS["F1w"].proof(seen) is None
+
+
+async def test_a_worker_that_ends_otherwise_did_not_crash_at_a_point(tmp_path: Path) -> None:
+    stack = Standing(tmp_path, crashes=False)
+    here, _ = ground(stack)
+
+    seen = await processes.crash(here, planned("F1w", "worker"))
+
+    assert seen == {"crashes": 0}
+    assert FAULTS["F1w"].proof(seen) is not None
+
+
+async def test_a_rolling_restart_stops_one_after_the_other_in_good_order(tmp_path: Path) -> None:
+    stack = Standing(tmp_path)
+    here, _ = ground(stack)
+
+    seen = await processes.roll(here, planned("F2", "api", "worker"))
+
+    assert [verb for verb, _ in stack.calls] == ["stop", "start"] * 2
+    assert seen == {"restarted": 2, "unclean": 0}
+
+
+@pytest.mark.parametrize(("wakes", "proved"), [(True, True), (False, False)])
+async def test_a_frozen_worker_sleeps_longer_than_two_sessions_and_wakes(
+    tmp_path: Path, *, wakes: bool, proved: bool
+) -> None:
+    stack = Standing(tmp_path, wakes=wakes)
+    here, looks = ground(stack, session_s=6.0)
+
+    seen = await processes.freeze(here, planned("F3", "worker"))
+
+    assert stack.calls == [("SIGSTOP", "worker"), ("SIGCONT", "worker")]
+    assert (FAULTS["F3"].proof(seen) is None) is proved
+    assert looks == ["commits"]
+
+
+async def test_workers_leave_come_back_and_leave_again(tmp_path: Path) -> None:
+    stack = Standing(tmp_path)
+    here, _ = ground(stack)
+
+    seen = await processes.scale(here, planned("F13", "worker-2", "worker-3"))
+
+    assert seen == {"left": 3, "joined": 3}
+    assert FAULTS["F13"].proof(seen) is None
