@@ -12,6 +12,7 @@ from agents.ports import Clock
 from schemas.errors import Misconfigured
 from schemas.topics import Topic
 from streams.colocate import check_partitions, topic_ids
+from streams.connections import mend
 from streams.deciding import Codec, Decider
 from streams.failpoint import Failpoint, loop_of
 from streams.faustapp import SafeApp
@@ -98,6 +99,7 @@ class Engine:
 
     async def start(self) -> None:
         """Join the group; returns once the first tables are recovered."""
+        mend()
         self.pulse.start()
         await self.app.start()
         for part in self.running.values():

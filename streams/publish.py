@@ -26,6 +26,7 @@ from prometheus_client import Counter
 from schemas.errors import PipelineError, Rejected, Unavailable
 from schemas.events import Event, SettingsChanged
 from schemas.ids import traceparent
+from streams.connections import mend
 from streams.metrics import EVENTS_PUBLISHED, PRODUCERS_RENEWED
 
 log = structlog.get_logger(__name__)
@@ -107,6 +108,7 @@ class Publisher:
         Raises:
             Unavailable: No broker answers.
         """
+        mend()
         if self.producer is None:
             self.producer = await self._connected()
 

@@ -24,6 +24,7 @@ from schemas.events import Event, Position
 from schemas.topics import Topic
 from sinks.ports import Recorded, Sink
 from streams.clock import open_clock
+from streams.connections import mend
 from streams.dlq import Original, Verdict, dead_letter
 from streams.fetching import keep_sessions
 from streams.health import Dependencies
@@ -107,6 +108,7 @@ class SinkRunner:
         Raises:
             Unavailable: No broker answers.
         """
+        mend()
         self.consumer.subscribe(self.topics, listener=_Listener(self))
         try:
             await self.consumer.start()
