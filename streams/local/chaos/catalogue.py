@@ -219,7 +219,7 @@ FAULTS: Final[dict[str, Kind]] = {
     "F9": Kind(
         what="the model: 429, 500, slow, cut, no JSON, unknown tool, endless tools, refusal, 10 MB",
         victims=_only("model"),
-        proof=at_least(kinds=6),
+        proof=at_least(kinds=4),
     ),
     "F10": Kind(
         what="registry killed while a worker starts, then started",

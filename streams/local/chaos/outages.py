@@ -29,18 +29,19 @@ ROUNDS: Final = 5
 """How often all sessions of Postgres are terminated."""
 
 MODEL_FAULTS: Final = (
-    {"kind": "status", "status": 429, "retry_after_s": 1.0, "times": 4},
-    {"kind": "status", "status": 500, "times": 4},
-    {"kind": "slow", "seconds": 6.0, "times": 3},
-    {"kind": "cut", "times": 3},
-    {"kind": "invalid_json", "times": 3},
-    {"kind": "wrong_tool", "times": 3},
-    {"kind": "endless_tools", "times": 6},
-    {"kind": "bad_arguments", "times": 3},
-    {"kind": "huge", "times": 2},
-    {"kind": "empty", "times": 2},
-    {"kind": "refusal", "times": 3},
+    {"kind": "status", "status": 429, "retry_after_s": 1.0},
+    {"kind": "cut"},
+    {"kind": "wrong_tool"},
+    {"kind": "slow", "seconds": 6.0},
+    {"kind": "invalid_json"},
+    {"kind": "endless_tools"},
+    {"kind": "refusal"},
+    {"kind": "huge"},
+    {"kind": "bad_arguments"},
+    {"kind": "status", "status": 500},
+    {"kind": "empty"},
 )
+MODEL_ROUNDS: Final = 3
 WHATSAPP_WISHES: Final = (
     {"kind": "cut", "times": 4, "among": 20},
     {"kind": "gateway", "times": 4, "among": 20},
@@ -52,7 +53,7 @@ WHATSAPP_WISHES: Final = (
     {"kind": "status_late", "times": 4, "among": 30, "seconds": 5.0},
 )
 """What a result may be unknown by, and statuses that come as they never should."""
-MODEL_S: Final = 30.0
+MODEL_S: Final = 45.0
 BIG: Final = (1 << 20) + 1
 
 
@@ -151,7 +152,9 @@ async def model(ground: Ground, _: Planned) -> Seen:
     """F9: the model refuses, breaks off, raves and is slow, as often as the script says."""
     root = "{0.scheme}://{0.netloc}".format(urlsplit(ground.current.openai_base_url))
     client = ground.customers.world.client
-    async with client.post(f"{root}/control", json={"faults": list(MODEL_FAULTS)}) as answer:
+    async with client.post(
+        f"{root}/control", json={"faults": [*MODEL_FAULTS] * MODEL_ROUNDS}
+    ) as answer:
         before = (await answer.json())["happened"]
     deadline = time.monotonic() + MODEL_S
     while True:
@@ -205,7 +208,7 @@ async def poison(ground: Ground, planned: Planned) -> Seen:
         for value in _values(chance):
             customer = chance.choice(ground.customers.posted).customer
             key = ground.customers.conversation_of(customer).encode()
-            for its in (key, None):
+            for its in (key, None) if value is not None else (key,):
                 try:
                     sent = await producer.send_and_wait(MESSAGE_RECEIVED.name, value, its)
                 except KafkaError as exc:  # too large for the topic: that is refused for all
