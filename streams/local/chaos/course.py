@@ -144,6 +144,7 @@ class Course:
         since = await reading.ends((*EVERY_TOPIC, *LETTERS))
         written = log_ends(self.stack.home / "logs")
         before = (await self.world.book())["last"]
+        began_ms = self.clock.now_ms()
         customers = Customers(
             self.current, self.world, self.clock, crowd, patience_s=asked.patience_s
         )
@@ -172,6 +173,7 @@ class Course:
             *_logged(records),
             *_taken(book),
             *await self._seen(witness, records, since, search, written),
+            await witness.again(began_ms),
             Ended(
                 at_ms=self.clock.now_ms(),
                 unfinished=unfinished(history(sent, records, ()), wamids),

@@ -239,6 +239,19 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """What came of deciding everything again from what was recorded.
+
+    Attributes:
+        steps: Steps that were decided again.
+        different: Each stage of a conversation that would decide otherwise, and where.
+    """
+
+    steps: int
+    different: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The end of the run.
 
@@ -264,13 +277,14 @@ Fact = (
     | Leaked
     | Searched
     | Counted
+    | Again
     | Ended
 )
 KINDS: Final[dict[str, type[Fact]]] = {
     kind.__name__.lower(): kind
     for kind in (
         Began, Posted, Asked, Logged, Letter, Taken, Effect,
-        Struck, Committed, Leaked, Searched, Counted, Ended,
+        Struck, Committed, Leaked, Searched, Counted, Again, Ended,
     )
 }  # fmt: skip
 """Every kind of fact by its name in the file."""

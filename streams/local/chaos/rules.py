@@ -1,4 +1,4 @@
-"""The promises I1 to I7 as rules over a history: each violation by name. Pure.
+"""The promises I1 to I8 as rules over a history: each violation by name. Pure.
 
 The rules of a load (``streams.local.load.checker``) hold here too, but one: a bubble whose
 result is unknown may end with a person while things break. It is counted, and never sent twice.
@@ -38,7 +38,7 @@ SOURCE: Final = ("topic", "partition", "offset")
 LETTER: Final = ("group", "error.type", "error.message", "attempts", "first_failed_at")
 """Headers of a dead letter beside those of its source, without ``dlq.``."""
 
-SKIPPED: Final = "offsets_skipped_total"
+SKIPPED: Final = "audit_skipped_offsets_total"
 """What the workers' own auditor counts; must be nothing."""
 
 
@@ -223,6 +223,15 @@ def _poison(evidence: Mapping[str, float | str]) -> Iterator[str]:
     yield from str(evidence.get("places", "")).split()
 
 
+def _replayed(told: Story) -> Iterator[tuple[str, str]]:
+    """I8: what was recorded gives the same decisions again, byte for byte."""
+    for again in told.again:
+        if not again.steps:
+            yield told.began.run, "nothing could be decided again"
+        for difference in again.different:
+            yield told.began.run, difference
+
+
 def _of_load(rule: LoadRule) -> Rule:
     """Return a rule of the load for a whole story."""
     return lambda told: rule(told.known)
@@ -241,5 +250,6 @@ RULES: Final[dict[str, Rule]] = {
     "audited": _audited,
     "private": _private,
     "parked": _parked,
+    "replayed": _replayed,
 }
 """Every rule, by the name that a verdict gives."""

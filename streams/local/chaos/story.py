@@ -15,6 +15,7 @@ from schemas.errors import Misconfigured
 from schemas.events import Event, Position
 from sinks.ports import Recorded
 from streams.local.chaos.facts import (
+    Again,
     Asked,
     Began,
     Committed,
@@ -53,6 +54,7 @@ class Story:
         committed: Committed offsets at some moments.
         leaked: Leaks.
         counted: Metrics.
+        again: What came of deciding everything again.
         records: Records of the run's conversations, by place; each event once, at its first place.
         known: What the load's rules want.
     """
@@ -69,6 +71,7 @@ class Story:
     committed: list[Committed]
     leaked: list[Leaked]
     counted: list[Counted]
+    again: list[Again]
     records: list[Recorded] = field(default_factory=list)
     known: History = field(default_factory=lambda: History([], []))
 
@@ -87,6 +90,7 @@ LISTS: Final[dict[str, type[Fact]]] = {
     "committed": Committed,
     "leaked": Leaked,
     "counted": Counted,
+    "again": Again,
 }
 
 

@@ -170,5 +170,6 @@ def _kept(told: Story) -> Iterator[str]:
     yield (
         f"searched for {seen.planted} planted texts: {seen.logs_bytes} bytes of logs,"
         f" {seen.records} records' keys and headers, {seen.pages} pages of metrics;"
-        f" {sum(len(moment.offsets) for moment in told.committed)} committed offsets judged"
+        f" {sum(len(moment.offsets) for moment in told.committed)} committed offsets judged;"
+        f" {sum(again.steps for again in told.again)} steps decided again"
     )

@@ -18,16 +18,19 @@ from agents.ports import Clock
 from schemas.errors import Unavailable
 from schemas.topics import DLQ_SUFFIX, STATEFUL_STAGES, TOPICS
 from streams.groups import Groups
-from streams.local.chaos.facts import Committed, Counted, Effect, Letter
+from streams.local.chaos.facts import Again, Committed, Counted, Effect, Letter
 from streams.local.chaos.leaks import Search
 from streams.local.demo.shop import TENANT
 from streams.local.outside import FAULTS
 from streams.local.stack import Stack
 from streams.naming import group_of
 from streams.reading import Reading
+from streams.replay.whole import Wanted, replay
 from streams.settings import Settings
 from streams.stages import read_by
 
+DIFFERENCES: Final = 50
+"""Most differences that a history keeps."""
 POLL_MS: Final = 300
 SCRAPE_S: Final = 5.0
 READ_BY: Final = {stage: {topic.name for topic in read_by(stage)} for stage in STATEFUL_STAGES}
@@ -38,7 +41,9 @@ COUNTED: Final = (
     "events_parked_total",
     "dead_letters_total",
     "unknown_sends_total",
-    "offsets_skipped_total",
+    "audit_offsets_total",
+    "audit_skipped_offsets_total",
+    "offsets_lost_total",
     "circuit_breaker_failures_total",
 )
 """Metrics that a history keeps."""
@@ -139,6 +144,17 @@ class Witness:
         finally:
             await consumer.stop()
         return letters
+
+    async def again(self, since_ms: int) -> Again:
+        """Decide everything again that was decided since then, from what was recorded."""
+        result = await replay(self.current, Wanted(since_ms=since_ms), lambda _: None)
+        different = [
+            f"{' '.join(verdict.actor)}: {verdict.difference.line}"
+            for verdict in result.verdicts
+            if verdict.difference is not None
+        ]
+        steps = sum(verdict.replayed for verdict in result.verdicts)
+        return Again(steps=steps, different=tuple(different[:DIFFERENCES]))
 
     async def effects(self, conversations: set[str]) -> list[Effect]:
         """Return what the tools did for these conversations.

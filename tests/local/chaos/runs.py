@@ -25,6 +25,7 @@ from schemas.events import (
 from sinks.ports import Recorded
 from streams.local.chaos.archive import read, write
 from streams.local.chaos.facts import (
+    Again,
     Asked,
     Began,
     Committed,
@@ -69,6 +70,7 @@ class Run(World):
     letters: list[Letter] = field(default_factory=list)
     leaked: list[Leaked] = field(default_factory=list)
     counted: list[Counted] = field(default_factory=list)
+    again: list[Again] = field(default_factory=lambda: [Again(steps=20, different=())])
     refusals: dict[str, int] = field(default_factory=lambda: {"503": 1})
     searched: Searched = field(
         default_factory=lambda: Searched(logs_bytes=10, records=10, pages=2, planted=4)
@@ -182,7 +184,7 @@ class Run(World):
                 for a in self.accepted
             ),
             *self.effects, *self.struck, *self.committed, *self.letters, *self.leaked,
-            *self.counted, self.searched, Ended(at_ms=9000, unfinished=0),
+            *self.again, *self.counted, self.searched, Ended(at_ms=9000, unfinished=0),
         ]  # fmt: skip
 
     def told(self, folder: Path) -> Story:

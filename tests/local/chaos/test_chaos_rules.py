@@ -22,7 +22,7 @@ from schemas.events import (
     ToolCallRequested,
 )
 from streams.local.chaos.archive import read
-from streams.local.chaos.facts import Counted, Effect, Leaked, Letter
+from streams.local.chaos.facts import Again, Counted, Effect, Leaked, Letter
 from streams.local.chaos.rules import RULES, SKIPPED
 from streams.local.chaos.story import story
 from streams.local.chaos.verdict import in_flight, judge, lines, unknown_bubbles
@@ -176,6 +176,14 @@ PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
     "the auditor counts a skipped offset": (
         lambda r: r.counted.append(Counted(process="w", name=SKIPPED, labels={}, count=1)),
         "audited",
+    ),
+    "a decision is another one the second time": (
+        lambda r: r.again.append(Again(steps=9, different=("dispatch conv_x: seq 3",))),
+        "replayed",
+    ),
+    "nothing can be decided again": (
+        lambda r: r.again.append(Again(steps=0, different=())),
+        "replayed",
     ),
     "a bubble never settles": (drop(OutboundSettled), "bubbles_end"),
     "a bubble is missing at the simulator": (lambda r: r.accepted.pop(0), "bubbles_end"),
