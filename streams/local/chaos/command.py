@@ -33,6 +33,8 @@ SETTINGS: Final = {
     "WEBHOOK_PORT": "0",
     "API_PORT": "0",
 }
+STARTS: Final = 3
+"""How often a stack is started before the run that needs it is given up: nothing was struck yet."""
 LATENCY_MS: Final = 1500
 """How long the scripted model takes, so that a hundred messages are in flight at a fault."""
 
@@ -111,17 +113,23 @@ async def series(home: Path, runs: Sequence[Run], say: Say) -> AsyncIterator[Tol
     """
     ordered = sorted(runs, key=lambda run: Shape.of(run).folder)
     for shape, its in groupby(ordered, key=Shape.of):
-        left = deque(its)
+        left, failed = deque(its), 0
         while left:
+            course: Course | None = None
             try:
                 async with standing(home / "stacks", shape, say) as course:
+                    failed = 0
                     while left:
                         yield await _played(home / "histories", shape, course, left[0])
                         left.popleft()
                         if not await recovered(course):
                             break
             except PipelineError as exc:
-                if left:
+                failed += course is None
+                if course is None and failed < STARTS:
+                    say(f"the stack did not start, and is started again: {exc}")
+                elif left:
+                    failed = 0
                     yield Spoiled(run=left.popleft(), why=str(exc))
 
 

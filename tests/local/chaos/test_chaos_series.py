@@ -41,6 +41,7 @@ async def played(
     *,
     bad: int = 0,
     back: bool = True,
+    broken: int = 0,
 ) -> tuple[list[Told | Spoiled], list[str]]:
     """Play runs on invented stacks; return what came of them, and the stacks in their order."""
     stacks: list[str] = []
@@ -48,6 +49,8 @@ async def played(
     @asynccontextmanager
     async def standing(_: Path, shape: Shape, __: Any) -> AsyncIterator[Playing]:
         stacks.append(shape.folder)
+        if len(stacks) <= broken:
+            raise Unavailable("kafka")
         yield Playing(bad)
 
     async def recovered(_: Any) -> bool:
@@ -86,6 +89,18 @@ async def test_a_run_without_an_end_is_told_and_the_next_gets_another_stack(
     assert isinstance(told[1], Spoiled)
     assert (told[1].run.seed, told[1].why) == (2, "kafka is not available")
     assert len(stacks) == 2
+
+
+@pytest.mark.parametrize(("broken", "good"), [(2, [True, True]), (3, [False, True])])
+async def test_a_stack_that_does_not_start_is_started_again_before_its_run_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int, good: list[bool]
+) -> None:
+    runs = [run(1, "F1"), run(2, "F1")]
+
+    told, stacks = await played(tmp_path, monkeypatch, runs, broken=broken)
+
+    assert [isinstance(each, Told) for each in told] == good
+    assert len(stacks) == broken + 1
 
 
 async def test_a_stack_that_does_not_come_back_is_not_used_again(
