@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from agents.core import seen
 from agents.core.conversation import Conversation
 from agents.core.dispatch import TAKEOVER_APPLIED, decide
 from agents.core.dispatch_given_up import behind, dropped, given_up
 from agents.core.dispatch_return import RETURNED, STAYS
+from agents.core.naturals import natural_id
 from agents.ports import (
+    Archive,
     Delivery,
     HandoffLate,
     Observe,
@@ -33,13 +36,14 @@ from schemas.events import (
 )
 
 
-async def dispatch(
+async def dispatch(  # noqa: PLR0913 - ports, keyword-only
     state: Conversation | None,
     event: Event,
     delivery: Delivery,
     *,
     tenants: Tenants,
     takeovers: Takeovers,
+    archive: Archive,
     observe: Observe = unobserved,
 ) -> tuple[Conversation, tuple[Event, ...]]:
     """Decide one event of a conversation with the tenant's newest settings.
@@ -49,19 +53,39 @@ async def dispatch(
 
     Raises:
         Rejected: The event can never be decided here.
-        Unavailable: A takeover cannot be written down; the event comes again.
+        Unavailable: A takeover cannot be written down, or ids of a hot conversation cannot be
+            kept or looked up; the event comes again.
     """
+    repeated = await _repeated(state, event, archive, now_ms=delivery.now_ms)
     after, said = decide(
         state,
         event,
         source=delivery.source,
         now_ms=delivery.now_ms,
         settings=tenants.get(event.tenant_id),
+        repeated=repeated,
     )
     if after.silenced and any(_marks(each) for each in said):
         await takeovers.bar(after.conversation_id, after.epoch)
     _tell(observe, state, event, said)
     return after, said
+
+
+async def _repeated(
+    state: Conversation | None, event: Event, archive: Archive, *, now_ms: int
+) -> bool:
+    """Keep the ids that will leave the state, and look for the event's among those that left."""
+    if state is None:
+        return False
+    left = seen.leaving(state.seen)
+    if left:
+        await archive.keep(state.conversation_id, left)
+    natural = natural_id(event)
+    if natural is None or not seen.recent(state.seen_elsewhere, now_ms):
+        return False
+    if seen.knows(state.seen, natural):
+        return False
+    return await archive.knows(state.conversation_id, seen.packed(natural))
 
 
 def _marks(effect: Event) -> bool:

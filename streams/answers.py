@@ -132,6 +132,8 @@ def _receipt_again(raw: msgspec.Raw) -> Receipt:
 
 KINDS: Final[Mapping[str, Kind]] = {
     "clock.now_ms": _of(int, at_once=True),
+    "archive.keep": _of(None),
+    "archive.knows": _of(bool),
     "claims.claim": _of(bool),
     "claims.claim_write": _of(Claimed),
     "claims.taken": _of(bool),

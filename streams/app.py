@@ -33,6 +33,7 @@ from sinks.leases import PostgresLeases
 from sinks.memory import Memories
 from sinks.ports import Sink
 from sinks.processes import Processes
+from sinks.seen_ids import SeenIds
 from sinks.transcripts import Transcripts
 from streams.clock import open_clock
 from streams.embedding import open_embedder
@@ -157,7 +158,8 @@ class _Workshop:
     def _dispatch(self) -> Stage:
         return dispatch_stage(
             self.parts.tenants,
-            PostgresClaims(self.pool),
+            takeovers=PostgresClaims(self.pool),
+            archive=SeenIds(self.pool),
             observe=observe,
             max_inflight=self.settings.max_inflight,
             arrived=self.permits.came,

@@ -19,6 +19,7 @@ from agents.given_up import ai_gave_up, outbound_gave_up, tools_gave_up
 from agents.outbound import Desk, outbound
 from agents.ports import (
     Agent,
+    Archive,
     Clock,
     Delivery,
     Knowledge,
@@ -64,8 +65,9 @@ Arrived = Callable[[str, int], None]
 
 def dispatch_stage(
     tenants: Tenants,
-    takeovers: Takeovers,
     *,
+    takeovers: Takeovers,
+    archive: Archive,
     observe: Observe = unobserved,
     max_inflight: int = MAX_INFLIGHT,
     arrived: Arrived | None = None,
@@ -81,6 +83,7 @@ def dispatch_stage(
                 dispatch,
                 tenants=heard,
                 takeovers=overheard("takeovers", takeovers),
+                archive=overheard("archive", archive),
                 observe=observe,
             ),
             arrived,

@@ -166,6 +166,7 @@ class Conversation:
         rhythm_ms: Smoothed gap between the customer's messages in a burst; None before one.
         history: What was said and settled, oldest first, bounded.
         seen: Natural ids that were acted on; see ``agents.core.seen``.
+        seen_elsewhere: Newest day of ids that left the state; 0 is none.
         intent: Intent of the newest turn, when a rule found one.
         owner: Who has it: an agent's name or ``human``.
         agent_user: The person who has it, if known.
@@ -198,6 +199,7 @@ class Conversation:
     rhythm_ms: int | None = None
     history: tuple[Line, ...] = ()
     seen: dict[str, str] = field(default_factory=dict)
+    seen_elsewhere: int = 0
     intent: str | None = None
     owner: str | None = None
     agent_user: str | None = None

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from agents.core import seen
 from agents.core.conversation import Conversation, Trigger, allows
 from agents.core.dispatch_messages import on_message
 from agents.core.dispatch_people import (
@@ -29,6 +30,7 @@ from agents.core.dispatch_return import give_back, nobody_came, person_silent
 from agents.core.dispatch_step import Step, waiting
 from agents.core.dispatch_tags import tag, untag
 from agents.core.dispatch_turns import begin, on_response
+from agents.core.naturals import natural_id
 from agents.core.texts import split
 from schemas.errors import Rejected
 from schemas.events import (
@@ -62,6 +64,7 @@ def decide(
     source: Position,
     now_ms: int,
     settings: SettingsChanged | None,
+    repeated: bool = False,
 ) -> tuple[Conversation, tuple[Event, ...]]:
     """Decide one event of a conversation.
 
@@ -71,6 +74,8 @@ def decide(
         source: Where the event stands in the log.
         now_ms: Time of the decision, Unix milliseconds.
         settings: Settings of the tenant; None when it is not known (people answer then).
+        repeated: True when the event's natural id is one of those that left the state. Those
+            that leave it in this step (``seen.leaving``) must be kept elsewhere before.
 
     Returns:
         The conversation after the event, and what dispatch says, in order.
@@ -85,8 +90,9 @@ def decide(
     )
     if before.tenant_id != event.tenant_id or before.conversation_id != event.conversation_id:
         raise Rejected("wrong_conversation")
-    step = Step(before, event, source=source, now_ms=now_ms, settings=settings)
+    step = Step(before, event, source=source, now_ms=now_ms, settings=settings, repeated=repeated)
     _apply(step, event)
+    step.forget(seen.leaving(before.seen))
     return step.finish()
 
 
@@ -161,7 +167,7 @@ def _on_settled(step: Step, event: OutboundSettled) -> None:
 
 def _on_reply(step: Step, event: HumanReplied) -> None:
     """A person spoke: the AI is silent from here on, and waiting messages are theirs."""
-    if not step.first_time(f"reply:{event.reply_id}"):
+    if not step.first_time(natural_id(event)):
         step.decided("duplicate_ignored", "duplicate")
         return
     if event.kind in (MessageKind.EDIT, MessageKind.REVOKE, MessageKind.REACTION):
@@ -192,7 +198,7 @@ def _yield_to_person(step: Step, event: HumanReplied) -> None:
 
 
 def _on_control(step: Step, event: ControlRequested) -> None:
-    if not step.first_time(f"control:{event.request_id}"):
+    if not step.first_time(natural_id(event)):
         step.decided("duplicate_ignored", "duplicate")
         return
     trigger, obey = _COMMANDS.get(event.command, (None, _unpark))

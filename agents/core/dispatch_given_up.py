@@ -14,6 +14,7 @@ from agents.core import seen
 from agents.core.conversation import Conversation, Trigger, allows
 from agents.core.dispatch_people import hand_over
 from agents.core.dispatch_step import Step
+from agents.core.naturals import natural_id
 from agents.core.texts import split
 from schemas.errors import Rejected
 from schemas.events import (
@@ -103,7 +104,7 @@ def dropped(
 ) -> Said:
     """Give a parked event its end without deciding it; arguments as ``given_up``."""
     step = _step(state, event, source=source, now_ms=now_ms, settings=settings)
-    if isinstance(event, MessageReceived) and step.first_time(_natural(event)):
+    if isinstance(event, MessageReceived) and step.first_time(natural_id(event)):
         step.outcome(event.wamid, OutcomeKind.IGNORED, reason)
     step.decided("dropped", reason)
     return step.finish()
@@ -127,17 +128,14 @@ def _step(
     return Step(before, event, source=source, now_ms=now_ms, settings=settings)
 
 
-def _natural(event: MessageReceived) -> str:
-    return f"{event.phone_number_id}:{event.wamid}"
-
-
 def _park(step: Step, event: MessageReceived, code: str) -> None:
     """Give a message the outcome that lasts until it comes back; a repetition gets none.
 
     The message itself is not remembered as seen: it is still to be decided.
     """
-    natural = _natural(event)
-    if not seen.knows(step.state.seen, natural) and step.first_time(f"parked:{natural}"):
+    natural = natural_id(event)
+    known = natural is None or seen.knows(step.state.seen, natural)
+    if not known and step.first_time(f"parked:{natural}"):
         step.outcome(event.wamid, OutcomeKind.PARKED, code)
 
 

@@ -12,6 +12,7 @@ from agents.core.dispatch_people import attend, hand_over, park
 from agents.core.dispatch_return import awaits_return
 from agents.core.dispatch_step import Step, waiting
 from agents.core.dispatch_turns import MAX_SUPERSEDED, begin, obstacle, supersede
+from agents.core.naturals import natural_id
 from agents.core.texts import MESSAGE_CHARS, PLACEHOLDERS, named, shortened
 from schemas.events import MessageKind, MessageReceived, OutcomeKind, Phase
 
@@ -33,7 +34,7 @@ UNANSWERED: Final = (
 
 def on_message(step: Step, event: MessageReceived) -> None:
     """Decide about one customer's message."""
-    if not step.first_time(f"{event.phone_number_id}:{event.wamid}"):
+    if not step.first_time(natural_id(event)):
         step.decided("duplicate_ignored", "duplicate")
         return
     step.change(person=event.sender, phone_number_id=event.phone_number_id)

@@ -52,9 +52,11 @@ class Step:
         source: Position,
         now_ms: int,
         settings: SettingsChanged | None,
+        repeated: bool = False,
     ) -> None:
         self.state = replace(state, seq=state.seq + 1)
         self.settings = settings
+        self._repeated = repeated
         self.now_ms = now_ms
         self.effects: list[Event] = []
         version = settings.version if settings else 0
@@ -88,12 +90,21 @@ class Step:
         self._reason = shortened(reason, CODE_CHARS)
         self._turn_id = turn_id or self._turn_id
 
-    def first_time(self, natural_id: str) -> bool:
+    def first_time(self, natural_id: str | None) -> bool:
         """Say whether this id is new, and remember it."""
-        if seen.knows(self.state.seen, natural_id):
+        if natural_id is None or self._repeated or seen.knows(self.state.seen, natural_id):
             return False
         self.change(seen=seen.remember(self.state.seen, natural_id, now_ms=self.now_ms))
         return True
+
+    def forget(self, left: seen.Buckets) -> None:
+        """Let ids leave the state that are kept elsewhere."""
+        if left:
+            newest = max(map(int, left))
+            self.change(
+                seen=seen.without(self.state.seen, left),
+                seen_elsewhere=max(newest, self.state.seen_elsewhere),
+            )
 
     def ended(
         self,

@@ -23,6 +23,10 @@ Source: WhatsApp Cloud API, "Webhooks", "Retry" (7 days).
 WIDTH: Final = 12
 LIMIT: Final = 8192
 """Most ids of one conversation (98 KB); beyond it the oldest bucket is shortened first."""
+ROOM: Final = 1024
+"""Ids that stay in a conversation's state (12 KB); with more, the oldest are kept elsewhere."""
+LEAVING: Final = 256
+"""How many leave at once: one statement for many messages."""
 
 Buckets = Mapping[str, str]
 """Day number since 1970 (as text, for JSON) -> packed ids of that day, oldest first."""
@@ -37,6 +41,30 @@ def knows(buckets: Buckets, natural_id: str) -> bool:
     """Say whether the id was remembered."""
     needle = packed(natural_id)
     return any(_holds(ids, needle) for ids in buckets.values())
+
+
+def leaving(buckets: Buckets) -> dict[str, str]:
+    """Return the oldest ids when there are too many: what must be kept elsewhere, then leave."""
+    if sum(map(len, buckets.values())) < ROOM * WIDTH:
+        return {}
+    left, room = {}, LEAVING * WIDTH
+    for day in sorted(buckets, key=int):
+        ids = buckets[day][:room]
+        if ids:
+            left[day] = ids
+        room -= len(ids)
+    return left
+
+
+def without(buckets: Buckets, left: Buckets) -> dict[str, str]:
+    """Return the buckets without ids that left, which are the first of their days."""
+    rest = {day: ids[len(left.get(day, "")) :] for day, ids in buckets.items()}
+    return {day: ids for day, ids in rest.items() if ids}
+
+
+def recent(day: int, now_ms: int) -> bool:
+    """Say whether ids of that day may still come again."""
+    return day > now_ms // DAY_MS - KEPT_DAYS
 
 
 def _holds(ids: str, needle: str) -> bool:

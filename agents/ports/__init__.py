@@ -7,7 +7,7 @@ introduces them. All of them raise only ``schemas.errors``.
 from __future__ import annotations
 
 from agents.ports.knowledge import Knowledge, Passage
-from agents.ports.log import Agent, Clock, Delivery, State, Superseded, Tenants
+from agents.ports.log import Agent, Archive, Clock, Delivery, State, Superseded, Tenants
 from agents.ports.model import Completion, Embedder, Model, Prompt, ToolUse, estimated_tokens
 from agents.ports.observation import (
     CircuitChanged,
@@ -45,6 +45,7 @@ from agents.ports.whatsapp import (
 __all__ = [
     "Accepted",
     "Agent",
+    "Archive",
     "Asked",
     "CircuitChanged",
     "Claimed",

@@ -37,6 +37,19 @@ class Tenants(Protocol):
         """Return the settings of a tenant, or None when it is not known."""
 
 
+class Archive(Protocol):
+    """Where natural ids are kept that a conversation's state has no room for.
+
+    Ids are packed (``agents.core.seen``); they are kept for as long as one may come again.
+    """
+
+    async def keep(self, conversation_id: str, ids: Mapping[str, str], /) -> None:
+        """Keep ids, by their day; keeping one again changes nothing. Raises Unavailable."""
+
+    async def knows(self, conversation_id: str, packed: str, /) -> bool:
+        """Say whether an id is kept. Raises Unavailable."""
+
+
 class Clock(Protocol):
     """The wall clock; the only real one is in ``streams``."""
 

@@ -30,7 +30,7 @@ def offline(versions: Versions) -> dict[str, Stage]:
     nowhere: Any = Nowhere()
     toolbox = shipped(nowhere)
     stages = (
-        dispatch_stage(versions, nowhere),
+        dispatch_stage(versions, takeovers=nowhere, archive=nowhere),
         ai_stage(
             model=nowhere, knowledge=nowhere, tenants=versions, toolbox=toolbox, clock=nowhere
         ),

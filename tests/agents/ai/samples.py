@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from agents.core.seen import WIDTH
 from agents.ports import (
     Claimed,
     Completion,
@@ -264,6 +265,23 @@ class Ledger:
 
     async def result(self, kind: str, effect_id: str, attempt: int, /) -> str | None:
         return self.rows.get((kind, effect_id, attempt))
+
+
+@dataclass
+class Attic:
+    """An archive of ids in memory."""
+
+    kept: dict[str, set[str]] = field(default_factory=dict)
+    asked: int = 0
+
+    async def keep(self, conversation_id: str, ids: Mapping[str, str], /) -> None:
+        for packed in ids.values():
+            parts = {packed[at : at + WIDTH] for at in range(0, len(packed), WIDTH)}
+            self.kept.setdefault(conversation_id, set()).update(parts)
+
+    async def knows(self, conversation_id: str, packed: str, /) -> bool:
+        self.asked += 1
+        return packed in self.kept.get(conversation_id, set())
 
 
 @dataclass

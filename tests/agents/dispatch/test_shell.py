@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from agents.core.conversation import Conversation
 from agents.dispatch import dispatch
 from agents.ports import HandoffLate, Observation, TakeoverApplied
 from schemas.errors import Unavailable
@@ -19,7 +20,7 @@ from schemas.events import (
     Position,
     SettingsChanged,
 )
-from tests.agents.ai.samples import Ledger
+from tests.agents.ai.samples import Attic, Ledger
 from tests.agents.dispatch.talk import SETTINGS, T0, Talk, envelope, message, with_settings
 
 T = TypeVar("T")
@@ -33,6 +34,14 @@ class Delivered:
         return await call
 
 
+async def decided(
+    state: Conversation | None, event: Event, **more: Any
+) -> tuple[Conversation, tuple[Event, ...]]:
+    """Let dispatch decide an event, with fakes for what a test does not name."""
+    world: dict[str, Any] = {"tenants": Known(), "takeovers": Ledger(), "archive": Attic()}
+    return await dispatch(state, event, Delivered(), **world | more)
+
+
 class Known:
     def get(self, tenant_id: str, /) -> SettingsChanged | None:
         return SETTINGS if tenant_id == "tenant_a" else None
@@ -44,9 +53,7 @@ class Known:
 async def test_the_newest_settings_of_the_tenant_decide(
     tenant_id: str, decision: str, version: int
 ) -> None:
-    _, effects = await dispatch(
-        None, message("w1", tenant_id=tenant_id), Delivered(), tenants=Known(), takeovers=Ledger()
-    )
+    _, effects = await decided(None, message("w1", tenant_id=tenant_id))
 
     changed = effects[-1]
     assert isinstance(changed, ConversationChanged)
@@ -68,7 +75,7 @@ def takeover(**more: Any) -> ControlRequested:
 async def test_a_takeover_is_written_down_before_anybody_is_told() -> None:
     takeovers = Ledger()
 
-    state, _ = await dispatch(None, takeover(), Delivered(), tenants=Known(), takeovers=takeovers)
+    state, _ = await decided(None, takeover(), takeovers=takeovers)
 
     assert takeovers.bars == {"conv_0f": {state.epoch}}
 
@@ -79,22 +86,20 @@ async def test_a_takeover_that_cannot_be_written_down_is_not_decided() -> None:
             raise Unavailable("postgres")
 
     with pytest.raises(Unavailable):
-        await dispatch(None, takeover(), Delivered(), tenants=Known(), takeovers=Down())
+        await decided(None, takeover(), takeovers=Down())
 
 
 async def test_a_message_needs_nothing_written_down() -> None:
     takeovers = Ledger()
 
-    await dispatch(None, message("w1"), Delivered(), tenants=Known(), takeovers=takeovers)
+    await decided(None, message("w1"), takeovers=takeovers)
 
     assert takeovers.bars == {}
 
 
 async def test_the_time_from_a_takeover_to_its_confirmation_is_measured() -> None:
     seen: list[Observation] = []
-    state, said = await dispatch(
-        None, takeover(), Delivered(), tenants=Known(), takeovers=Ledger(), observe=seen.append
-    )
+    state, said = await decided(None, takeover(), observe=seen.append)
     marker = next(each for each in said if isinstance(each, OutboundRequested))
     confirmed = OutboundSettled(
         **envelope("outbound.message.settled", "m1", T0 + 280),
@@ -105,9 +110,7 @@ async def test_the_time_from_a_takeover_to_its_confirmation_is_measured() -> Non
         state=BubbleState.APPLIED,
     )
 
-    await dispatch(
-        state, confirmed, Delivered(), tenants=Known(), takeovers=Ledger(), observe=seen.append
-    )
+    await decided(state, confirmed, observe=seen.append)
 
     assert seen == [TakeoverApplied(seconds=0.25)]
 
@@ -117,13 +120,6 @@ async def test_a_hand_over_to_which_nobody_came_is_counted() -> None:
     talk = Talk(with_settings(handoff_minutes=10))
     talk.hear("w1", "quero um atendente")
 
-    await dispatch(
-        talk.it,
-        talk.fired("handoff"),
-        Delivered(),
-        tenants=Known(),
-        takeovers=Ledger(),
-        observe=seen.append,
-    )
+    await decided(talk.it, talk.fired("handoff"), observe=seen.append)
 
     assert seen == [HandoffLate(decision="handoff_returned")]

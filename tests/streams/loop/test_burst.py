@@ -12,7 +12,7 @@ from schemas.events import Event, HandoffRequested, MessageReceived, SettingsCha
 from schemas.topics import CONVERSATION_TIMER, HANDOFF_REQUESTED, MESSAGE_RECEIVED
 from streams.publish import Record
 from streams.timers import Timers
-from tests.agents.ai.samples import Ledger
+from tests.agents.ai.samples import Attic, Ledger
 from tests.agents.dispatch.talk import SETTINGS, T0, message
 from tests.streams.loop.fakes import Rig
 
@@ -30,7 +30,7 @@ class Worker:
     def __init__(self, log: list[Record]) -> None:
         self.log = log
         self.rig = Rig(
-            partial(dispatch, tenants=Known(), takeovers=Ledger()),
+            partial(dispatch, tenants=Known(), takeovers=Ledger(), archive=Attic()),
             state=Conversation,
             inputs=(MESSAGE_RECEIVED, CONVERSATION_TIMER),
             timer_topic=CONVERSATION_TIMER,

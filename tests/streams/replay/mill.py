@@ -159,6 +159,15 @@ class World:
         await self.maybe("postgres")
         self.barred[conversation_id] = max(epoch, self.barred.get(conversation_id, 0))
 
+    async def keep(self, conversation_id: str, ids: Mapping[str, str], /) -> None:
+        del conversation_id, ids
+        await self.maybe("postgres")
+
+    async def knows(self, conversation_id: str, packed: str, /) -> bool:
+        del conversation_id, packed
+        await self.maybe("postgres")
+        return False
+
     async def settle(self, kind: str, effect_id: str, attempt: int, result: str, /) -> None:
         await self.maybe("postgres")
         self.claimed[kind, effect_id, attempt] = result
@@ -227,7 +236,7 @@ class Mill:
         port: Any = world
         toolbox = world.toolbox()
         self.stages = (
-            dispatch_stage(port, port),
+            dispatch_stage(port, takeovers=port, archive=port),
             ai_stage(model=port, knowledge=port, tenants=port, toolbox=toolbox, clock=port),
             tools_stage(toolbox=toolbox, claims=port, tenants=port, clock=port),
             outbound_stage(Desk(claims=port, permits=port, courier=port, tenants=port, clock=port)),

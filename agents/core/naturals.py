@@ -1,0 +1,18 @@
+"""Natural ids: what makes two records of different events one event."""
+
+from __future__ import annotations
+
+from schemas.events import ControlRequested, Event, HumanReplied, MessageReceived
+
+
+def natural_id(event: Event) -> str | None:
+    """Return the id by which dispatch knows a repetition; None where a state tells it."""
+    match event:
+        case MessageReceived():
+            return f"{event.phone_number_id}:{event.wamid}"
+        case HumanReplied():
+            return f"reply:{event.reply_id}"
+        case ControlRequested():
+            return f"control:{event.request_id}"
+        case _:
+            return None
