@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -23,6 +24,7 @@ from streams.api.tokens import signing_key
 from streams.clock import open_clock
 from streams.heads import BoundedHeads
 from streams.listening import listen
+from streams.patience import patiently
 from streams.publish import Publisher, record_of
 from streams.registry import open_codec
 from streams.settings import Settings, require_secrets
@@ -37,16 +39,16 @@ async def application(settings: Settings) -> AsyncIterator[Any]:
     """Yield the ASGI application with everything behind it open.
 
     Raises:
-        Misconfigured: A secret is not set, or the topics' schemas are missing.
-        Unavailable: Kafka or the registry does not answer.
+        Misconfigured: A secret is not set, or the topics' schemas are missing. What does not
+            answer is waited for.
     """
     require_secrets(settings, "api_token")
     pool = await open_pool(settings.postgres_dsn.get_secret_value(), name="whaticket.api")
     publisher = Publisher(settings.kafka_bootstrap, client_id=f"whaticket.api.{settings.instance}")
     conversations = Conversations(pool)
     try:
-        codec = await open_codec(settings)
-        await publisher.start()
+        codec = await patiently("schemas", partial(open_codec, settings))
+        await patiently("publisher", publisher.start)
 
         async def publish(event: Event) -> None:
             await (await publisher.post(record_of(event, codec)))

@@ -18,10 +18,13 @@ from streams.groups import Groups
 from streams.layouts import Layout, Layouts
 from streams.local.demo.seed import fill, publish
 from streams.local.stack.together import together
+from streams.patience import patiently
 from streams.settings import Settings
 
 LEAVING_S: Final = 30.0
 """After a kill the brokers keep members of a group until their session ends."""
+PATIENCE_S: Final = 60.0
+"""A machine that starts a dozen processes at once may leave a request without an answer."""
 
 Say = Callable[[str], None]
 
@@ -37,10 +40,14 @@ async def prepare(current: Settings, layout: Layout, today: dt.date, say: Say) -
 
     Raises:
         Misconfigured: Something that is there is not as it must be, or workers still run.
-        Unavailable: Something does not answer.
+        Unavailable: Something does not answer for long.
     """
-    await together([_log(current, say), _database(current, today, say)])
-    await together([publish(current), _offsets(current, layout, say)])
+
+    async def making() -> None:
+        await together([_log(current, say), _database(current, today, say)])
+        await together([publish(current), _offsets(current, layout, say)])
+
+    await patiently("prepare", making, limit_s=PATIENCE_S)
 
 
 async def _log(current: Settings, say: Say) -> None:

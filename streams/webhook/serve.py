@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -26,6 +27,7 @@ from streams.clock import open_clock
 from streams.heads import BoundedHeads
 from streams.listening import listen
 from streams.partitioner import check_partitioner
+from streams.patience import patiently
 from streams.presence import Presence
 from streams.publish import Publisher
 from streams.registry import open_codec
@@ -100,19 +102,18 @@ async def opened(settings: Settings) -> AsyncIterator[FastAPI]:
     """Open everything that the webhook needs, and close it in the opposite order.
 
     Raises:
-        Misconfigured: A setting, topic or schema is missing.
-        Unavailable: Kafka or the registry does not answer.
+        Misconfigured: A setting, topic or schema is missing. What does not answer is waited for.
     """
     require_secrets(settings, "hash_key", "secrets_key")
     check_partitioner()
     key = hash_key(settings)
     client_id = f"whaticket.webhook.{settings.instance}"
     async with AsyncExitStack() as stack:
-        codec = await open_codec(settings)
+        codec = await patiently("schemas", partial(open_codec, settings))
         pool = await open_pool(settings.postgres_dsn.get_secret_value(), name=client_id)
         stack.push_async_callback(_close, pool)
         publisher = _publisher(settings, client_id)
-        await publisher.start()
+        await patiently("publisher", publisher.start)
         stack.push_async_callback(publisher.stop)
         tenants = TenantSettings(
             settings.kafka_bootstrap,
@@ -121,7 +122,7 @@ async def opened(settings: Settings) -> AsyncIterator[FastAPI]:
             told=Presence(Processes(pool), client_id),
         )
         stack.push_async_callback(tenants.stop)
-        await tenants.start()
+        await patiently("settings of tenants", tenants.start)
         inbox = Inbox(
             numbers=tenants,
             people=Identities(pool, key),

@@ -1,0 +1,41 @@
+"""Starting while something that is needed is not there yet, or is too busy to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+
+from schemas.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+RETRY_S: Final = 1.0
+
+
+async def patiently(
+    what: str, call: Callable[[], Awaitable[T]], *, limit_s: float | None = None
+) -> T:
+    """Call until everything that it needs is there.
+
+    Args:
+        what: The step, for the log.
+        call: May be repeated as often as one likes.
+        limit_s: When to give up; None is never.
+
+    Raises:
+        Unavailable: The limit is over.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            return await call()
+        except Unavailable as exc:
+            if limit_s is not None and time.monotonic() - began + RETRY_S > limit_s:
+                raise
+            log.warning("start.waiting", step=what, service=exc.service)
+            await asyncio.sleep(RETRY_S)

@@ -1,0 +1,44 @@
+"""Starting while something that is needed is not there yet."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.errors import Misconfigured, Unavailable
+from streams import patience
+from streams.patience import patiently
+
+
+class Busy:
+    """Answers at its third call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self) -> str:
+        self.calls += 1
+        if self.calls < 3:
+            raise Unavailable("registry")
+        return "there"
+
+
+async def test_what_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "RETRY_S", 0.0)
+
+    assert await patiently("schemas", Busy()) == "there"
+
+
+async def test_a_start_with_a_limit_says_at_its_end_what_is_missing() -> None:
+    busy = Busy()
+
+    with pytest.raises(Unavailable, match="registry"):
+        await patiently("schemas", busy, limit_s=0.0)
+    assert busy.calls == 1
+
+
+async def test_a_wrong_setting_is_not_waited_for() -> None:
+    async def wrong() -> None:
+        raise Misconfigured("no such topic")
+
+    with pytest.raises(Misconfigured):
+        await patiently("topics", wrong)
