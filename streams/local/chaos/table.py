@@ -52,7 +52,7 @@ def _lines(runs: Sequence[tuple[Story, Verdict]]) -> Iterator[str]:
 
 def _row(told: Story, verdict: Verdict) -> list[str]:
     flights = [in_flight(told, fault) for fault in told.struck]
-    span = f"{min(flights)} to {max(flights)}" if flights else "none"
+    ends = sorted({min(flights), max(flights)}) if flights else []
     good = "holds" if verdict.good else f"**{len(verdict.violations)} violations**"
     return [
         "+".join(told.began.faults),
@@ -60,7 +60,7 @@ def _row(told: Story, verdict: Verdict) -> list[str]:
         told.began.layout,
         str(told.began.brokers),
         str(len(told.posted)),
-        span,
+        " to ".join(map(str, ends)),
         str(len(told.effects)),
         str(unknown_bubbles(told)),
         f"{percentile(waits_ms(told), 99) / 1000:.1f}",

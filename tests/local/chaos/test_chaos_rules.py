@@ -25,6 +25,7 @@ from streams.local.chaos.archive import read
 from streams.local.chaos.facts import Again, Counted, Effect, Leaked, Letter
 from streams.local.chaos.rules import RULES, SKIPPED
 from streams.local.chaos.story import story
+from streams.local.chaos.table import rendered
 from streams.local.chaos.verdict import in_flight, judge, lines, unknown_bubbles
 from streams.local.load.checker import RULES as LOAD_RULES
 from tests.local.chaos.runs import ASKED, FIRST, KILLED, Run
@@ -289,6 +290,23 @@ def test_a_spoiled_run_says_how_to_repeat_it(run: Run) -> None:
 
     assert said[-1] == "again: whaticket chaos --seed 1"
     assert any("bubbles_end" in line for line in said)
+
+
+def test_the_table_has_a_row_for_each_run_and_counts_crashes_between_writes(run: Run) -> None:
+    good = story(run.facts())
+    run.accepted.pop(0)
+    crashed = replace(
+        KILLED, fault="F1w", evidence={"crashes": 3, "after_state": 2, "after_ack": 1}
+    )
+    run.struck.append(crashed)
+    bad = story(run.facts())
+
+    shown = rendered([(good, judge(good)), (bad, judge(bad))]).splitlines()
+
+    assert "| F1 | 1 | split | 1 | 6 | 2 | 1 | 0 | 1.7 | holds |" in shown
+    assert "| F1 | 1 | split | 1 | 6 | 2 | 1 | 0 | 1.7 | **1 violations** |" in shown
+    assert "2 runs, 12 messages, 1 runs that are not good." in shown
+    assert any("`after_state` 2, `after_publish` 0, `after_ack` 1" in line for line in shown)
 
 
 def test_a_history_that_is_cut_off_is_refused(run: Run, tmp_path: Path) -> None:
