@@ -38,9 +38,10 @@ ACTS: Final[dict[str, Act]] = {
 async def strike(ground: Ground, planned: Planned) -> Struck:
     """Wait for the time of a fault and let it happen."""
     await ground.reach(planned.share)
-    sent, began_ms = ground.customers.begun, ground.witness.clock.now_ms()
-    ground.say(f"{planned.fault} strikes {', '.join(planned.whom)} after {sent} messages")
-    evidence = await ACTS[planned.fault](ground, planned)
+    async with ground.holding(planned.whom):
+        sent, began_ms = ground.customers.begun, ground.witness.clock.now_ms()
+        ground.say(f"{planned.fault} strikes {', '.join(planned.whom)} after {sent} messages")
+        evidence = await ACTS[planned.fault](ground, planned)
     return Struck(
         fault=planned.fault,
         whom=planned.whom,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 
 from schemas.errors import PipelineError
 from streams.local.chaos.customers import Customers
@@ -30,6 +32,7 @@ class Ground:
         proxies: What stands before the brokers, if anything does.
         total: Messages of the run.
         say: Told what happens.
+        held: A part that is being struck is not struck by another fault meanwhile.
     """
 
     stack: Stack
@@ -39,6 +42,7 @@ class Ground:
     proxies: Sequence[Proxy]
     total: int
     say: Say
+    held: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     @property
     def over(self) -> bool:
@@ -49,6 +53,14 @@ class Ground:
         """Wait until this share of the messages has been sent."""
         while self.customers.begun < share * self.total:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(LOOK_S)
+
+    @contextlib.asynccontextmanager
+    async def holding(self, parts: Sequence[str]) -> AsyncIterator[None]:
+        """Have parts alone as long as the block lasts; taken in one order by everybody."""
+        async with contextlib.AsyncExitStack() as held:
+            for part in sorted(parts):
+                await held.enter_async_context(self.held[part])
+            yield
 
     async def note_commits(self) -> None:
         """Write down what is committed, if anybody can tell."""
