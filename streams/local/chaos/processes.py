@@ -7,16 +7,21 @@ import contextlib
 import itertools
 import random
 import signal
+import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from confluent_kafka import TopicPartition
 
+from schemas.errors import Unavailable
 from streams.failpoint import POINTS, REACHED
+from streams.groups import Groups
 from streams.local.chaos.ground import Ground, lasting
 from streams.local.chaos.schedule import Planned
 from streams.local.stack import Stack
 from streams.local.stack.process import until
+from streams.naming import APP
 
 Seen = dict[str, float | str]
 
@@ -25,6 +30,7 @@ PASSES: Final = (2, 14)
 """At which pass of the point a worker dies."""
 SKEWS_MS: Final = (-3_600_000, 3_540_000)
 """Brokers refuse what is more than an hour ahead of them."""
+EMPTY_S: Final = 30.0
 CRASH_S: Final = 30.0
 """How long a worker may take to reach its fail-point: it starts, recovers, and gets its share."""
 
@@ -133,15 +139,29 @@ async def scale(ground: Ground, planned: Planned) -> Seen:
     return {"left": left, "joined": joined}
 
 
+async def _empty(groups: Groups, names: Sequence[str]) -> None:
+    """Wait until nobody is a member: who stopped keeps its place until its session ends.
+
+    Raises:
+        Unavailable: Somebody still is, in half a minute.
+    """
+    deadline = time.monotonic() + EMPTY_S
+    while busy := await asyncio.to_thread(groups.members, names):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"consumer group {', '.join(busy)}")
+        await asyncio.sleep(1.0)
+
+
 async def reset_offsets(ground: Ground, planned: Planned) -> Seen:
     """F16: while no worker runs, every committed offset goes back to the beginning."""
     for part in planned.whom:
         await ground.stack.stop(part)
     partitions = again = 0
     groups = ground.witness.groups_of()
-    for name in await asyncio.to_thread(groups.names):
-        rows = await asyncio.to_thread(groups.committed, name)
-        if rows and name.startswith("whaticket."):
+    names = [n for n in await asyncio.to_thread(groups.names) if n.startswith(f"{APP}.")]
+    await _empty(groups, names)
+    for name in names:
+        if rows := await asyncio.to_thread(groups.committed, name):
             back = [TopicPartition(row.topic, row.partition, 0) for row in rows]
             await asyncio.to_thread(groups.commit, name, back)
             partitions += len(back)
