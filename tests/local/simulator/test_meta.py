@@ -73,6 +73,19 @@ async def test_a_window_is_that_of_the_time_when_the_customer_wrote(
     assert [late, revoked] == [131047, 131047]
 
 
+async def test_a_message_that_comes_late_shortens_no_window(
+    client: httpx.AsyncClient, clock: Clock
+) -> None:
+    written_s = clock.now // 1000 - 80_000
+    await hear(client)
+    await hear(
+        client, message={"type": "text", "text": {"body": "Oi"}, "timestamp": str(written_s)}
+    )
+    clock.now += 23 * HOUR_MS
+
+    assert await send(client, text()) == 0
+
+
 async def test_a_customer_who_came_by_an_ad_may_be_written_to_for_three_days(
     client: httpx.AsyncClient, clock: Clock
 ) -> None:
