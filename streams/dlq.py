@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.topics import DLQ_SUFFIX
-from streams.parking import PARKING, PREFIX, SEQUENCE
+from streams.parking import EPOCH, PARKING, PREFIX, SEQUENCE
 from streams.publish import Headers, Record
 
 MESSAGE_BYTES: Final = 1024
@@ -63,10 +63,13 @@ class Place:
     Attributes:
         parking_id: The parking of its conversation (``streams.parking``).
         number: Its number there, from 1.
+        epoch: Epoch of the owner that gave the number: one that lost the partition meanwhile
+            may have given a number that its successor gave to another record.
     """
 
     parking_id: str
     number: int
+    epoch: int = 0
 
 
 def dead_letter(original: Original, verdict: Verdict, place: Place | None = None) -> Record:
@@ -91,7 +94,9 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
     added = {PREFIX + name: str(fact).encode()[:MESSAGE_BYTES] for name, fact in told.items()}
     if place is not None:
         added |= _first(original.headers)
-        added |= {PARKING: place.parking_id.encode(), SEQUENCE: str(place.number).encode()}
+        numbers = {SEQUENCE: place.number, EPOCH: place.epoch}
+        added |= {name: str(number).encode() for name, number in numbers.items()}
+        added[PARKING] = place.parking_id.encode()
     return Record(
         original.topic + DLQ_SUFFIX, original.key, original.value, kept + tuple(added.items())
     )

@@ -152,7 +152,7 @@ class Engine:
         )
         lanes = loop.lanes = Lanes(app, stage, loop)
         loop.decider = Decider(stage, lanes, self.codec, self.clock)
-        loop.parker = Parker(loop.decider, app.conf.id)
+        loop.parker = Parker(loop.decider, app.conf.id, table.epoch)
         CONVERSATIONS_PARKED.labels(stage.name).set_function(lambda: len(table.parked))
         timers = Timers(
             stage,

@@ -5,7 +5,7 @@ Pure: the records and the flags of the conversations are given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -49,6 +49,7 @@ class Letter:
         first_failed_ms: When it failed, or was set aside, first.
         parking_id: The parking that it waits in; empty for one that is alone.
         number: Its number there; 0 for one that is alone.
+        epoch: Epoch of the owner that gave the number.
     """
 
     position: Position
@@ -65,6 +66,7 @@ class Letter:
     first_failed_ms: int
     parking_id: str
     number: int
+    epoch: int
 
     @classmethod
     def of(cls, record: Any) -> Letter:
@@ -94,6 +96,7 @@ class Letter:
             first_failed_ms=_number(said.get("first_failed_at"), 0),
             parking_id=said.get("parking", ""),
             number=_number(said.get("sequence"), 0),
+            epoch=_number(said.get("epoch"), 0),
         )
 
     @property
@@ -150,12 +153,31 @@ class Selection:
 
 
 def newest(letters: Iterable[Letter]) -> list[Letter]:
-    """Return one letter for each record: a crash or a second failure wrote some twice."""
-    found: dict[tuple[str, Position | None, str, int], Letter] = {}
+    """Return one letter for each record and for each number, as they were read.
+
+    A crash or a second failure wrote some twice. An owner that had lost the partition may have
+    given a number, and its successor the same one to another record: the higher epoch is right.
+    """
+    by_number = _best(letters, _number_of)
+    return _best(by_number, lambda each: (each.parking_id, _first_place(each)))
+
+
+def _best(letters: Iterable[Letter], same: Callable[[Letter], object]) -> list[Letter]:
+    """Return of those that are the same the one of the highest epoch, then the last one."""
+    found: dict[object, Letter] = {}
     for letter in letters:
-        where = letter.original if letter.original.offset >= 0 else letter.position
-        found[letter.stage, where, letter.parking_id, letter.number] = letter
+        known = found.get((letter.stage, letter.key, same(letter)))
+        if known is None or letter.epoch >= known.epoch:
+            found[letter.stage, letter.key, same(letter)] = letter
     return list(found.values())
+
+
+def _number_of(letter: Letter) -> object:
+    return (letter.parking_id, letter.number) if letter.number else letter.position
+
+
+def _first_place(letter: Letter) -> Position:
+    return letter.original if letter.original.offset >= 0 else letter.position
 
 
 def waiting(letters: Iterable[Letter], flag: Parking) -> dict[int, Letter]:

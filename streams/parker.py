@@ -10,6 +10,7 @@ Nothing in here may fail but by what Kafka or the registry does: parking is the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -45,12 +46,17 @@ class Unclosable(Exception):
 
 
 class Parker:
-    """Sets the events of one stage aside."""
+    """Sets the events of one stage aside.
 
-    def __init__(self, decider: Decider, group: str) -> None:
+    Attributes:
+        epoch: Returns our epoch as the owner of a partition.
+    """
+
+    def __init__(self, decider: Decider, group: str, epoch: Callable[[int], int]) -> None:
         self.decider = decider
         self.stage = decider.stage
         self.group = group
+        self.epoch = epoch
 
     async def give_up(
         self, message: Any, kept: Kept | None, verdict: Verdict, *, poison: bool
@@ -197,7 +203,7 @@ class Parker:
             if len(letter.value or b"") > LETTER_BYTES:
                 return replace(step, loose=letter)
         else:
-            at = Place(step.parked.parking_id, number)
+            at = Place(step.parked.parking_id, number, self.epoch(message.partition))
             letter = dead_letter(original(message), verdict, at)
         return replace(step, outbox=(letter, *step.outbox))
 

@@ -23,6 +23,7 @@ from schemas.events import Position
 PREFIX: Final = "dlq."
 PARKING: Final = PREFIX + "parking"
 SEQUENCE: Final = PREFIX + "sequence"
+EPOCH: Final = PREFIX + "epoch"
 DROP: Final = PREFIX + "drop"
 
 Headers = Iterable[tuple[str, bytes]]

@@ -65,8 +65,6 @@ def given_up(
     code = f"given_up:{reason}"
     if isinstance(event, MessageReceived):
         _park(step, event, code)
-        if not (step.state.person.wa_id or step.state.person.user_id):
-            step.change(person=event.sender, phone_number_id=event.phone_number_id)
     if allows(step.state.phase, Trigger.HAND):
         hand_over(step, code)
     else:
@@ -133,6 +131,8 @@ def _park(step: Step, event: MessageReceived, code: str) -> None:
 
     The message itself is not remembered as seen: it is still to be decided.
     """
+    if not (step.state.person.wa_id or step.state.person.user_id):
+        step.change(person=event.sender, phone_number_id=event.phone_number_id)
     natural = natural_id(event)
     known = natural is None or seen.knows(step.state.seen, natural)
     if not known and step.first_time(f"parked:{natural}"):

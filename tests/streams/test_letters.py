@@ -36,12 +36,18 @@ class Read:
 
 
 def letter(
-    number: int, topic: str = "in.box", offset: int = 0, parking: str = FLAG.parking_id
+    number: int,
+    topic: str = "in.box",
+    offset: int = 0,
+    parking: str = FLAG.parking_id,
+    *,
+    place: int = 0,
+    epoch: int = 0,
 ) -> Letter:
     original = Original(
         topic=topic,
         partition=3,
-        offset=100 + number,
+        offset=place or 100 + number,
         timestamp_ms=1_699_999_999_000,
         key=KEY,
         value=b"bytes",
@@ -55,7 +61,7 @@ def letter(
         detail="ValueError at x.py:1",
         attempts=5,
     )
-    record = dead_letter(original, verdict, Place(parking, number) if number else None)
+    record = dead_letter(original, verdict, Place(parking, number, epoch) if number else None)
     return Letter.of(Read(record.topic, 3, offset, record.key, record.value, record.headers))
 
 
@@ -106,6 +112,16 @@ def test_a_letter_that_a_crash_wrote_twice_counts_once() -> None:
         letter(2, offset=7),
         letter(3, offset=6),
     ]
+
+
+def test_a_number_that_a_former_owner_gave_to_another_record_is_not_believed() -> None:
+    known = letter(1, place=101, epoch=3)
+    zombie = letter(2, "b", offset=9, place=55, epoch=3)
+    taken = letter(2, place=102, epoch=4)
+    moved = letter(3, "b", offset=8, place=55, epoch=4)
+
+    for letters in ([known, zombie, taken, moved], [moved, taken, zombie, known]):
+        assert sorted(newest(letters), key=lambda each: each.number) == [known, taken, moved]
 
 
 def test_what_waits_goes_back_in_order_up_to_the_next_topic() -> None:

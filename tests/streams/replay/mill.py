@@ -313,7 +313,7 @@ class Mill:
     async def decided(self, name: str, message: FakeMessage, kept: Kept | None) -> Step | None:
         """Decide as the loop does; None when the record is stale."""
         decider = self.deciders[name]
-        parker = Parker(decider, "g")
+        parker = Parker(decider, "g", lambda _: 1)
         arm = arm_of(kept.head.parked if kept else None, Returned.of(message.headers))
         reason = "bug"
         if self.mood.random() > BUGS:

@@ -103,7 +103,7 @@ async def test_a_step_outside_the_order_is_replayed_from_nothing() -> None:
     mill = Mill(mood_of(1))
     mill.put(message("wamid.1", "oi", T0))
     unreadable = Kept(Entry(b"{", {}).dumps())
-    step = await Parker(mill.deciders["dispatch"], "g").give_up(
+    step = await Parker(mill.deciders["dispatch"], "g", lambda _: 1).give_up(
         mill.message("inbox.message.received", 0),
         unreadable,
         Reason(reason="bug", group="g", stage="dispatch", first_failed_at_ms=1),
