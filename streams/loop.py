@@ -59,6 +59,7 @@ class Trial:
     first_failed_at_ms: int = 0
     verdict: Verdict | None = None
     poison: bool = False
+    counts: bool = False
     began: float = field(default_factory=time.monotonic)
 
 
@@ -169,7 +170,10 @@ class Loop:
         return await self.lanes.pause(min(BACKOFF_S * 2.0**trial.attempts, LONGEST_BACKOFF_S))
 
     def _convict(self, message: Any, trial: Trial, exc: Rejected) -> None:
-        """Give the event up; the next attempt parks it. Bad records do not count for the fuse."""
+        """Give the event up; the next attempt parks it.
+
+        Bad records do not count for the fuse, nor what came back: it was given up before.
+        """
         trial.verdict = Verdict(
             reason=exc.reason,
             detail=exc.detail,
@@ -180,7 +184,8 @@ class Loop:
         )
         trial.poison = isinstance(exc, Poison)
         log.warning("event.given_up", reason=exc.reason)
-        if not trial.poison:
+        trial.counts = not trial.poison and Returned.of(message.headers or ()) is None
+        if trial.counts:
             self.fuse.burn(message.partition, exc.reason)
 
     async def _apply(self, message: Any, trial: Trial) -> None:
@@ -223,7 +228,7 @@ class Loop:
     async def _step(self, message: Any, kept: Kept | None, trial: Trial, arm: Arm) -> Step:
         """Say what the message makes of its conversation."""
         if trial.verdict is not None:
-            if not trial.poison:
+            if trial.counts:
                 await self._fence(message)
                 await self.fuse.keep(message.partition)
             return await self.parker.give_up(message, kept, trial.verdict, poison=trial.poison)

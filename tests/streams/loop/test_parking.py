@@ -14,6 +14,7 @@ from schemas.errors import Rejected
 from schemas.events import Event, MessageReceived
 from streams import loop
 from streams.deciding import EFFECT_BYTES
+from streams.fuse import FUSE
 from streams.publish import Record
 from streams.records import STATE_BYTES
 from tests.streams.loop.fakes import NAMES, FakeMessage, Rig
@@ -167,6 +168,16 @@ async def test_an_event_that_fails_again_stays_the_same_letter_and_holds_back_th
     assert flag is not None
     assert (flag.next, flag.last, flag.failures) == (1, 2, 2)
     assert rig.publisher.on(NAMES.asked.name) == []
+
+
+async def test_what_fails_again_does_not_burn_the_fuse_any_further() -> None:
+    rig = rig_of(Faulty("wamid.0.0"))
+    (letter,) = await park(rig, 0)
+
+    await rig.feed(*(returned(letter, 10 + number) for number in range(FUSE)))
+
+    assert rig.loop.fuse.burnt == 1
+    assert rig.app.crashed is None
 
 
 async def test_a_later_parking_takes_nothing_that_belongs_to_an_earlier_one() -> None:
