@@ -30,6 +30,7 @@ Values are Avro in Confluent's wire format, with subject `<topic>-value`.
 Keys are plain UTF-8 strings.
 Each topic has a dead letter topic, `<topic>.dlq`, for records that could not be handled.
 A dead letter keeps key, value and headers as they were, and says why in `dlq.*` headers.
+[Parked conversations](how-to/parked-conversations.md) lists the headers.
 Times are Unix milliseconds, UTC.
 Schemas of every version are in `schemas/avro/`.
 """

@@ -73,7 +73,8 @@ class Desk:
     """Dead letters and flags, side by side; a context manager.
 
     Attributes:
-        letters: Every letter read, in the order of each partition.
+        every: Every letter read, in the order of each partition.
+        letters: The newest letter of each record.
         flags: The flag of each parked conversation that has letters.
     """
 
@@ -86,7 +87,7 @@ class Desk:
     ) -> None:
         self.topics = topics
         self.inputs = inputs
-        self.letters: list[Letter] = []
+        self.every: list[Letter] = []
         self.publisher = Publisher(bootstrap, client_id=CLIENT)
         self._letters = Tail(bootstrap, client_id=f"{CLIENT}.letters")
         self._changelogs = Tail(bootstrap, client_id=f"{CLIENT}.changelogs")
@@ -115,6 +116,11 @@ class Desk:
         await self._opened.aclose()
 
     @property
+    def letters(self) -> list[Letter]:
+        """The newest letter of each record."""
+        return newest(self.every)
+
+    @property
     def flags(self) -> Flags:
         """The flags of the conversations that were looked at."""
         return {
@@ -128,8 +134,7 @@ class Desk:
             more: Stage, key and partition of conversations to look at even without a letter.
         """
         async for record in self._letters.catch_up():
-            self.letters.append(Letter.of(record))
-        self.letters = newest(self.letters)
+            self.every.append(Letter.of(record))
         owners = {
             (letter.stage, letter.key, letter.position.partition)
             for letter in self.letters

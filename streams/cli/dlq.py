@@ -69,11 +69,10 @@ def show(
 
     async def run(desk: Desk) -> list[str]:
         codec = await open_codec(settings())
-        found = [
-            each
-            for each in _chosen(desk, _selection(conversation=conversation))
-            if not letter or where(each.position) == letter
-        ]
+        if letter:
+            found = [each for each in desk.every if where(each.position) == letter]
+        else:
+            found = _chosen(desk, _selection(conversation=conversation))
         if save is not None and found:
             save.write_bytes(found[0].value or b"")
         return [
