@@ -102,7 +102,7 @@ CONTROL_REQUESTED: Final = Topic(
     name="inbox.control.requested",
     record=ControlRequested,
     doc="Take over, release, pause, close: what people ask of a conversation.",
-    writers=("webhook", "api"),
+    writers=("webhook", "api", "ai", "tools", "outbound"),
     readers=("dispatch",),
 )
 SETTINGS_CHANGED: Final = Topic(

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import structlog
 
+from agents.core.person_call import call_person
 from schemas.errors import Rejected, Unavailable
 from schemas.events import Event, Position
 from streams.deciding import Decider, LaneDelivery, Step, original
@@ -23,7 +24,7 @@ from streams.dlq import Place, Verdict, dead_letter
 from streams.hearing import GIVEN_UP, listening
 from streams.logs import place
 from streams.parking import Parking, Returned
-from streams.publish import Record
+from streams.publish import Record, record_of
 from streams.records import Kept, next_due
 
 log = structlog.get_logger(__name__)
@@ -76,8 +77,8 @@ class Parker:
             closed = await self._said(PARKED, message, kept, verdict.reason)
         except Unclosable:
             begun = self._begun(message, verdict)
-            said = self._same(kept, begun, await self._strangers(message, verdict.reason))
-            return self._letter(message, said, verdict, begun.last)
+            said = await self._strangers(message, verdict.reason, begun.parking_id)
+            return self._letter(message, self._same(kept, begun, said), verdict, begun.last)
         foreign = closed is None and self.stage.parked is not None
         step = closed or self._same(kept, None)
         if foreign or not self.stage.parks:
@@ -98,7 +99,8 @@ class Parker:
         try:
             said = await self._said(SET_BEHIND, message, kept, BEHIND)
         except Unclosable:
-            said = self._same(kept, parking, await self._strangers(message, BEHIND))
+            outbox = await self._strangers(message, BEHIND, parking.parking_id)
+            said = self._same(kept, parking, outbox)
         verdict = Verdict(
             reason=BEHIND,
             group=self.group,
@@ -149,13 +151,15 @@ class Parker:
             log.error("parked.unclosable", stage=self.stage.name, error=exc.reason)  # noqa: TRY400
             raise Unclosable from exc
 
-    async def _strangers(self, message: Any, reason: str) -> tuple[Record, ...]:
+    async def _strangers(self, message: Any, reason: str, parking_id: str) -> tuple[Record, ...]:
         """Say of an event what can be said without the state; its step has the number 0."""
         hook = SET_BEHIND if reason == BEHIND else PARKED
-        if getattr(self.stage, hook) is None or not self.stage.parks:
+        if getattr(self.stage, hook) is None:
             return ()
         try:
             event = await self.decider.event(message)
+            if not self.stage.parks:
+                return (self._called(event, parking_id),)
             nobody = self.stage.blank(event)
             delivery, _, events = self._asked(hook, nobody, event, message, reason)
             return self.decider.step(event, delivery, nobody, events).outbox
@@ -174,6 +178,12 @@ class Parker:
             hearing.told(GIVEN_UP, [hook, reason])
             after, events = getattr(self.stage, hook)(state, event, delivery, reason)
         return delivery, after, events
+
+    def _called(self, event: Event, parking_id: str) -> Record:
+        """Return the request that gives the conversation to a person."""
+        now_ms = self.decider.clock.now_ms()
+        call = call_person(event, stage=self.stage.name, parking_id=parking_id, now_ms=now_ms)
+        return record_of(call, self.decider.codec)
 
     def _begun(self, message: Any, verdict: Verdict) -> Parking:
         source = Position(topic=message.topic, partition=message.partition, offset=message.offset)

@@ -7,6 +7,7 @@ import pytest
 
 from agents.core.conversation import Conversation
 from agents.core.dispatch_given_up import behind, dropped, given_up
+from agents.core.person_call import call_person
 from schemas.errors import Rejected
 from schemas.events import (
     Author,
@@ -174,3 +175,15 @@ def test_nothing_is_said_of_an_event_of_another_company(fate: Fate) -> None:
 
     with pytest.raises(Rejected, match="wrong_conversation"):
         say(fate, talk, replace(message("w2"), tenant_id="tenant_b"))
+
+
+def test_a_conversation_that_another_stage_parked_goes_to_a_person_once() -> None:
+    talk = Talk()
+    talk.hear("w1")
+    call = call_person(message("w1"), stage="ai", parking_id="a.topic/3/7", now_ms=talk.now)
+
+    first, again = talk.apply(call), talk.apply(call)
+
+    assert (first.decision, first.reason) == ("taken_over", "parked_by:ai")
+    assert [(o.wamid, o.kind) for o in first.outcomes] == [("w1", OutcomeKind.HANDED)]
+    assert again.decision == "duplicate_ignored"

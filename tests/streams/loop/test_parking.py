@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from agents.core.person_call import call_person
 from agents.ports import Delivery
 from schemas.errors import Rejected
 from schemas.events import Event, MessageReceived
+from schemas.topics import CONTROL_REQUESTED
 from streams import loop
 from streams.deciding import EFFECT_BYTES
 from streams.fuse import FUSE
@@ -284,7 +286,7 @@ async def test_a_bad_record_behind_a_parked_event_is_buried_alone() -> None:
     assert flag.last == 1
 
 
-async def test_a_state_that_cannot_be_read_is_parked_and_kept_as_it_is() -> None:
+async def test_a_state_that_cannot_be_read_is_parked_as_it_is_and_a_person_is_called() -> None:
     rig = Rig(TOYS.talk, parked=parked)  # a stage that closes what it can
     await rig.feed(rig.message(received(NAMES, 0, 0), 0))
     good = rig.table.entry(KEY)
@@ -297,6 +299,13 @@ async def test_a_state_that_cannot_be_read_is_parked_and_kept_as_it_is() -> None
     rig.table.apply([(KEY, replace(broken, state=good.state).dumps(), 0)])  # the code is right now
     await rig.feed(*(returned(letter, 10 + n) for n, letter in enumerate(letters)))
 
+    (call,) = rig.publisher.on(CONTROL_REQUESTED.name)
+    asked = JsonCodec().encode(
+        call_person(
+            received(NAMES, 0, 1), stage="unit", parking_id=f"{INBOX}/0/1", now_ms=rig.clock.ms
+        )
+    )
+    assert (call.key, call.value) == (KEY, asked)
     assert broken.state == torn.state
     assert broken.parked is not None
     assert broken.parked.reason == "bug"
