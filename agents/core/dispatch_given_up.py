@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from agents.core import seen
 from agents.core.conversation import Conversation, Trigger, allows
+from agents.core.dispatch_messages import window_end
 from agents.core.dispatch_people import hand_over
 from agents.core.dispatch_step import Step
 from agents.core.naturals import natural_id
@@ -133,6 +134,8 @@ def _park(step: Step, event: MessageReceived, code: str) -> None:
     """
     if not (step.state.person.wa_id or step.state.person.user_id):
         step.change(person=event.sender, phone_number_id=event.phone_number_id)
+    if event.answerable:  # a person may answer meanwhile, as long as WhatsApp lets them
+        step.change(window_expires_ms=window_end(step.state, event))
     natural = natural_id(event)
     known = natural is None or seen.knows(step.state.seen, natural)
     if not known and step.first_time(f"parked:{natural}"):

@@ -46,7 +46,7 @@ def on_message(step: Step, event: MessageReceived) -> None:
         if not changed:
             step.decided("ignored", reason)
         return
-    step.change(window_expires_ms=_window(step.state, event), unread=step.state.unread + 1)
+    step.change(window_expires_ms=window_end(step.state, event), unread=step.state.unread + 1)
     _listen(step, event)
     _ARRIVALS.get(step.state.phase, _to_ai)(step, _pending(event))
 
@@ -82,7 +82,7 @@ def _pending(event: MessageReceived) -> Pending:
     )
 
 
-def _window(state: Conversation, event: MessageReceived) -> int:
+def window_end(state: Conversation, event: MessageReceived) -> int:
     """Return the end of the window: 24 h after the newest message, as WhatsApp dates it."""
     plausible = event.occurred_at - LATEST_DELIVERY_MS < event.sent_at <= event.occurred_at
     sent_ms = event.sent_at if plausible else event.occurred_at

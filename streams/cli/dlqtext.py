@@ -68,7 +68,7 @@ async def page(letter: Letter, flags: Flags, codec: Codec, *, show_text: bool) -
         ),
         *await _decoded(letter, codec, show_text=show_text),
     ]
-    return [f"dead letter {where(letter.position)}", *(f"  {n:<16} {v}" for n, v in facts), ""]
+    return [f"dead letter {where(letter.position)}", *(f"  {n:<22} {v}" for n, v in facts), ""]
 
 
 async def _decoded(letter: Letter, codec: Codec, *, show_text: bool) -> list[tuple[str, str]]:

@@ -146,6 +146,20 @@ def test_a_persons_words_go_out_at_once_and_not_again_when_they_come_back(fate: 
     assert early[-1].bubble_id == later.bubble_id
 
 
+def test_a_parked_message_keeps_the_window_open_for_a_person() -> None:
+    talk = Talk()
+    talk.hear("w1")
+    talk.now += 20 * 3_600_000
+    say(given_up, talk, message("w2", at=talk.now))
+    talk.now += 20 * 3_600_000
+    say(behind, talk, message("w3", at=talk.now))
+
+    (bubble,) = bubbles(say(behind, talk, reply("r1")))
+
+    assert bubble.window_expires_at is not None
+    assert bubble.window_expires_at > talk.now + 23 * 3_600_000
+
+
 def test_an_echo_of_the_phone_app_is_not_sent_a_second_time() -> None:
     talk = Talk()
     talk.hear("w1")
