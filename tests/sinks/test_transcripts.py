@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from schemas.errors import Rejected
-from schemas.events import BubbleState, OutboundKind, Phase
+from schemas.events import BubbleState, OutboundKind, Outcome, OutcomeKind, Phase
 from sinks.ports import Recorded
 from sinks.transcripts import Transcripts
 from tests.sinks.stories import Story
@@ -79,6 +79,23 @@ async def test_the_order_between_topics_and_repetition_change_nothing(pool: asyn
                 await sink.write(log[:size])
             log = log[size:]
         assert await rows(pool, tenant_id) == expected, f"seed {seed}"
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_message_that_was_parked_and_came_back_keeps_its_real_outcome(
+    pool: asyncpg.Pool, late: bool
+) -> None:
+    story = Story(tenant_id=f"parked{late}")
+    steps = [
+        story.step(Phase.WITH_HUMAN, at, outcomes=(Outcome(wamid="m1", kind=kind, reason="r"),))
+        for at, kind in ((5, OutcomeKind.PARKED), (9000, OutcomeKind.HANDED))
+    ]
+
+    for recorded in reversed(steps) if late else steps:
+        await Transcripts(pool).write([recorded])
+
+    kinds = await pool.fetch("SELECT outcome FROM outcomes WHERE tenant_id = $1", story.tenant_id)
+    assert [row["outcome"] for row in kinds] == ["handed"]
 
 
 async def test_a_story_ends_as_a_closed_ticket_with_its_newest_message(pool: asyncpg.Pool) -> None:
