@@ -60,8 +60,8 @@ def _tagging(name: str, doc: str) -> Callable[..., None]:
 
 def pause(
     conversation: str = CONVERSATION,
-    minutes: int = typer.Option(0, min=0, help="For so long; else until it is released."),
-    hours: int = typer.Option(0, min=0, help="For so long, and the minutes."),
+    minutes: int = typer.Option(None, min=1, help="For so long; else until it is released."),
+    hours: int = typer.Option(None, min=1, help="For so long, and the minutes."),
     user: str = USER,
     key: str = KEY,
 ) -> None:
@@ -72,7 +72,7 @@ def pause(
     body: dict[str, Any] = {"agent_user": user}
     if minutes or hours:
         now = datetime.fromtimestamp(open_clock(settings()).now_ms() / 1000, UTC)
-        body["until"] = (now + timedelta(hours=hours, minutes=minutes)).isoformat()
+        body["until"] = (now + timedelta(hours=hours or 0, minutes=minutes or 0)).isoformat()
     _ask(conversation, "pause", body, key)
 
 
