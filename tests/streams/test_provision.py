@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from schemas.avro_schema import schema_of, spelled
 from schemas.errors import Misconfigured
 from schemas.topics import STATEFUL_STAGES, TOPICS
 from streams.cluster import Existing, Wanted
 from streams.provision import (
+    COMPATIBILITY,
     Difference,
     Kind,
     refuse_partitions,
+    schema_differences,
     topic_differences,
     wanted_topics,
 )
+from streams.registry import Registered
 from streams.settings import Settings
 
 SETTINGS = Settings(topic_partitions=12, topic_replication=3)
@@ -163,3 +168,32 @@ def test_the_partitions_of_a_keyed_topic_are_never_changed(partitions: int) -> N
 
     with pytest.raises(Misconfigured, match=f"{NAME}: {partitions}, not 12"):
         refuse_partitions(found)
+
+
+class Shelf:
+    """A registry whose newest versions are ours, but for what a test changes."""
+
+    def __init__(self, **changes: object) -> None:
+        self.changes = changes
+
+    async def newest(self, subject: str) -> Registered:
+        (record,) = (topic.record for topic in TOPICS if topic.subject == subject)
+        return Registered(1, 2, spelled(schema_of(record)) | self.changes)
+
+    async def compatibility(self, _: str) -> str:
+        return COMPATIBILITY
+
+
+async def test_a_schema_that_differs_in_its_docs_alone_is_ours() -> None:
+    """Apicurio keeps the old docs then: waiting for the new ones would never end."""
+    shelf: Any = Shelf(doc="as an earlier release wrote it")
+
+    assert await schema_differences(shelf) == []
+
+
+async def test_a_schema_that_differs_in_its_fields_is_another_one() -> None:
+    shelf: Any = Shelf(fields=[])
+
+    found = await schema_differences(shelf)
+
+    assert {change.name for change in found} == {topic.subject for topic in TOPICS}
