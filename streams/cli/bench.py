@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command()(hop)
     group.command()(pipeline)
     group.command()(waiting)
+    group.command()(rates)
     app.add_typer(group, name="bench")
 
 
@@ -126,4 +127,45 @@ def pipeline(
         return broken
 
     if uvloop.run(measured()):
+        raise typer.Exit(1)
+
+
+def rates(
+    *,
+    workers: Annotated[int, typer.Option(min=1, max=12, help="Outbound workers.")] = 3,
+    limit: Annotated[int, typer.Option(min=1, help="Messages a second of the number.")] = 80,
+    load: Annotated[float, typer.Option(min=0.1, help="Traffic, as a part of the limit.")] = 1.0,
+    seconds: Annotated[float, typer.Option(min=6, help="How long it is given.")] = 60.0,
+    kill: Annotated[bool, typer.Option(help="Kill one worker on the way.")] = True,
+) -> None:
+    """Send from one number with several workers, against Meta's rules; one of them is killed.
+
+    Starts a stack of its own and stops it again. Exit status 1 when something was refused, sent
+    twice or not sent.
+    """
+    import uvloop
+
+    from streams.local.bench.rates import Asked, rates
+    from streams.logs import configure
+    from streams.settings import home
+
+    configure("error", service="bench")
+    asked = Asked(
+        folder=home() / "bench-rates",
+        workers=workers,
+        limit=limit,
+        load=load,
+        seconds=seconds,
+        kill=kill,
+    )
+    found = uvloop.run(rates(asked, lambda *_: None))
+    refused = ", ".join(f"{count} x {code}" for code, count in sorted(found.refusals.items()))
+    typer.echo(
+        f"{found.accepted} of {found.asked} bubbles accepted, {found.duplicates} twice,"
+        f" refused: {refused or 'none'}\n"
+        f"{found.seconds:.1f} s: {found.accepted / found.seconds:.1f} messages a second,"
+        f" {found.used:.0%} of the limit of {found.limit}\n"
+        f"in each 5 s: {' '.join(map(str, found.course))}"
+    )
+    if found.refusals or found.duplicates or found.accepted != found.asked:
         raise typer.Exit(1)

@@ -1,0 +1,252 @@
+"""One business number, several outbound workers, Meta's rules on: what is refused, what is used.
+
+The bubbles are given straight to the gate; the conversations lie mostly on a part of the
+partitions, and one worker is killed on the way. The simulator judges, with counters of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from schemas.codec import Codec
+from schemas.errors import Unavailable
+from schemas.events import Author, OutboundKind, OutboundRequested, Person
+from schemas.ids import derived, trace
+from schemas.topics import OUTBOUND_REQUESTED, SETTINGS_CHANGED
+from sinks.database import open_pool
+from sinks.processes import Processes
+from sinks.tenants import Tenants
+from sinks.vault import Vault
+from streams.applied import applied
+from streams.clock import WallClock
+from streams.colocate import home
+from streams.local.bench.figure import Allowance
+from streams.local.demo.seed import publish
+from streams.local.demo.shop import NUMBER, TENANT
+from streams.local.simulator.envelopes import envelope
+from streams.local.stack import Stack, StackOptions, running
+from streams.local.stack.own import STAGES
+from streams.local.stack.supervisor import Tell
+from streams.publish import Publisher, record_of
+from streams.reading import Reading
+from streams.registry import open_codec
+from streams.settings import Settings, load
+
+WORKER: Final = "worker-outbound"
+CUSTOMERS: Final = 1_000
+SKEWED: Final = 0.7
+"""Share of the conversations that lie on the first third of the partitions."""
+BATCH: Final = 500
+LOOK_S: Final = 0.5
+STRETCH_MS: Final = 5_000
+PATIENCE_S: Final = 120.0
+CONFIRM_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be measured.
+
+    Attributes:
+        folder: Folder of the stack.
+        workers: How many outbound workers.
+        limit: Messages a second that the number may carry.
+        load: Traffic, as a part of the limit.
+        seconds: How long it is given.
+        kill: Whether one worker is killed after a third of it.
+    """
+
+    folder: Path
+    workers: int = 3
+    limit: int = 80
+    load: float = 1.0
+    seconds: float = 60.0
+    kill: bool = True
+
+    @property
+    def bubbles(self) -> int:
+        """How many bubbles are asked for."""
+        return int(self.limit * self.load * self.seconds)
+
+
+async def rates(asked: Asked, tell: Tell) -> Allowance:
+    """Measure one run on a stack of its own."""
+    others = [
+        f"worker-{stage}{number}"
+        for stage in STAGES
+        if stage != "outbound"
+        for number in ("", *(f"-{n}" for n in range(2, asked.workers + 1)))
+    ]
+    options = StackOptions(
+        home=asked.folder,
+        layout="split",
+        workers=asked.workers,
+        warm=False,
+        simulator=("--rules", "meta", "--mps", str(asked.limit), "--webhook-url", ""),
+        without=("webhook", "api", "model", *others),
+    )
+    async with running(options, tell) as stack, _bench(asked, stack) as bench:
+        return await bench.measure()
+
+
+@contextlib.asynccontextmanager
+async def _bench(asked: Asked, stack: Stack) -> AsyncIterator[Bench]:
+    current = load(stack.home)
+    await _limit(current, asked.limit)
+    publisher = Publisher(stack.kafka_bootstrap, client_id="bench")
+    await publisher.start()
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Bench(asked, stack, publisher, await open_codec(current), session)
+    finally:
+        await publisher.stop()
+
+
+async def _limit(current: Settings, limit: int) -> None:
+    """Say what the number may carry; return when every worker knows it."""
+    pool = await open_pool(current.postgres_dsn.get_secret_value(), name="bench")
+    try:
+        tenants = Tenants(pool, Vault(current.secrets_key.get_secret_value()))
+        await tenants.limit_channel(NUMBER, messages_per_second=limit)
+        await publish(current)
+        reading = Reading(current.kafka_bootstrap, Codec.offline(), client_id="bench")
+        end = sum((await reading.ends((SETTINGS_CHANGED.name,))).values())
+        if (await applied(Processes(pool), end, deadline_s=CONFIRM_S)).late:
+            raise Unavailable("worker")
+    finally:
+        await pool.close()
+
+
+class Bench:
+    """One run."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        stack: Stack,
+        publisher: Publisher,
+        codec: Codec,
+        session: aiohttp.ClientSession,
+    ) -> None:
+        self.asked = asked
+        self.stack = stack
+        self.publisher = publisher
+        self.codec = codec
+        self.session = session
+        self.simulator = stack.env["WHATSAPP_API_URL"].rpartition("/")[0]
+        self.clock = WallClock()
+        self.people = customers(load(stack.home).topic_partitions)
+
+    async def measure(self) -> Allowance:
+        """Send, kill, wait until nothing moves any more, and ask the simulator."""
+        await self._write_first()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        sending = asyncio.create_task(self._send())
+        if self.asked.kill:
+            await asyncio.sleep(self.asked.seconds / 3)
+            await self.stack.kill(f"{WORKER}-2")
+        await sending
+        deadline = loop.time() + PATIENCE_S
+        while (await self._control())["figures"]["accepted"] < self.asked.bubbles:
+            if loop.time() > deadline:
+                break
+            await asyncio.sleep(LOOK_S)
+        took_s, control = loop.time() - began, await self._control()
+        return Allowance(
+            limit=self.asked.limit,
+            asked=self.asked.bubbles,
+            accepted=control["figures"]["accepted"],
+            duplicates=control["figures"]["duplicates"],
+            refusals={int(code): count for code, count in control["refusals"].items()},
+            seconds=took_s,
+            course=await self._course(),
+        )
+
+    async def _course(self) -> tuple[int, ...]:
+        """Return how many messages were taken in each stretch of time."""
+        async with self.session.get(f"{self.simulator}/_simulator/messages") as answer:
+            times = [entry["at_ms"] for entry in (await answer.json())["messages"]]
+        places = Counter((at_ms - times[0]) // STRETCH_MS for at_ms in times)
+        return tuple(places[place] for place in range(max(places, default=-1) + 1))
+
+    async def _write_first(self) -> None:
+        """Let every customer write once: it opens their windows."""
+        for start in range(0, len(self.people), BATCH):
+            messages = [
+                {
+                    "from": phone,
+                    "id": f"wamid.bench.{phone}",
+                    "timestamp": str(self.clock.now_ms() // 1000),
+                    "type": "text",
+                    "text": {"body": "oi"},
+                }
+                for _, phone in self.people[start : start + BATCH]
+            ]
+            contacts = [{"wa_id": message["from"]} for message in messages]
+            body = envelope(NUMBER, {"contacts": contacts, "messages": messages})
+            url = f"{self.simulator}/_simulator/webhook"
+            async with self.session.post(url, data=orjson.dumps(body)):
+                pass  # there is no webhook: only the simulator hears it
+        await asyncio.sleep(1.0)  # these were inbound, and they count
+
+    async def _send(self) -> None:
+        loop = asyncio.get_running_loop()
+        began, sent = loop.time(), []
+        for number in range(self.asked.bubbles):
+            due = began + number / (self.asked.limit * self.asked.load)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            conversation, phone = self.people[number % len(self.people)]
+            event = self._bubble(number, conversation, phone)
+            sent.append(await self.publisher.post(record_of(event, self.codec)))
+        await asyncio.gather(*sent)
+
+    def _bubble(self, number: int, conversation: str, phone: str) -> OutboundRequested:
+        now_ms = self.clock.now_ms()
+        bubble_id = derived("bench", conversation, number)
+        return OutboundRequested(
+            event=OUTBOUND_REQUESTED.name,
+            event_id=derived("bench", "request", bubble_id),
+            trace_id=trace(bubble_id),
+            tenant_id=TENANT,
+            conversation_id=conversation,
+            customer_id=f"cust_{conversation.removeprefix('conv_')}",
+            idempotency_key=bubble_id,
+            occurred_at=now_ms,
+            kind=OutboundKind.MESSAGE,
+            bubble_id=bubble_id,
+            epoch=0,
+            author=(Author.AI, Author.AI, Author.HUMAN, Author.AUTOMATION)[number % 4],
+            phone_number_id=NUMBER,
+            recipient=Person(wa_id=phone),
+            text="Seu pedido saiu para entrega.",
+        )
+
+    async def _control(self) -> Any:
+        async with self.session.get(f"{self.simulator}/_simulator/control") as answer:
+            return await answer.json()
+
+
+def customers(partitions: int, count: int = CUSTOMERS) -> list[tuple[str, str]]:
+    """Return conversations and phone numbers, most of them on the first third of the partitions."""
+    wanted = {True: int(count * SKEWED), False: count - int(count * SKEWED)}
+    found: list[tuple[str, str]] = []
+    number = 0
+    while len(found) < count:
+        number += 1
+        digest = blake2b(f"bench:{number}".encode(), digest_size=16).hexdigest()
+        busy = home(f"conv_{digest}".encode(), partitions) < partitions // 3
+        if wanted[busy] > 0:
+            wanted[busy] -= 1
+            found.append((f"conv_{digest}", f"55119{number:08d}"))
+    return sorted(found, key=lambda each: each[1][::-1])
