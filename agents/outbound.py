@@ -27,6 +27,7 @@ from agents.ports import (
     Letter,
     NotSent,
     Permits,
+    Read,
     Receipt,
     Refused,
     Tenants,
@@ -53,6 +54,13 @@ _RECEIPTS: Final[dict[str, type[Receipt]]] = {
 Ended = Callable[[Asked, Receipt | None], None]
 
 
+Show = Callable[[Read], None]
+
+
+def _nothing(_: Read, /) -> None:
+    """Show nothing."""
+
+
 def _nobody(_: Asked, __: Receipt | None, /) -> None:
     """Tell nobody."""
 
@@ -67,6 +75,7 @@ class Desk:
         courier: Posts.
         tenants: Newest settings.
         clock: Tells the time.
+        show: Shows a read receipt, best effort; returns at once.
         ended: Told what came of a bubble that had a permit; None: nothing was written.
     """
 
@@ -76,6 +85,7 @@ class Desk:
     tenants: Tenants
     clock: Clock
     ended: Ended = _nobody
+    show: Show = _nothing
 
 
 async def outbound(
@@ -94,6 +104,8 @@ async def outbound(
         now_ms=delivery.now_ms,
         settings=desk.tenants.get(event.tenant_id),
     )
+    if planned.read is not None:
+        desk.show(planned.read)
     if planned.bubble is None or planned.letter is None:
         return planned.outcome
     asked = _asked(planned.step.state, planned.bubble)

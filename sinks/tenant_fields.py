@@ -21,6 +21,7 @@ FIELDS: Final = (
     "turn_token_budget",
     "handoff_words",
     "delivered_wait_ms",
+    "read_receipts",
     "window_template",
     "window_template_language",
     "handoff_text",

@@ -17,6 +17,7 @@ import asyncpg
 
 from agents.adapters.breaker import Breaker
 from agents.adapters.whatsapp import WhatsAppCourier, open_client
+from agents.adapters.whatsapp_reads import WhatsAppReads
 from agents.outbound import Desk
 from agents.ports import Embedder
 from agents.toolbox import Toolbox, shipped
@@ -211,6 +212,8 @@ class _Workshop:
             WhatsAppCourier(http, channels, clock=self.clock, observe=observe),
             Identities(self.pool, b""),  # it only links names; no new id is hashed here
         )
+        reads = WhatsAppReads(http, channels, observe=observe)
+        self.parts.opened.push_async_callback(reads.stop)
         stage = outbound_stage(
             Desk(
                 claims=PostgresClaims(self.pool),
@@ -219,6 +222,7 @@ class _Workshop:
                 tenants=self.parts.tenants,
                 clock=self.clock,
                 ended=self.permits.ended,
+                show=reads.show,
             ),
             max_inflight=self.settings.max_inflight,
         )

@@ -15,7 +15,7 @@ from schemas.events import (
 )
 from sinks.ports import Recorded
 from streams.concerning import cause_of
-from streams.telling import SEEN
+from streams.details import SEEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

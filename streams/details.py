@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from schemas.events import Cause, Citation, Media, ModelCall, Person, Position
+from schemas.events import BubbleState, Cause, Citation, Media, ModelCall, Person, Position
 
 SHOWN_DIGITS: Final = 2
 SHOWN_HASH: Final = 12
 """Digits of a hash that are shown: enough to find it, short enough to compare by eye."""
+
+SEEN: Final = (BubbleState.SENT, BubbleState.DELIVERED, BubbleState.READ, BubbleState.PLAYED)
+"""States that WhatsApp tells later: the time of posting is told with those before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from agents.ports import (
     ModelCalled,
     Observation,
     Posted,
+    ReadTold,
     TakeoverApplied,
     ToolRan,
 )
@@ -123,6 +124,9 @@ WHATSAPP_SECONDS: Final = Histogram(
     "whatsapp_request_duration_seconds", "Time of a request to send.", buckets=SECONDS
 )
 UNKNOWN_SENDS: Final = Counter("unknown_sends_total", "Requests that may have been sent.")
+READ_RECEIPTS: Final = Counter(
+    "read_receipts_total", "Read receipts with a typing indicator, by how they ended.", ["outcome"]
+)
 WITHHELD: Final = Counter(
     "sends_withheld_total", "Bubbles that got no permit to be sent now.", ["reason"]
 )
@@ -187,6 +191,8 @@ def observe(observation: Observation) -> None:
             WHATSAPP_REQUESTS.labels(outcome, code).inc()
             WHATSAPP_SECONDS.observe(seconds)
             UNKNOWN_SENDS.inc(outcome == "unknown")
+        case ReadTold(outcome=outcome):
+            READ_RECEIPTS.labels(outcome).inc()
         case CircuitChanged(service=service, state=state):
             CIRCUIT_STATE.labels(service).set(state)
             CIRCUIT_FAILURES.labels(service).inc(state == OPEN)

@@ -187,6 +187,7 @@ def outbound_stage(desk: Desk, *, max_inflight: int = MAX_INFLIGHT) -> Stage:
         tenants=overheard_tenants(desk.tenants),
         clock=overheard("clock", desk.clock),
         ended=desk.ended,
+        show=desk.show,
     )
     return Stage(
         name="outbound",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from schemas.events import (
-    BubbleState,
     ControlRequested,
     ConversationChanged,
     Event,
@@ -28,6 +26,7 @@ from schemas.events import (
     TurnKind,
 )
 from streams.details import (
+    SEEN,
     Detail,
     call,
     day_and_time,
@@ -38,9 +37,6 @@ from streams.details import (
     person,
     time_of_day,
 )
-
-SEEN: Final = (BubbleState.SENT, BubbleState.DELIVERED, BubbleState.READ, BubbleState.PLAYED)
-"""States that WhatsApp tells later: the time of posting is told with those before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +206,11 @@ def _response(event: ResponseGenerated) -> Told:
 
 
 def _bubble(event: OutboundRequested) -> Told:
+    if event.kind is OutboundKind.READ:
+        return _told("shown as read, with an answer to come", ("wamid", event.read_wamid))
     if event.kind is OutboundKind.MARKER:
-        said = f"marker to the gate: epoch {event.epoch}"
-        return _told(said, ("marker", event.bubble_id), ("reason", event.reason))
+        facts = (("marker", event.bubble_id), ("reason", event.reason))
+        return _told(f"marker to the gate: epoch {event.epoch}", *facts)
     return _told(
         f"bubble {event.ordinal} of {event.of} of {event.author} to be sent",
         ("bubble", event.bubble_id),

@@ -131,8 +131,11 @@ class WhatsAppCourier:
     async def post(self, letter: Letter, /, *, until_ms: int) -> Receipt:
         """Post one message, once, unless it is too late when the connection is there."""
         began = time.perf_counter()
-        _LATE.set(lambda: self._clock.now_ms() > until_ms)
-        receipt = await self._post(letter)
+        token = _LATE.set(lambda: self._clock.now_ms() > until_ms)
+        try:
+            receipt = await self._post(letter)
+        finally:
+            _LATE.reset(token)
         self._observe(
             Posted(
                 outcome=_outcome(receipt),

@@ -148,6 +148,13 @@ class Step:
         self._outbound(marker_id, Author.AUTOMATION, kind=OutboundKind.MARKER, reason=reason)
         return marker_id
 
+    def read(self, wamid: str, turn_id: str) -> None:
+        """Ask the gate to show that a message was read and that the AI writes."""
+        receipt_id = derived("read", turn_id)
+        self._outbound(
+            receipt_id, Author.AI, kind=OutboundKind.READ, turn_id=turn_id, read_wamid=wamid
+        )
+
     def say(
         self, author: Author, parts: tuple[str, ...], *ids: str, turn_id: str | None = None
     ) -> None:

@@ -96,6 +96,8 @@ def _start(step: Step, agent: str, reason: str, *, hops: int = 0) -> None:
             deadline_at=step.now_ms + TURN_DEADLINE_MS,
         )
     )
+    if step.settings is not None and step.settings.read_receipts:
+        step.read(turn.messages[-1].wamid, turn.turn_id)
     step.disarm("burst")
     step.arm("turn", step.now_ms + TURN_LIMIT_MS)
     step.move(

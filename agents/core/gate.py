@@ -93,6 +93,21 @@ class Bubble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Typing:
+    """An answer that is being written; the customer sees it until ``until_ms``.
+
+    Attributes:
+        phone_number_id: The business number.
+        wamid: The newest message that it answers.
+        until_ms: When it is not shown again.
+    """
+
+    phone_number_id: str
+    wamid: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """The newest burst of messages to one customer; see ``agents.core.gate_waits``.
 
@@ -116,8 +131,8 @@ class Gate:
         conversation_id: The conversation.
         customer_id: The customer.
         seq: Number of the last step, from 1.
-        timers: Due time of ``next``, of what a bubble waits for (``agents.core.gate_waits``), and
-            of ``unknown_cap:<bubble>``.
+        timers: Due time of ``next``, of ``typing``, of what a bubble waits for
+            (``agents.core.gate_waits``), and of ``unknown_cap:<bubble>``.
         epoch: Newest epoch seen in any request: an AI bubble that comes with an older one
             is dropped.
         floor: Epoch of the newest marker: what waits for an older one is dropped.
@@ -125,6 +140,7 @@ class Gate:
         bubbles: Bubbles, oldest first.
         seen: Ids of bubbles and markers; see ``agents.core.seen``.
         pair: What was sent to the customer lately.
+        typing: The answer that is being written, if the customer is to see that.
     """
 
     tenant_id: str
@@ -138,6 +154,7 @@ class Gate:
     bubbles: tuple[Bubble, ...] = ()
     seen: dict[str, str] = field(default_factory=dict)
     pair: Pair = field(default_factory=Pair)
+    typing: Typing | None = None
 
     @property
     def head(self) -> Bubble | None:

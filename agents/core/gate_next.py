@@ -9,7 +9,7 @@ from agents.core.gate import Bubble, Gate
 from agents.core.gate_step import GateStep
 from agents.core.gate_waits import order_due, pair_due, stopped
 from agents.core.gate_window import template_for
-from agents.ports.whatsapp import Letter, Template
+from agents.ports.whatsapp import Letter, Read, Template
 from schemas.events import BubbleState, Event, TimerFired
 
 LONGEST_WAIT_MS: Final = 24 * 3_600_000
@@ -26,11 +26,13 @@ class Plan:
         step: The step so far; ``settle`` goes on with it.
         bubble: The bubble to post now, with its new attempt; None when there is none.
         letter: What to post.
+        read: The receipt to show, best effort.
     """
 
     step: GateStep
     bubble: Bubble | None = None
     letter: Letter | None = None
+    read: Read | None = None
 
     @property
     def outcome(self) -> tuple[Gate, tuple[Event, ...]]:
@@ -40,7 +42,7 @@ class Plan:
 
 def choose(step: GateStep) -> Plan:
     """Choose the bubble to post, and end those that can never be sent."""
-    plan = Plan(step=step)
+    plan = Plan(step=step, read=step.read)
     while (head := step.state.head) is not None:
         if stopped(step.state, head):
             break
@@ -144,4 +146,4 @@ def _post(step: GateStep, head: Bubble, template: Template | None) -> Plan:
         template=template,
     )
     step.put(bubble)
-    return Plan(step=step, bubble=bubble, letter=letter)
+    return Plan(step=step, bubble=bubble, letter=letter, read=step.read)

@@ -9,6 +9,7 @@ from agents.core.gate import QUEUE_BUBBLES, QUEUE_CHARS, Bubble, Gate
 from agents.core.gate_next import Plan, choose
 from agents.core.gate_status import after_failure, on_status
 from agents.core.gate_step import GateStep, belongs, opened
+from agents.core.gate_typing import TIMER, go_on, on_read, stop
 from agents.core.texts import BUBBLE_CHARS
 from schemas.errors import Rejected
 from schemas.events import (
@@ -77,13 +78,17 @@ def _on_request(step: GateStep, event: OutboundRequested) -> None:
     step.change(seen=ids, epoch=max(newest, event.epoch))
     if event.kind is OutboundKind.MARKER:
         apply_marker(step, event)
+    elif event.kind is OutboundKind.READ:
+        on_read(step, event)
     else:
+        stop(step)
         _enqueue(step, event, newest)
 
 
 def apply_marker(step: GateStep, event: OutboundRequested) -> None:
     """Drop what the AI said for an older epoch, and tell dispatch."""
     step.change(floor=max(step.state.floor, event.epoch))
+    stop(step)
     for bubble in step.state.bubbles:
         if bubble.waits and bubble.author is Author.AI and bubble.epoch < step.state.floor:
             step.drop(bubble, "stale_epoch")
@@ -150,6 +155,8 @@ def _on_timer(step: GateStep, event: TimerFired) -> None:
         return  # it was moved or disarmed since
     step.disarm(event.timer)
     step.fired = event.timer
+    if event.timer == TIMER:
+        go_on(step)
     name, _, bubble_id = event.timer.partition(":")
     bubble = step.state.find(bubble_id)
     if name == "unknown_cap" and bubble is not None and not bubble.settled:

@@ -9,6 +9,7 @@ from typing import Any
 from agents.core.gate import Bubble, Gate, trimmed
 from agents.core.gate_waits import timers_of
 from agents.core.sequels import Sequels, caused_by
+from agents.ports.whatsapp import Read
 from schemas.errors import Rejected
 from schemas.events import (
     Author,
@@ -35,6 +36,7 @@ class GateStep:
         now_ms: Time of the decision.
         settings: Settings of the tenant, or None when it is not known.
         fired: The timer whose end this is; empty when it is none, or one that was moved.
+        read: The receipt to show, if there is one.
         effects: What is said, in order.
         sequels: Makes the envelopes.
     """
@@ -53,6 +55,7 @@ class GateStep:
         self.now_ms = now_ms
         self.settings = settings
         self.fired = ""
+        self.read: Read | None = None
         self.effects: list[Event] = []
         version = settings.version if settings else 0
         cause = caused_by(source, seq=self.state.seq, now_ms=now_ms, settings_version=version)

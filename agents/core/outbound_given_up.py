@@ -13,6 +13,7 @@ from agents.core.gate import Bubble, Gate
 from agents.core.gate_next import too_late, wake_next
 from agents.core.gate_plan import SEEN_IDS, apply_marker, bubble_of
 from agents.core.gate_step import GateStep, opened
+from agents.core.gate_typing import TIMER, stop
 from schemas.events import (
     Author,
     BubbleState,
@@ -63,7 +64,7 @@ def _request(step: GateStep, event: OutboundRequested, code: str) -> None:
     step.change(seen=ids, epoch=max(newest, event.epoch))
     if event.kind is OutboundKind.MARKER:
         apply_marker(step, event)
-    else:
+    elif event.kind is not OutboundKind.READ:  # best effort
         _bubble(step, event, newest, code)
     wake_next(step, step.now_ms)
 
@@ -85,6 +86,9 @@ def _timer(step: GateStep, event: TimerFired, code: str) -> None:
     if step.state.timers.get(event.timer) != event.due_at:
         return
     step.disarm(event.timer)
+    if event.timer == TIMER:
+        stop(step)
+        return
     name, _, bubble_id = event.timer.partition(":")
     bubble = step.state.find(bubble_id) if bubble_id else step.state.head
     if bubble is None or bubble.settled:

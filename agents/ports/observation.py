@@ -36,6 +36,13 @@ class Posted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadTold:
+    """A read receipt ended: ``told``, ``refused``, ``unknown``, ``not_sent`` or ``dropped``."""
+
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitChanged:
     """A circuit breaker changed; ``state`` is 0 closed, 1 half open, 2 open."""
 
@@ -57,7 +64,9 @@ class HandoffLate:
     decision: str
 
 
-Observation = ModelCalled | ToolRan | Posted | CircuitChanged | TakeoverApplied | HandoffLate
+Observation = (
+    ModelCalled | ToolRan | Posted | ReadTold | CircuitChanged | TakeoverApplied | HandoffLate
+)
 Observe = Callable[[Observation], None]
 """The one hook through which adapters are measured."""
 

@@ -99,6 +99,19 @@ class Letter:
     template: Template | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A customer's message that was read, while an answer is being written.
+
+    Attributes:
+        phone_number_id: The business number.
+        wamid: The message.
+    """
+
+    phone_number_id: str
+    wamid: str
+
+
 class Courier(Protocol):
     """Posts messages to WhatsApp."""
 

@@ -15,6 +15,7 @@ class OutboundKind(StrEnum):
     UNKNOWN = "unknown"
     MESSAGE = "message"
     MARKER = "marker"
+    READ = "read"
 
 
 class Author(StrEnum):
@@ -48,8 +49,9 @@ class OutboundRequested(Envelope):
     """One bubble to send, or a marker that raises the gate's epoch.
 
     Attributes:
-        kind: ``message``, or ``marker`` of a takeover, release or pause.
-        bubble_id: UUID of the bubble or marker.
+        kind: ``message``, ``marker`` of a takeover, release or pause, or ``read``: show the
+            customer that a message was read and an answer is being written.
+        bubble_id: UUID of the bubble, marker or receipt.
         turn_id: The turn that it answers, if it does.
         epoch: Epoch of the conversation; a marker raises the gate to it.
         author: Who speaks.
@@ -61,6 +63,7 @@ class OutboundRequested(Envelope):
         reply_to_wamid: The customer's message to quote, if any.
         window_expires_at: End of WhatsApp's 24 h service window, as dispatch knows it.
         reason: Why a marker was made, as a short code.
+        read_wamid: The customer's message that was read, and with it all before it.
     """
 
     kind: OutboundKind
@@ -76,6 +79,7 @@ class OutboundRequested(Envelope):
     reply_to_wamid: str | None = None
     window_expires_at: Millis | None = None
     reason: str = ""
+    read_wamid: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

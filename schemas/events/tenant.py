@@ -48,6 +48,7 @@ class SettingsChanged(Envelope):
         handoff_words: Words that ask for a person, lower case.
         delivered_wait_ms: Longest time that a part of an answer waits for the part before it to
             be delivered; 0 does not wait.
+        read_receipts: Whether a customer sees that the message was read and that the AI writes.
         window_template: Approved template that carries, as its only body parameter, what cannot be
             sent as text because the 24 h window is closed; empty gives it to a person.
         window_template_language: Language of that template, as WhatsApp names it.
@@ -77,6 +78,7 @@ class SettingsChanged(Envelope):
     turn_token_budget: int = 20000
     handoff_words: tuple[str, ...] = ("atendente", "humano", "pessoa", "human", "agent")
     delivered_wait_ms: int = 2000
+    read_receipts: bool = True
     window_template: str = ""
     window_template_language: str = "pt_BR"
     handoff_text: str = ""

@@ -43,7 +43,7 @@ from streams.registry import open_codec
 from streams.settings import Settings, load
 
 WORKER: Final = "worker-outbound"
-CUSTOMERS: Final = 1_000
+CUSTOMERS: Final = 3_000
 SKEWED: Final = 0.7
 """Share of the conversations that lie on the first third of the partitions."""
 BATCH: Final = 500

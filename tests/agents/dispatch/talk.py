@@ -222,7 +222,8 @@ class Talk:
 
     @property
     def texts(self) -> list[str | None]:
-        return [each.text for each in self.of(OutboundRequested)]
+        asked = self.of(OutboundRequested)
+        return [each.text for each in asked if each.kind is not OutboundKind.READ]
 
     def until_quiet(self) -> None:
         """Answer every turn and let every timer fire, until nothing is left to happen."""
@@ -271,7 +272,11 @@ class Talk:
             assert (effect.cause.seq, effect.cause.decided_at) == (after.seq, self.now)
             self.ids[effect.event_id] += 1
             assert self.ids[effect.event_id] == 1
-        spoken = [each for each in self.of(OutboundRequested) if each.author is Author.AI]
+        spoken = [
+            each
+            for each in self.of(OutboundRequested)
+            if each.author is Author.AI and each.kind is OutboundKind.MESSAGE
+        ]
         if before is not None and before.silenced:
             assert spoken == []
         for bubble in self.of(OutboundRequested):

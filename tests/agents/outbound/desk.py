@@ -81,6 +81,12 @@ def marker(name: str, epoch: int, at: int = T0) -> OutboundRequested:
     )
 
 
+def read(name: str, wamid: str, epoch: int = 0, at: int = T0) -> OutboundRequested:
+    return bubble(
+        name, at, kind=OutboundKind.READ, epoch=epoch, text=None, turn_id=name, read_wamid=wamid
+    )
+
+
 def status(
     name: DeliveryStatus, bubble_id: str | None, at: int = T0, **more: Any
 ) -> StatusReceived:
@@ -119,6 +125,7 @@ class Desk:
         self.said: list[Event] = []
         self.posted: list[Letter] = []
         self.sent_ms: list[int] = []
+        self.shown: list[str] = []
         self.pairs = Pairs()
         self.attempts: Counter[tuple[str, int]] = Counter()
         self.settled: Counter[str] = Counter()
@@ -142,6 +149,7 @@ class Desk:
             assert msgspec.json.encode(same) == msgspec.json.encode((after, effects))
         self.state, self.effects = after, effects
         self.said += effects
+        self.shown += [] if planned.read is None else [planned.read.wamid]
         self._ask(event)
         self._judge_state(before, after)
         tried = not isinstance(answer, Withheld)
@@ -193,7 +201,9 @@ class Desk:
         raise AssertionError("the gate never comes to rest")
 
     def _ask(self, event: Event) -> None:
-        if isinstance(event, OutboundRequested) and event not in self.asked:
+        if not isinstance(event, OutboundRequested) or event.kind is OutboundKind.READ:
+            return
+        if event not in self.asked:
             self.asked.append(event)
             if event.kind is OutboundKind.MARKER:
                 self.floor = max(self.floor, event.epoch)
@@ -240,8 +250,9 @@ class Desk:
         assert len(data) < STATE_BYTES
         if after.head is not None:  # what waits is woken by a timer
             assert {"next", *timers_of(after.head)} & after.timers.keys()
+        assert (after.typing is not None) == ("typing" in after.timers)
         waiting = {name for each in after.bubbles if not each.settled for name in timers_of(each)}
-        assert after.timers.keys() <= {"next"} | waiting
+        assert after.timers.keys() <= {"next", "typing"} | waiting
         for each in after.bubbles:
             assert each.settled == (each.text is None)
             unknown = each.state is BubbleState.UNKNOWN and not each.settled

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from agents.ports import Accepted, NotSent, Refused, Unknown, Withheld
 from schemas.events import Author, BubbleState, DeliveryStatus, Event
-from tests.agents.outbound.desk import TEMPLATED, Answer, Desk, bubble, marker, status
+from tests.agents.outbound.desk import TEMPLATED, Answer, Desk, bubble, marker, read, status
 
 RECEIPTS: st.SearchStrategy[Answer | None] = st.sampled_from(
     (
@@ -96,6 +96,15 @@ class GateMachine(RuleBasedStateMachine):
     @rule(data=st.data(), receipt=RECEIPTS)
     def a_timer_fires(self, data: st.DataObject, receipt: Answer | None) -> None:
         self.desk.fire(data.draw(st.sampled_from(sorted(self.desk.it.timers))), receipt)
+
+    @rule(behind=st.sampled_from((0, 0, 1)), receipt=RECEIPTS)
+    def a_turn_starts(self, behind: int, receipt: Answer | None) -> None:
+        self.count += 1
+        epoch = max(0, self.epoch - behind)
+        shown = len(self.desk.shown)
+        event = read(f"r{self.count}", f"wamid.{self.count}", epoch, self.desk.now)
+        self.desk.apply(event, receipt)
+        assert len(self.desk.shown) - shown == (epoch >= self.desk.floor)
 
     @precondition(lambda self: self.desk.state and self.desk.state.timers)
     @rule(data=st.data(), receipt=RECEIPTS)
