@@ -16,6 +16,7 @@ import structlog
 from agents.core.gate import Bubble, Gate
 from agents.core.gate_next import LONGEST_WAIT_MS, window_of
 from agents.core.gate_plan import plan
+from agents.core.gate_seen import seen
 from agents.core.gate_settle import settle
 from agents.ports import (
     Accepted,
@@ -26,6 +27,7 @@ from agents.ports import (
     Delivery,
     Letter,
     NotSent,
+    Observe,
     Permits,
     Read,
     Receipt,
@@ -33,6 +35,7 @@ from agents.ports import (
     Tenants,
     Unknown,
     Withheld,
+    unobserved,
 )
 from schemas.errors import Unavailable
 from schemas.events import Event
@@ -75,6 +78,7 @@ class Desk:
         courier: Posts.
         tenants: Newest settings.
         clock: Tells the time.
+        observe: Told what is counted.
         show: Shows a read receipt, best effort; returns at once.
         ended: Told what came of a bubble that had a permit; None: nothing was written.
     """
@@ -86,6 +90,7 @@ class Desk:
     clock: Clock
     ended: Ended = _nobody
     show: Show = _nothing
+    observe: Observe = unobserved
 
 
 async def outbound(
@@ -97,6 +102,15 @@ async def outbound(
         Rejected: The event can never be handled here.
         Unavailable: Postgres is down: no claim, so no effect; the event comes again.
     """
+    after, effects = await _handled(state, event, delivery, desk)
+    for observation in seen(state, after, effects):
+        desk.observe(observation)
+    return after, effects
+
+
+async def _handled(
+    state: Gate | None, event: Event, delivery: Delivery, desk: Desk
+) -> tuple[Gate, tuple[Event, ...]]:
     planned = plan(
         state,
         event,

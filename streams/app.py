@@ -223,6 +223,7 @@ class _Workshop:
                 clock=self.clock,
                 ended=self.permits.ended,
                 show=reads.show,
+                observe=observe,
             ),
             max_inflight=self.settings.max_inflight,
         )

@@ -12,6 +12,8 @@ from typing import Final, assert_never
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from agents.ports import (
+    BubbleMoved,
+    BubbleSettled,
     CircuitChanged,
     HandoffLate,
     ModelCalled,
@@ -20,7 +22,9 @@ from agents.ports import (
     ReadTold,
     TakeoverApplied,
     ToolRan,
+    UnknownBubbles,
 )
+from streams.unknowns import Unknowns
 
 # `_created` series double the size of every scrape; the library does not type this function
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -124,6 +128,17 @@ WHATSAPP_SECONDS: Final = Histogram(
     "whatsapp_request_duration_seconds", "Time of a request to send.", buckets=SECONDS
 )
 UNKNOWN_SENDS: Final = Counter("unknown_sends_total", "Requests that may have been sent.")
+BUBBLES_MOVED: Final = Counter(
+    "bubbles_updated_total", "Changes of bubbles at the gate, with the reason.", ["state", "reason"]
+)
+BUBBLES_SETTLED: Final = Counter(
+    "bubbles_settled_total",
+    "Bubbles that ended at the gate; after `unknown` a status or, if none came, a person decides.",
+    ["state", "reason", "after"],
+)
+UNKNOWNS: Final = Unknowns()
+UNKNOWN_NOW: Final = Gauge("unknown_bubbles", "Bubbles whose result is not known now.")
+UNKNOWN_NOW.set_function(UNKNOWNS.total)
 READ_RECEIPTS: Final = Counter(
     "read_receipts_total", "Read receipts with a typing indicator, by how they ended.", ["outcome"]
 )
@@ -191,8 +206,8 @@ def observe(observation: Observation) -> None:
             WHATSAPP_REQUESTS.labels(outcome, code).inc()
             WHATSAPP_SECONDS.observe(seconds)
             UNKNOWN_SENDS.inc(outcome == "unknown")
-        case ReadTold(outcome=outcome):
-            READ_RECEIPTS.labels(outcome).inc()
+        case BubbleMoved() | BubbleSettled() | UnknownBubbles() | ReadTold():
+            _observe_gate(observation)
         case CircuitChanged(service=service, state=state):
             CIRCUIT_STATE.labels(service).set(state)
             CIRCUIT_FAILURES.labels(service).inc(state == OPEN)
@@ -200,5 +215,19 @@ def observe(observation: Observation) -> None:
             TAKEOVER_SECONDS.observe(seconds)
         case HandoffLate(decision=decision):
             HANDOFFS_LATE.labels(decision).inc()
+        case _:
+            assert_never(observation)
+
+
+def _observe_gate(observation: BubbleMoved | BubbleSettled | UnknownBubbles | ReadTold) -> None:
+    match observation:
+        case BubbleMoved(state=bubble, reason=reason):
+            BUBBLES_MOVED.labels(bubble, reason).inc()
+        case BubbleSettled(state=bubble, reason=reason, unknown=unknown):
+            BUBBLES_SETTLED.labels(bubble, reason, "unknown" if unknown else "answer").inc()
+        case UnknownBubbles(conversation_id=conversation_id, count=count):
+            UNKNOWNS.note(conversation_id, count)
+        case ReadTold(outcome=outcome):
+            READ_RECEIPTS.labels(outcome).inc()
         case _:
             assert_never(observation)

@@ -188,6 +188,7 @@ def outbound_stage(desk: Desk, *, max_inflight: int = MAX_INFLIGHT) -> Stage:
         clock=overheard("clock", desk.clock),
         ended=desk.ended,
         show=desk.show,
+        observe=desk.observe,
     )
     return Stage(
         name="outbound",

@@ -10,6 +10,8 @@ from agents.ports.knowledge import Knowledge, Passage
 from agents.ports.log import Agent, Archive, Clock, Delivery, State, Superseded, Tenants
 from agents.ports.model import Completion, Embedder, Model, Prompt, ToolUse, estimated_tokens
 from agents.ports.observation import (
+    BubbleMoved,
+    BubbleSettled,
     CircuitChanged,
     HandoffLate,
     ModelCalled,
@@ -19,6 +21,7 @@ from agents.ports.observation import (
     ReadTold,
     TakeoverApplied,
     ToolRan,
+    UnknownBubbles,
     unobserved,
 )
 from agents.ports.permits import Asked, Permits, Withheld
@@ -49,6 +52,8 @@ __all__ = [
     "Agent",
     "Archive",
     "Asked",
+    "BubbleMoved",
+    "BubbleSettled",
     "CircuitChanged",
     "Claimed",
     "Claims",
@@ -86,6 +91,7 @@ __all__ = [
     "ToolReturned",
     "ToolUse",
     "Unknown",
+    "UnknownBubbles",
     "Withheld",
     "WriteClaims",
     "estimated_tokens",

@@ -43,6 +43,31 @@ class ReadTold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BubbleMoved:
+    """A bubble's state changed at the gate; ``reason`` is a short code, such as an error class."""
+
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BubbleSettled:
+    """A bubble ended at the gate; ``unknown``: its result was not known before."""
+
+    state: str
+    reason: str
+    unknown: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownBubbles:
+    """How many bubbles of a conversation wait for a status that tells their result."""
+
+    conversation_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitChanged:
     """A circuit breaker changed; ``state`` is 0 closed, 1 half open, 2 open."""
 
@@ -65,7 +90,16 @@ class HandoffLate:
 
 
 Observation = (
-    ModelCalled | ToolRan | Posted | ReadTold | CircuitChanged | TakeoverApplied | HandoffLate
+    ModelCalled
+    | ToolRan
+    | Posted
+    | ReadTold
+    | BubbleMoved
+    | BubbleSettled
+    | UnknownBubbles
+    | CircuitChanged
+    | TakeoverApplied
+    | HandoffLate
 )
 Observe = Callable[[Observation], None]
 """The one hook through which adapters are measured."""

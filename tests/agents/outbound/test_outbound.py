@@ -11,24 +11,30 @@ from agents.outbound import CLAIM_VALID_MS, Desk, outbound
 from agents.ports import (
     Accepted,
     Asked,
+    BubbleMoved,
+    BubbleSettled,
     Letter,
     NotSent,
+    Observation,
     Receipt,
     Refused,
     Unknown,
+    UnknownBubbles,
     Withheld,
 )
 from schemas.errors import Unavailable
 from schemas.events import (
     Author,
     BubbleState,
+    DeliveryStatus,
     Event,
     OutboundSettled,
     OutboundUpdated,
     Position,
     SettingsChanged,
+    TimerFired,
 )
-from tests.agents.outbound.desk import NUMBER, T0, bubble, marker
+from tests.agents.outbound.desk import NUMBER, T0, bubble, envelope, marker, status
 
 T = TypeVar("T")
 
@@ -127,6 +133,7 @@ class Office:
     def __init__(self) -> None:
         self.clock = Hands()
         self.permits = Doorman()
+        self.seen: list[Observation] = []
         self.claims = Rows(self.clock)
         self.courier = Posting(self.clock)
 
@@ -144,6 +151,7 @@ class Office:
                 clock=self.clock,
                 tenants=Unknowing(),
                 ended=self.permits.ended,
+                observe=self.seen.append,
             ),
         )
 
@@ -300,3 +308,50 @@ async def test_a_permit_is_given_back_when_the_claim_cannot_be_taken(office: Off
         await office.handle(bubble("b1"))
 
     assert office.permits.came == [None]
+
+
+# What is counted
+
+
+async def test_a_bubble_is_counted_with_how_it_moved_and_ended(office: Office) -> None:
+    await office.handle(bubble("b1"))
+
+    assert office.seen == [
+        BubbleMoved(state="planned", reason=""),
+        BubbleMoved(state="accepted", reason=""),
+        BubbleSettled(state="accepted", reason="", unknown=False),
+    ]
+
+
+async def test_an_unknown_result_is_counted_until_a_status_tells_it(office: Office) -> None:
+    office.courier.receipt = Unknown(reason="timeout")
+    state, _ = await office.handle(bubble("b1"))
+    assert office.seen[-1] == UnknownBubbles(conversation_id="conv_0f", count=1)
+
+    await office.handle(status(DeliveryStatus.SENT, "b1"), state)
+
+    assert BubbleSettled(state="accepted", reason="", unknown=True) in office.seen
+    assert office.seen[-1] == UnknownBubbles(conversation_id="conv_0f", count=0)
+
+
+async def test_an_unknown_result_that_no_status_tells_is_counted_for_a_person(
+    office: Office,
+) -> None:
+    office.courier.receipt = Unknown(reason="timeout")
+    state, _ = await office.handle(bubble("b1"))
+    due = state.timers["unknown_cap:b1"]
+    fired = TimerFired(
+        **envelope("outbound.timer.fired", "cap", due), timer="unknown_cap:b1", due_at=due
+    )
+
+    await office.handle(fired, state)
+
+    assert BubbleSettled(state="unknown", reason="timeout", unknown=True) in office.seen
+
+
+async def test_a_stopped_account_is_counted_with_its_class(office: Office) -> None:
+    office.courier.receipt = Refused(code=131042, status=400)
+
+    await office.handle(bubble("b1"))
+
+    assert BubbleSettled(state="failed", reason="account", unknown=False) in office.seen
