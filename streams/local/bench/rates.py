@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -81,6 +81,13 @@ class Asked:
 
 async def rates(asked: Asked, tell: Tell) -> Allowance:
     """Measure one run on a stack of its own."""
+    async with opened(asked, tell) as bench:
+        return await bench.measure()
+
+
+@contextlib.asynccontextmanager
+async def opened(asked: Asked, tell: Tell) -> AsyncIterator[Bench]:
+    """Run a stack with nothing but outbound workers and a simulator with Meta's rules."""
     others = [
         f"worker-{stage}{number}"
         for stage in STAGES
@@ -96,7 +103,7 @@ async def rates(asked: Asked, tell: Tell) -> Allowance:
         without=("webhook", "api", "model", *others),
     )
     async with running(options, tell) as stack, _bench(asked, stack) as bench:
-        return await bench.measure()
+        yield bench
 
 
 @contextlib.asynccontextmanager
@@ -158,11 +165,11 @@ class Bench:
             await self.stack.kill(f"{WORKER}-2")
         await sending
         deadline = loop.time() + PATIENCE_S
-        while (await self._control())["figures"]["accepted"] < self.asked.bubbles:
+        while (await self.control())["figures"]["accepted"] < self.asked.bubbles:
             if loop.time() > deadline:
                 break
             await asyncio.sleep(LOOK_S)
-        took_s, control = loop.time() - began, await self._control()
+        took_s, control = loop.time() - began, await self.control()
         return Allowance(
             limit=self.asked.limit,
             asked=self.asked.bubbles,
@@ -201,13 +208,18 @@ class Bench:
         await asyncio.sleep(1.0)  # these were inbound, and they count
 
     async def _send(self) -> None:
+        count = len(self.people)
+        people = [self.people[number % count] for number in range(self.asked.bubbles)]
+        await self.ask_for(people)
+
+    async def ask_for(self, people: Sequence[tuple[str, str]], *, first: int = 0) -> None:
+        """Ask for a bubble for each of them, evenly spread, with numbers from the first on."""
         loop = asyncio.get_running_loop()
         began, sent = loop.time(), []
-        for number in range(self.asked.bubbles):
-            due = began + number / (self.asked.limit * self.asked.load)
+        for place, (conversation, phone) in enumerate(people):
+            due = began + place / (self.asked.limit * self.asked.load)
             await asyncio.sleep(max(0.0, due - loop.time()))
-            conversation, phone = self.people[number % len(self.people)]
-            event = self._bubble(number, conversation, phone)
+            event = self._bubble(first + place, conversation, phone)
             sent.append(await self.publisher.post(record_of(event, self.codec)))
         await asyncio.gather(*sent)
 
@@ -229,10 +241,11 @@ class Bench:
             author=(Author.AI, Author.AI, Author.HUMAN, Author.AUTOMATION)[number % 4],
             phone_number_id=NUMBER,
             recipient=Person(wa_id=phone),
-            text="Seu pedido saiu para entrega.",
+            text=f"Seu pedido saiu para entrega: {number}",
         )
 
-    async def _control(self) -> Any:
+    async def control(self) -> Any:
+        """Return what the simulator counted."""
         async with self.session.get(f"{self.simulator}/_simulator/control") as answer:
             return await answer.json()
 
