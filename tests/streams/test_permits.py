@@ -23,6 +23,8 @@ class Rows:
         self.others: dict[str, tuple[int, int]] = {}
         self.renewals: list[tuple[int, int]] = []
         self.down = False
+        self.lost = False
+        self.takes: Callable[[], None] = lambda: None
 
     async def renew(
         self,
@@ -33,6 +35,9 @@ class Rows:
         if self.down:
             raise Unavailable("postgres")
         taken = {number: decide(number, self.others) for number in numbers}
+        self.takes()
+        if self.lost:
+            raise Unavailable("postgres")
         self.renewals += taken.values()
         return {number: share for number, (share, _) in taken.items()}
 
@@ -131,6 +136,32 @@ async def test_without_postgres_nobody_knows_what_may_be_sent(office: Office) ->
 
     with pytest.raises(Unavailable):
         await office.ask("b3")
+
+
+async def test_a_smaller_share_holds_although_nobody_heard_that_it_was_written(
+    office: Office,
+) -> None:
+    await fill(office)
+    office.now += 1.0
+    office.rows.others, office.rows.lost = {"other": (0, 300)}, True
+    before = office.permits.rates.known[NUMBER].share
+
+    with pytest.raises(Unavailable):
+        await office.permits.rates.renew()
+
+    assert before == 76
+    assert office.permits.rates.known[NUMBER].most(office.now) < before
+
+
+async def test_a_lease_is_good_from_before_it_was_asked_for(office: Office) -> None:
+    def slow() -> None:
+        office.now += 1.5
+
+    office.rows.takes = slow
+    await office.send("b1")
+
+    assert office.permits.rates.known[NUMBER].leased(office.now + 0.4)
+    assert not office.permits.rates.known[NUMBER].leased(office.now + 0.6)
 
 
 async def test_a_number_without_a_limit_needs_no_lease() -> None:
