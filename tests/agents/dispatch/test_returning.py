@@ -267,7 +267,7 @@ def test_after_a_return_the_gate_takes_the_ai_again() -> None:
     talk = taken()
     talk.hear("w2", "quanto custa?")
     talk.fire("return")
-    (marker,) = (each for each in talk.of(OutboundRequested) if each.text is None)
+    (marker,) = (each for each in talk.of(OutboundRequested) if each.kind is OutboundKind.MARKER)
 
     talk.respond("R$ 10")
 
