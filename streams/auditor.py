@@ -100,6 +100,11 @@ class Auditor:
         account = self.accounts.get(tp)
         return offset if account is None else account.reach(offset)
 
+    def behind(self, ends: Mapping[TP, int]) -> int:
+        """Return how many records are not committed, given the ends of the logs."""
+        done = {tp: account.reach(account.since) for tp, account in self.accounts.items()}
+        return sum(max(end - done.get(tp, end), 0) for tp, end in ends.items())
+
     def allowed(self, wanted: Mapping[TP, int]) -> dict[TP, int]:
         """Return the commits that skip nothing; tell of those that do."""
         return {tp: offset for tp, offset in wanted.items() if self._covers(tp, offset)}

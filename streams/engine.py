@@ -18,6 +18,7 @@ from streams.failpoint import Failpoint, loop_of
 from streams.faustapp import SafeApp
 from streams.health import Dependencies
 from streams.lanes import Lanes
+from streams.lineage import grown
 from streams.loop import Loop
 from streams.metrics import CONVERSATIONS_PARKED, LAG
 from streams.naming import group_of
@@ -38,6 +39,8 @@ HARMLESS: Final = 0.6
 """Part of the session timeout that a process may be frozen without having lost its partitions."""
 FETCH_BYTES: Final = 256 << 10
 """Most bytes that wait in the client for each partition; a larger record comes alone."""
+METADATA_MS: Final = 15_000
+"""How soon a worker sees that somebody has changed the number of a topic's partitions."""
 POLL_LIMIT_S: Final = 900.0
 
 
@@ -88,14 +91,28 @@ class Engine:
         """Check this process and the topics.
 
         Raises:
-            Misconfigured: Topics are missing, or have different partition counts.
+            Misconfigured: Topics are missing, or have another number of partitions than others,
+                or than it was set.
             Unavailable: No broker answers.
         """
         check_partitioner()
         names = {name for family in self.app.families for name in family}
         bootstrap = self.settings.kafka_bootstrap
         self.app.partitions = await check_partitions(bootstrap, names)
+        if self.app.partitions != (wanted := self.settings.topic_partitions):
+            raise Misconfigured(grown("the topics of this worker", wanted, self.app.partitions))
         self.app.topic_ids = await topic_ids(bootstrap, names)
+
+    def check_growth(self) -> None:
+        """Check that nobody has changed the number of partitions since the start.
+
+        Raises:
+            Misconfigured: Somebody has.
+        """
+        for topic in {name for family in self.app.families for name in family}:
+            count = self.app.safe_consumer.partition_count(topic)
+            if count not in (0, self.app.partitions):
+                raise Misconfigured(grown(topic, self.app.partitions, count))
 
     async def start(self) -> None:
         """Join the group; returns once the first tables are recovered."""
@@ -211,6 +228,7 @@ def _app(settings: Settings, group: str) -> SafeApp:
         broker_max_poll_interval=POLL_LIMIT_S,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=FETCH_BYTES,
+        consumer_metadata_max_age_ms=METADATA_MS,
         processing_guarantee="at_least_once",
         store="memory://",
         stream_wait_empty=False,

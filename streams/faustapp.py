@@ -9,6 +9,7 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams.lineage import Proof
 from streams.logs import FAUST_LOG
 from streams.transport import SafeConsumer
 
@@ -57,6 +58,7 @@ class SafeApp(faust.App):
         serving: True while inputs are delivered.
         leaving: True when the place in the group is given up at the stop.
         partitions: Partitions of every input and changelog topic.
+        proofs: What input partitions must hold, until it was read.
         topic_ids: Id of each topic; another id is another log.
         engine: What built the app (``streams.engine.Engine``).
     """
@@ -72,6 +74,7 @@ class SafeApp(faust.App):
         self.serving = False
         self.leaving = False
         self.partitions = 1
+        self.proofs: dict[TP, Proof] = {}
         self.topic_ids: dict[str, str] = {}
         super().__init__(*args, **kwargs)
 

@@ -70,6 +70,11 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
         )
         self.crashing = asyncio.ensure_future(self.app.crash(exc))
 
+    def partition_count(self, topic: str) -> int:
+        """Return how many partitions a topic has, as far as is known here; 0 is not known."""
+        cluster = self._ensure_consumer()._client.cluster  # noqa: SLF001 - no public question
+        return len(cluster.partitions_for_topic(topic) or ())
+
     def regroup(self) -> None:
         """Ask for a rebalance, in which the group's leader sees what we subscribe to now."""
         self._ensure_consumer()._coordinator.request_rejoin()  # noqa: SLF001 - no public way

@@ -52,7 +52,7 @@ class Lookout:
         if app.serving and mine and quiet and not moved and waiting is None:
             ends = await self._ends(mine)
             waiting = "waiting for kafka" if ends is None else None
-            behind = consumer.behind(ends or {})
+            behind = consumer.auditor.behind(ends or {})
         return Signs(
             progress=app.progress,
             partitions=len(mine),

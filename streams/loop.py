@@ -37,7 +37,7 @@ from streams.parker import Parker
 from streams.parking import Arm, Returned, arm_of
 from streams.publish import Publisher, Record
 from streams.pulse import Fenced, Pulse
-from streams.records import CONTROL, Entry, Head, Kept
+from streams.records import CONTROL, Entry, Head, Kept, applying, mark_of
 from streams.table import AckedTable
 
 log = structlog.get_logger(__name__)
@@ -206,17 +206,21 @@ class Loop:
         step = await self._step(message, kept, trial, arm)
         if step.loose is not None:
             await self._publish(message, (step.loose,))
+        head = None if kept is None else kept.head
+        mark = mark_of(message.value)
+        applied, marks = applying(head, message.topic, message.offset, mark)
         await self._store(
             message,
             kept,
             Entry(
                 step.state,
-                {**(kept.head.applied if kept else {}), message.topic: message.offset},
+                applied,
                 (message.topic, message.offset),
                 step.outbox,
                 self.table.epoch(message.partition),
                 step.due_ms,
                 step.parked,
+                marks,
             ),
         )
         self.counting.stored(len(step.state))

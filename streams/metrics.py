@@ -113,6 +113,9 @@ SKIPPED_OFFSETS: Final = Counter(
 LOST: Final = Counter(
     "offsets_lost_total", "Offsets that retention deleted before they were read.", ["stream"]
 )
+REFUSED: Final = Counter(
+    "logs_refused_total", "Times that a log was not the one a table was made from."
+)
 RECOVERING: Final = Gauge("worker_recovering", "1 while tables are being read.")
 RECOVERY_SECONDS: Final = Gauge("worker_recovery_seconds", "Time of the newest bulk recovery.")
 READY: Final = Gauge("worker_ready", "1 while the worker takes events.")

@@ -15,12 +15,8 @@ from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    KafkaConnectionError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    ProducerClosed,
-)
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.partitioner import murmur2
 from prometheus_client import Counter
 
 from schemas.errors import PipelineError, Rejected, Unavailable
@@ -28,6 +24,8 @@ from schemas.events import Event, SettingsChanged
 from schemas.ids import traceparent
 from streams.connections import mend
 from streams.metrics import EVENTS_PUBLISHED, PRODUCERS_RENEWED
+from streams.partitioner import partition_of
+from streams.producing import abandon, connected, has_ended
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +87,7 @@ class Publisher:
     Attributes:
         producer: What sends now; None before the start and after the end.
         broken: A producer that can send no more; it is replaced before the next record.
+        counts: Partitions of each topic when it was first written to: a key never moves.
     """
 
     def __init__(
@@ -101,6 +100,7 @@ class Publisher:
         self.producer: AIOKafkaProducer | None = None
         self.broken: AIOKafkaProducer | None = None
         self.renewing = asyncio.Lock()
+        self.counts: dict[str, int] = {}
 
     async def start(self) -> None:
         """Connect.
@@ -113,22 +113,14 @@ class Publisher:
             self.producer = await self._connected()
 
     async def _connected(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
+        return await connected(
             bootstrap_servers=self.bootstrap,
             client_id=self.client_id,
             linger_ms=self.linger_ms,
             request_timeout_ms=self.request_timeout_ms,
             max_request_size=MAX_RECORD_BYTES,
             max_batch_size=BATCH_BYTES,
-            enable_idempotence=True,
-            acks="all",
         )
-        try:
-            await producer.start()
-        except KafkaConnectionError as exc:
-            await producer.stop()
-            raise Unavailable("kafka") from exc
-        return producer
 
     async def stop(self) -> None:
         """Send what is open, then disconnect."""
@@ -189,7 +181,7 @@ class Publisher:
                 record.topic,
                 record.value,
                 record.key,
-                partition,
+                await self._home(producer, record) if partition is None else partition,
                 record.timestamp_ms,
                 list(record.headers),
             )
@@ -202,6 +194,15 @@ class Publisher:
         sent: Sent = asyncio.get_running_loop().create_future()
         raw.add_done_callback(partial(self._settle, producer, sent, record))
         return sent
+
+    async def _home(self, producer: Any, record: Record) -> int | None:
+        """Return the partition of a key, by the count that was there when we began."""
+        if record.key is None:
+            return None
+        count = self.counts.get(record.topic)
+        if count is None:
+            count = self.counts[record.topic] = len(await producer.partitions_for(record.topic))
+        return partition_of(murmur2(record.key), count)
 
     def _settle(
         self,
@@ -259,23 +260,6 @@ class Publisher:
         if self.producer is None:  # stopped meanwhile
             raise Unavailable("kafka")
         return self.producer
-
-
-def has_ended(producer: AIOKafkaProducer) -> bool:
-    """Tell whether the task that sends has ended: nothing is sent any more."""
-    task = producer._sender.sender_task  # noqa: SLF001 - aiokafka does not tell
-    return task is None or task.done()
-
-
-async def abandon(producer: AIOKafkaProducer) -> None:
-    """Stop a producer without sending what it still holds; whoever waits for that is told.
-
-    What is at the broker already is waited for, so that nothing of it comes after what the
-    next producer sends.
-    """
-    await producer._sender.close()  # noqa: SLF001 - stop() would send the rest, or wait for ever
-    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - see above
-    await producer.stop()
 
 
 @cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 
@@ -28,6 +29,10 @@ OWNER_KEY: Final = CONTROL + b"owner"
 
 FUSE_KEY: Final = CONTROL + b"fuse"
 """Key of the control record that counts the events given up in a row."""
+
+
+UNMARKED: Final = -1
+"""Stands for the checksum of an event that was applied before there were any."""
 
 
 class Unreadable(ValueError):
@@ -56,6 +61,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
         state_bytes: Size of the state; 0 is none.
         outbox: Sizes of the records to publish.
         parked: The flag of a parked conversation, or None.
+        marks: Checksum of the last event applied, in the order of ``applied``.
     """
 
     version: int
@@ -66,6 +72,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     state_bytes: int
     outbox: tuple[Parcel, ...] = ()
     parked: Parking | None = None
+    marks: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, raw: bytes) -> Head:
@@ -107,6 +114,7 @@ class Entry:
         epoch: Epoch of the owner that wrote it.
         due_ms: When the next timer is due.
         parked: The flag of a parked conversation, or None.
+        marks: Checksum of the last event applied, in the order of ``applied``.
     """
 
     state: bytes
@@ -116,6 +124,7 @@ class Entry:
     epoch: int = 0
     due_ms: int | None = None
     parked: Parking | None = None
+    marks: tuple[int, ...] = ()
 
     def dumps(self) -> bytes:
         """Encode as one line of bookkeeping, the state, and the raw outbox."""
@@ -128,6 +137,7 @@ class Entry:
             len(self.state),
             tuple(map(_parcel, self.outbox)),
             self.parked,
+            self.marks,
         )
         parts = [_ENCODER.encode(head), b"\n", self.state]
         for record in self.outbox:
@@ -151,6 +161,7 @@ class Entry:
             head.epoch,
             head.due_ms,
             head.parked,
+            head.marks,
         )
 
 
@@ -200,10 +211,12 @@ class Owner(msgspec.Struct, frozen=True):
     Attributes:
         epoch: Grows by one with each assignment of the partition.
         topics: Id of each input topic, when the broker tells it: another id is another log.
+        partitions: How many partitions the topics had; 0 is not known.
     """
 
     epoch: int
     topics: dict[str, str] = {}
+    partitions: int = 0
 
     def dumps(self) -> bytes:
         """Encode as JSON."""
@@ -277,6 +290,21 @@ def _parcel(record: Record) -> Parcel:
 
 def _size(part: bytes | None) -> int:
     return -1 if part is None else len(part)
+
+
+def mark_of(value: bytes | None) -> int:
+    """Return the checksum by which a record is known again."""
+    return crc32(value or b"")
+
+
+def applying(
+    head: Head | None, topic: str, offset: int, mark: int
+) -> tuple[dict[str, int], tuple[int, ...]]:
+    """Return ``applied`` and ``marks`` after one more event."""
+    before = {} if head is None else head.applied
+    applied = {**before, topic: offset}
+    marks = {**dict(zip(before, head.marks if head else (), strict=False)), topic: mark}
+    return applied, tuple(marks.get(name, UNMARKED) for name in applied)
 
 
 def next_due(timers: Mapping[str, Any]) -> int | None:

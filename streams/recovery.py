@@ -20,11 +20,11 @@ from faust.tables.recovery import Recovery
 from faust.types import TP
 
 from schemas.errors import Unavailable
-from streams.lineage import check_ends, check_ids
+from streams.lineage import check_counts, check_ends, check_ids, proofs
 from streams.logs import FAUST_LOG
 from streams.metrics import RECOVERING, RECOVERY_SECONDS
 from streams.records import Entry
-from streams.table import AckedTable
+from streams.table import AckedTable, Logs
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +66,9 @@ class SafeRecovery(Recovery):
             table.forget(kept)
             app.engine.keep(table, kept)
             check_ids(table, app.topic_ids)
+            check_counts(table, app.partitions)
         await self._check_ends(tables)
+        app.proofs = proofs(tables)
         while True:
             try:
                 await asyncio.gather(*(self._own(table) for table in tables))
@@ -80,7 +82,8 @@ class SafeRecovery(Recovery):
         app: Any = self.app
         partitions = {tp.partition for tp in self.actives_for_table[cast(Any, table)]}
         ids = {topic: app.topic_ids[topic] for topic in app.engine.inputs(table)}
-        await asyncio.gather(*(table.own(p, ids, app.engine.publisher) for p in partitions))
+        logs = Logs(ids, app.partitions)
+        await asyncio.gather(*(table.own(p, logs, app.engine.publisher) for p in partitions))
         while table.overridden:
             key, partition = next(iter(table.overridden.items()))
             if (raw := table.raw(key)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import faust
@@ -11,7 +12,17 @@ from faust.types import TP, EventT
 
 from streams.logs import FAUST_LOG
 from streams.publish import Publisher, Record
-from streams.records import CONTROL, FUSE_KEY, OWNER_KEY, Burnt, Entry, Head, Owner, Unreadable
+from streams.records import (
+    CONTROL,
+    FUSE_KEY,
+    OWNER_KEY,
+    UNMARKED,
+    Burnt,
+    Entry,
+    Head,
+    Owner,
+    Unreadable,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -22,12 +33,26 @@ Row = tuple[bytes | None, bytes | None, int]
 """Key, value and partition of a changelog record."""
 
 
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """The input logs of a table.
+
+    Attributes:
+        ids: Id of each topic; another id is another log.
+        partitions: How many partitions each has.
+    """
+
+    ids: Mapping[str, str]
+    partitions: int
+
+
 class AckedTable(faust.Table[bytes, bytes]):
     """Raw table values by conversation, for the co-partitioned inputs of one stage.
 
     Attributes:
         owners: Newest control record of each partition.
         ends: Highest offset applied, by input topic and partition.
+        proofs: Checksum of the event there, where it is known.
         overridden: Keys whose newest changelog record is a zombie's, and their partitions.
         parked: Parked conversations and their partitions.
         given_up: Events given up in a row, by partition (``streams.fuse``).
@@ -40,6 +65,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         super().__init__(app, name=name, key_type=bytes, value_type=bytes, **options)
         self.owners: dict[int, Owner] = {}
         self.ends: dict[TP, int] = {}
+        self.proofs: dict[TP, int] = {}
         self.overridden: dict[bytes, int] = {}
         self.parked: dict[bytes, int] = {}
         self.given_up: dict[int, int] = {}
@@ -91,9 +117,9 @@ class AckedTable(faust.Table[bytes, bytes]):
         record = Record(self.changelog_topic.get_topic_name(), FUSE_KEY, burnt.dumps())
         await (await publisher.post(record, partition))
 
-    async def own(self, partition: int, topics: Mapping[str, str], publisher: Publisher) -> int:
+    async def own(self, partition: int, logs: Logs, publisher: Publisher) -> int:
         """Become the owner of a partition: its epoch is above that of every earlier writer."""
-        owner = Owner(epoch=self.epoch(partition) + 1, topics=dict(topics))
+        owner = Owner(self.epoch(partition) + 1, dict(logs.ids), logs.partitions)
         record = Record(self.changelog_topic.get_topic_name(), OWNER_KEY, owner.dumps())
         await (await publisher.post(record, partition))
         self.owners[partition] = owner
@@ -103,6 +129,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         """Drop the bookkeeping of partitions that are no longer ours."""
         self.owners = {p: owner for p, owner in self.owners.items() if p in kept}
         self.ends = {tp: end for tp, end in self.ends.items() if tp.partition in kept}
+        self.proofs = {tp: mark for tp, mark in self.proofs.items() if tp in self.ends}
         self.overridden = {key: p for key, p in self.overridden.items() if p in kept}
         self.parked = {key: p for key, p in self.parked.items() if p in kept}
         self.given_up = {p: count for p, count in self.given_up.items() if p in kept}
@@ -172,10 +199,11 @@ class AckedTable(faust.Table[bytes, bytes]):
         self.armed(key, partition, None)
 
     def _note(self, key: bytes, partition: int, value: Entry | Head) -> None:
-        for topic, offset in value.applied.items():
+        for index, (topic, offset) in enumerate(value.applied.items()):
             tp = TP(topic, partition)
-            if offset > self.ends.get(tp, -1):
+            if offset >= self.ends.get(tp, -1):
                 self.ends[tp] = offset
+                self.proofs[tp] = value.marks[index] if index < len(value.marks) else UNMARKED
         if value.parked is not None:
             self.parked[key] = partition
         elif self.parked:

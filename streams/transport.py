@@ -26,6 +26,8 @@ from streams.inloop import FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS, InLoopConsumer
 from streams.ledger import Ledger
 from streams.lineage import other_log
 from streams.logs import FAUST_LOG
+from streams.metrics import REFUSED
+from streams.positions import Positions
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,7 @@ class SafeConsumer(driver.Consumer):
         split: Input partitions whose fellows are on another worker.
         fetch_epoch: Grows whenever positions are set, so records fetched before are void.
         auditor: A second account of what may be committed.
+        positions: Where the assigned input partitions are read from.
     """
 
     logger = FAUST_LOG
@@ -61,6 +64,7 @@ class SafeConsumer(driver.Consumer):
         self.position_lock = asyncio.Lock()  # a fetch and a seek never overlap
         self.commit_lock = asyncio.Lock()
         self.auditor = Auditor(self._moved)
+        self.positions = Positions()
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> InLoopConsumer:
@@ -115,6 +119,12 @@ class SafeConsumer(driver.Consumer):
         intake = self.app.intakes.get(message.topic)
         if intake is None:
             return await self._deliver_changelog(message)
+        try:
+            if not self.positions.delivers(message):
+                return True
+        except Misconfigured as exc:
+            self._refuse(exc)
+            return False
         ledger = self.ledgers.setdefault(message.tp, Ledger(message.offset))
         if message.offset < ledger.next:
             return True
@@ -160,30 +170,30 @@ class SafeConsumer(driver.Consumer):
             self.fetch_epoch += 1
             committed = await self.seek_to_committed()
             mine = self.inputs()
-            fresh = [tp for tp in mine if not committed.get(tp)]
-            begin = await self.earliest_offsets(*fresh) if fresh else {}
-            positions = {tp: committed.get(tp) or begin.get(tp) or 0 for tp in mine}
-            for tp in fresh:
-                await self._thread.call_thread(self._seek_to, tp, positions[tp])
+            earliest = await self.earliest_offsets(*mine) if mine else {}
+            self.positions.set(mine, committed, earliest, self.app.proofs)
+            for tp, offset in self.positions.read.items():
+                if offset != committed.get(tp) or not offset:
+                    await self._thread.call_thread(self._seek_to, tp, offset)
             self.ledgers.clear()
             self._committed_offset.update({tp: at for tp, at in committed.items() if at})
-            self.auditor.open(positions)
-            for tp in await self._thread.unvouched(mine - set(fresh)):
-                log.warning(
-                    "audit.unvouched",
-                    topic=tp.topic,
-                    partition=tp.partition,
-                    offset=positions[tp],
-                )
+            self.auditor.open(self.positions.begin)
+            for tp in await self._thread.unvouched({tp for tp in mine if committed.get(tp)}):
+                log.warning("audit.unvouched", topic=tp.topic, partition=tp.partition)
 
     def _moved(self, tp: TP, before: int, offset: int) -> None:
         """Go on where a log begins now; one that ends before our position is another log."""
         if offset < before:
             why = f"partition {tp.partition} ended at or before {before}, which was read from it"
-            exc = Misconfigured(other_log("this worker", tp.topic, why))
-            self.crashing = asyncio.ensure_future(self.app.crash(exc))
+            self._refuse(Misconfigured(other_log("this worker", tp.topic, why)))
         else:
             self.ledgers.setdefault(tp, Ledger(before)).jump(before, offset)
+
+    def _refuse(self, exc: Misconfigured) -> None:
+        """End the worker: what it would read is not what its tables were made from."""
+        REFUSED.inc()
+        self.stop_flow()
+        self.crashing = asyncio.ensure_future(self.app.crash(exc))
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek (used by table recovery); what was fetched before is void."""
@@ -239,14 +249,13 @@ class SafeConsumer(driver.Consumer):
         """Return the offset that may be committed; it passes what holds no event."""
         return self.auditor.reach(tp, self.ledgers[tp].safe())
 
+    def partition_count(self, topic: str) -> int:
+        """Return how many partitions a topic has, as far as is known here; 0 is not known."""
+        return self._thread.partition_count(topic)
+
     def inputs(self) -> set[TP]:
         """Return the input partitions that are assigned."""
         return {tp for tp in self.assignment() if tp.topic in self.app.intakes}
-
-    def behind(self, ends: Mapping[TP, int]) -> int:
-        """Return how many records are not finished, given the ends of the logs."""
-        done = {tp: self.auditor.reach(tp, a.since) for tp, a in self.auditor.accounts.items()}
-        return sum(max(end - done.get(tp, end), 0) for tp, end in ends.items())
 
     async def prove_membership(self) -> bool:
         """Repeat the last commit: the broker takes one only from a current member of the group."""
@@ -273,6 +282,7 @@ class SafeConsumer(driver.Consumer):
         self.fetch_epoch += 1
         self.ledgers.clear()
         self._committed_offset.clear()
+        self.app.proofs.clear()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:

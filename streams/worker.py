@@ -234,6 +234,7 @@ class Worker:
         try:
             while not ended.done():
                 engine.measure()
+                engine.check_growth()
                 deadman.beat()
                 await lookout.look()
                 if lookout.why is not None:

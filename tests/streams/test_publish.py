@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # untyped
 
 from schemas.errors import Rejected, Unavailable
-from streams import publish
+from streams import producing
 from streams.local.stack import Stack
 from streams.metrics import PRODUCERS_RENEWED
 from streams.publish import Publisher, Record
@@ -51,6 +51,9 @@ class FakeProducer:
     async def stop(self) -> None:
         self.calls.append("stop")
 
+    async def partitions_for(self, _: str) -> set[int]:
+        return {0}
+
     async def send(self, _: str, value: bytes, *__: Any) -> asyncio.Future[Any]:
         first = self is self.made[0]
         if first and self.ends:
@@ -71,7 +74,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> type[FakeProducer]:
         made: ClassVar[list[FakeProducer]] = []
         failure = OutOfOrderSequenceNumber()
 
-    monkeypatch.setattr(publish, "AIOKafkaProducer", Fake)
+    monkeypatch.setattr(producing, "AIOKafkaProducer", Fake)
     return Fake
 
 

@@ -35,7 +35,7 @@ class Bench:
     """One run: its topics, its records and its variants."""
 
     def __init__(self, settings: Settings, events: int) -> None:
-        self.settings = settings
+        self.settings = settings.model_copy(update={"topic_partitions": PARTITIONS})
         self.events = events
         self.topics = Topics(settings.kafka_bootstrap)
         self.run = self.topics.run

@@ -115,6 +115,7 @@ class FakeTable(AckedTable):
         self.name = "unit"
         self.owners = {}
         self.ends = {}
+        self.proofs = {}
         self.overridden = {}
         self.parked = {}
         self.given_up = {}

@@ -3,6 +3,7 @@ from __future__ import annotations
 from faust.types import TP
 
 from streams.records import OWNER_KEY, Entry, Owner
+from streams.table import Logs
 from tests.streams.loop.fakes import FakePublisher, FakeTable
 
 KEY = b"conv_1"
@@ -85,8 +86,8 @@ async def test_a_new_owner_is_above_every_epoch_it_found() -> None:
     table, publisher = FakeTable(), FakePublisher()
     table.apply([(OWNER_KEY, Owner(epoch=4).dumps(), 2), (KEY, entry(1, 1, epoch=6).dumps(), 2)])
 
-    assert await table.own(2, {"m": "id"}, publisher) == 7
+    assert await table.own(2, Logs({"m": "id"}, 4), publisher) == 7
 
     (record, partition), *_ = publisher.posted
     assert (record.key, partition) == (OWNER_KEY, 2)
-    assert Owner.loads(record.value or b"") == Owner(epoch=7, topics={"m": "id"})
+    assert Owner.loads(record.value or b"") == Owner(epoch=7, topics={"m": "id"}, partitions=4)

@@ -321,7 +321,7 @@ class ToyParts:
 
 
 def toy_settings(bootstrap: str, **more: Any) -> Settings:
-    usual = {"worker_port": 0, "session_timeout_s": 6, "drain_s": 1}
+    usual = {"worker_port": 0, "session_timeout_s": 6, "drain_s": 1, "topic_partitions": 4}
     return Settings(kafka_bootstrap=bootstrap, **{**usual, **more})
 
 
