@@ -30,6 +30,8 @@ IDLE_FETCH_WAIT_MS: Final = 250
 """Where nothing came for a while, all partitions are in the fetch in flight and nothing waits
 for it; a shorter one would only be repeated more often, with every partition's name in it."""
 
+NOBODYS: Final = -1
+"""No generation: whatever was delivered in another is left to its owner."""
 VOUCHER: Final = "audited"
 """Metadata of our commits: every offset below was accounted for. An operator's reset has none."""
 
@@ -63,6 +65,8 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
             be_static(consumer, instance, self._replaced)
 
     def _replaced(self) -> None:
+        """End the worker; nothing more is written, since its generation is another process's."""
+        self.app.consumer_generation_id = NOBODYS
         instance = self.app.conf.consumer_group_instance_id
         exc = Replaced(
             f"another process joined {self.app.conf.id} as instance {instance} and has taken this"

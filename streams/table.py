@@ -89,6 +89,10 @@ class AckedTable(faust.Table[bytes, bytes]):
         """Return the stored bytes of a conversation."""
         return self._values.get(key)
 
+    def size(self) -> int:
+        """Return how many conversations are known here."""
+        return len(self._values)
+
     def partition_of(self, key: bytes) -> int | None:
         """Return the partition a stored conversation was written to."""
         return self._partitions.get(key)

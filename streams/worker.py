@@ -233,15 +233,29 @@ class Worker:
         ended = asyncio.ensure_future(engine.app.wait_until_stopped())
         try:
             while not ended.done():
-                engine.measure()
-                engine.check_growth()
                 deadman.beat()
-                await lookout.look()
-                if lookout.why is not None:
-                    raise Stuck(lookout.why)
+                await _look(engine, lookout)
                 await asyncio.wait({ended}, timeout=MEASURE_S)
+        except Exception as exc:
+            if engine.app.crash_reason is None:
+                raise
+            raise engine.app.crash_reason from exc  # it came first, and says more
         finally:
             ended.cancel()
             deadman.stop()
         if engine.app.crash_reason is not None:
             raise engine.app.crash_reason
+
+
+async def _look(engine: Engine, lookout: Lookout) -> None:
+    """Measure the engine, and judge it.
+
+    Raises:
+        Misconfigured: Somebody has changed the number of partitions.
+        Stuck: It makes no progress.
+    """
+    engine.measure()
+    engine.check_growth()
+    await lookout.look()
+    if lookout.why is not None:
+        raise Stuck(lookout.why)

@@ -16,6 +16,8 @@ Each = Annotated[float, typer.Option("--seconds", min=5, help="How long each rat
 Layout = Annotated[
     Literal["split", "all-in-one"], typer.Option(help="One worker for each stage, or one.")
 ]
+Keys = Annotated[int, typer.Option(min=1, help="Conversations in the table.")]
+Size = Annotated[int, typer.Option("--bytes", min=200, help="Bytes of each in the changelog.")]
 Stopped = Annotated[int, typer.Option(min=1, help="Calls that are open at the SIGTERM.")]
 
 
@@ -25,6 +27,7 @@ def register(app: typer.Typer) -> None:
     group.command()(hop)
     group.command()(pipeline)
     group.command()(waiting)
+    group.command()(recovery)
     group.command()(rates)
     app.add_typer(group, name="bench")
 
@@ -169,3 +172,38 @@ def rates(
     )
     if found.refusals or found.duplicates or found.accepted != found.asked:
         raise typer.Exit(1)
+
+
+def recovery(keys: Keys = 1_000_000, size: Size = 300) -> None:
+    """Measure how long a new worker reads its table before it serves.
+
+    Uses the stack of this folder when it is up; else starts one and stops it again.
+    """
+    import uvloop
+    from rich.console import Console
+    from rich.table import Table
+
+    from streams.interpreter import prepare
+    from streams.local.bench.recovery import Recovered, RecoveryBench
+    from streams.local.outside import standing
+    from streams.logs import configure
+    from streams.settings import home
+
+    configure("error", service="bench")
+    prepare()
+
+    async def measured() -> list[Recovered]:
+        async with standing(home(), lambda *_: None) as current:
+            return await RecoveryBench(current, keys, size).recover()
+
+    table = Table("way", "keys", "bytes", "seconds", "keys/s", "memory")
+    for found in uvloop.run(measured()):
+        table.add_row(
+            found.way,
+            f"{found.keys:,}",
+            f"{found.value_bytes:,}",
+            f"{found.seconds:.1f}",
+            f"{found.keys / found.seconds:,.0f}",
+            f"{found.more_mb:,.0f} MB",
+        )
+    Console().print(table)

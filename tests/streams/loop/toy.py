@@ -212,6 +212,7 @@ class Toys:
     bugs: Sequence[str] = ()
     call_limit_s: float = 30.0
     timers: bool = True
+    hurry: bool = False
 
     async def talk(
         self, state: Tally | None, event: Event, delivery: Delivery
@@ -221,7 +222,7 @@ class Toys:
             case MessageReceived():
                 if event.wamid in self.bugs:
                     raise ZeroDivisionError(event.text)
-                if event.text and event.text.startswith("wait "):
+                if event.text and event.text.startswith("wait ") and not self.hurry:
                     await asyncio.sleep(float(event.text[5:]))
                 if event.text == "block":
                     time.sleep(3600)  # noqa: ASYNC251 - as a bug would
@@ -339,7 +340,7 @@ async def serve(argv: list[str]) -> int:
         publisher = Publisher(bootstrap, client_id=f"toy.{instance}")
         chosen = {
             name: options[name]
-            for name in ("timer_ms", "bugs", "call_limit_s", "timers")
+            for name in ("timer_ms", "bugs", "call_limit_s", "timers", "hurry")
             if name in options
         }
         stages = Toys(names, **chosen).stages()

@@ -1,0 +1,140 @@
+"""Recovery of a table: how long a new worker reads before it serves, beside a bare reader."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka.partitioner import murmur2
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from schemas.events import MessageReceived
+from schemas.topics import Topic, changelog
+from streams.clock import WallClock
+from streams.engine import Engine
+from streams.local.bench.hop import COMPACTED, PARTITIONS, Bench
+from streams.local.bench.work import Renamed, Seen
+from streams.partitioner import partition_of
+from streams.publish import Publisher
+from streams.records import Entry
+from streams.settings import Settings
+from streams.stage import Stage
+
+BATCH: Final = 10_000
+FLUSH_EVERY: Final = 20_000
+PATIENCE_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """How long one way of reading a table took.
+
+    Attributes:
+        way: Its name.
+        keys: How many conversations the table holds.
+        value_bytes: Size of each of them in the changelog.
+        seconds: From the start to the last one; for a worker, until it serves.
+        more_mb: By how much the process grew.
+    """
+
+    way: str
+    keys: int
+    value_bytes: int
+    seconds: float
+    more_mb: float
+
+
+class RecoveryBench(Bench):
+    """A changelog of a given size, read by a bare reader and by a worker."""
+
+    def __init__(self, settings: Settings, keys: int, value_bytes: int) -> None:
+        super().__init__(settings, keys)
+        self.value_bytes = value_bytes
+
+    async def recover(self) -> list[Recovered]:
+        """Fill a changelog, then read it both ways."""
+        name = f"bench-{self.run}"
+        try:
+            source = await self._topic(f"bench.{self.run}.in")
+            kept = await self._topic(changelog(name), **COMPACTED)
+            await asyncio.to_thread(self._write, source, kept)
+            # The bare reader's dict is gone before the worker's table grows.
+            return [
+                await asyncio.to_thread(self._bare, kept),
+                await self._worker(name, source),
+            ]
+        finally:
+            self.admin.delete_topics(self.made)
+
+    def _write(self, source: str, kept: str) -> None:
+        producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap, "linger.ms": 20})
+        empty = Entry(b"", {source: -1}, (source, -1), epoch=1)
+        room = self.value_bytes - len(empty.dumps()) - len(str(self.value_bytes))
+        value = Entry(b"." * max(room, 1), {source: -1}, (source, -1), epoch=1).dumps()
+        for number in range(self.events):
+            key = f"conv_{number:027d}".encode()
+            producer.produce(kept, value, key, partition_of(murmur2(key), PARTITIONS))
+            if not number % FLUSH_EVERY:
+                producer.flush()
+        producer.flush()
+
+    def _bare(self, kept: str) -> Recovered:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.settings.kafka_bootstrap,
+                "group.id": f"{kept}.bare",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.message.max.bytes": 4 << 20,
+            }
+        )
+        began, before = time.monotonic(), _resident_mb()
+        consumer.assign([TopicPartition(kept, number, 0) for number in range(PARTITIONS)])
+        found: dict[Any, Any] = {}
+        while len(found) < self.events:
+            if time.monotonic() - began > PATIENCE_S:
+                raise TimeoutError(kept)
+            for message in consumer.consume(BATCH, 0.1):
+                found[message.key()] = message.value()
+        seconds, grown = time.monotonic() - began, _resident_mb() - before
+        consumer.close()
+        return self._figure("bare reader into a dict", seconds, grown)
+
+    async def _worker(self, name: str, source: str) -> Recovered:
+        topic = Topic(name=source, record=MessageReceived, doc="", writers=(), readers=())
+        codec = Renamed(source, source)
+        stage = Stage(name=name, inputs=(topic,), state=Seen, agent=codec.agent)
+        publisher = Publisher(self.settings.kafka_bootstrap, client_id=name)
+        await publisher.start()
+        engine = Engine(self.settings, [stage], codec, publisher, clock=WallClock(), group=name)
+        await engine.check()
+        began, before = time.monotonic(), _resident_mb()
+        await engine.start()
+        async with asyncio.timeout(PATIENCE_S):
+            while not engine.app.serving:  # noqa: ASYNC110 - it is a plain flag
+                await asyncio.sleep(0.01)
+        seconds, grown = time.monotonic() - began, _resident_mb() - before
+        known = engine.running[name].table.size()
+        await engine.stop(leave=True)
+        await publisher.stop()
+        if known != self.events:
+            raise AssertionError(f"recovered {known} of {self.events} conversations")
+        return self._figure("a worker, until it serves", seconds, grown)
+
+    def _figure(self, way: str, seconds: float, grown: float) -> Recovered:
+        return Recovered(
+            way=way,
+            keys=self.events,
+            value_bytes=self.value_bytes,
+            seconds=seconds,
+            more_mb=grown,
+        )
+
+
+def _resident_mb() -> float:
+    """Return the resident memory of this process."""
+    with open("/proc/self/statm", encoding="ascii") as told:  # noqa: PTH123 - a kernel file
+        return int(told.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
