@@ -49,7 +49,7 @@ class Lookout:
         quiet = now_s - self.watch.since_s > self.patience_s * QUIET_SHARE
         waiting = self.engine.dependencies.why()
         behind = 1
-        if app.serving and mine and quiet and not moved and waiting is None:
+        if mine and quiet and not moved and waiting is None:
             ends = await self._ends(mine)
             waiting = "waiting for kafka" if ends is None else None
             behind = consumer.auditor.behind(ends or {})

@@ -120,15 +120,22 @@ class SafeRecovery(Recovery):
     async def _load(self, missing: dict[TP, int], destination: Any) -> None:
         began, count, left = time.monotonic(), 0, set(missing)
         reader = self._reader()
-        reading: asyncio.Future[list[Any]] | None = None
+
+        def read() -> asyncio.Future[list[Any]]:
+            return asyncio.ensure_future(asyncio.to_thread(reader.consume, BATCH, POLL_S))
+
+        reader.assign([TopicPartition(*tp, start) for tp, start in missing.items()])
+        reading = read()
         try:
-            reader.assign([TopicPartition(*tp, start) for tp, start in missing.items()])
             while left:
-                reading = asyncio.ensure_future(asyncio.to_thread(reader.consume, BATCH, POLL_S))
-                count += self._apply(await asyncio.shield(reading), left, destination)
+                batch = await asyncio.shield(reading)
+                if full := len(batch) == BATCH:
+                    reading = read()  # comes while this one is applied
+                count += self._apply(batch, left, destination)
+                if left and not full:
+                    reading = read()
         finally:
-            if reading is not None:
-                await asyncio.wait({reading})  # a rebalance cancels us, not the thread
+            await asyncio.wait({reading})  # a rebalance cancels us, not the thread
             await asyncio.to_thread(reader.close)
         seconds = time.monotonic() - began
         RECOVERY_SECONDS.set(seconds)

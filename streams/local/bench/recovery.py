@@ -15,7 +15,7 @@ from schemas.events import MessageReceived
 from schemas.topics import Topic, changelog
 from streams.clock import WallClock
 from streams.engine import Engine
-from streams.local.bench.hop import COMPACTED, PARTITIONS, Bench
+from streams.local.bench.topics import PARTITIONS, Topics
 from streams.local.bench.work import Renamed, Seen
 from streams.partitioner import partition_of
 from streams.publish import Publisher
@@ -47,19 +47,21 @@ class Recovered:
     more_mb: float
 
 
-class RecoveryBench(Bench):
+class RecoveryBench:
     """A changelog of a given size, read by a bare reader and by a worker."""
 
     def __init__(self, settings: Settings, keys: int, value_bytes: int) -> None:
-        super().__init__(settings, keys)
+        self.settings = settings.model_copy(update={"topic_partitions": PARTITIONS})
+        self.topics = Topics(settings.kafka_bootstrap)
+        self.keys = keys
         self.value_bytes = value_bytes
 
     async def recover(self) -> list[Recovered]:
         """Fill a changelog, then read it both ways."""
-        name = f"bench-{self.run}"
+        name = f"bench-{self.topics.run}"
         try:
-            source = await self._topic(f"bench.{self.run}.in")
-            kept = await self._topic(changelog(name), **COMPACTED)
+            source = await self.topics.make(f"bench.{self.topics.run}.in")
+            kept = await self.topics.make(changelog(name), compacted=True)
             await asyncio.to_thread(self._write, source, kept)
             # The bare reader's dict is gone before the worker's table grows.
             return [
@@ -67,14 +69,14 @@ class RecoveryBench(Bench):
                 await self._worker(name, source),
             ]
         finally:
-            self.admin.delete_topics(self.made)
+            self.topics.remove()
 
     def _write(self, source: str, kept: str) -> None:
         producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap, "linger.ms": 20})
         empty = Entry(b"", {source: -1}, (source, -1), epoch=1)
         room = self.value_bytes - len(empty.dumps()) - len(str(self.value_bytes))
         value = Entry(b"." * max(room, 1), {source: -1}, (source, -1), epoch=1).dumps()
-        for number in range(self.events):
+        for number in range(self.keys):
             key = f"conv_{number:027d}".encode()
             producer.produce(kept, value, key, partition_of(murmur2(key), PARTITIONS))
             if not number % FLUSH_EVERY:
@@ -94,7 +96,7 @@ class RecoveryBench(Bench):
         began, before = time.monotonic(), _resident_mb()
         consumer.assign([TopicPartition(kept, number, 0) for number in range(PARTITIONS)])
         found: dict[Any, Any] = {}
-        while len(found) < self.events:
+        while len(found) < self.keys:
             if time.monotonic() - began > PATIENCE_S:
                 raise TimeoutError(kept)
             for message in consumer.consume(BATCH, 0.1):
@@ -120,14 +122,14 @@ class RecoveryBench(Bench):
         known = engine.running[name].table.size()
         await engine.stop(leave=True)
         await publisher.stop()
-        if known != self.events:
-            raise AssertionError(f"recovered {known} of {self.events} conversations")
+        if known != self.keys:
+            raise AssertionError(f"recovered {known} of {self.keys} conversations")
         return self._figure("a worker, until it serves", seconds, grown)
 
     def _figure(self, way: str, seconds: float, grown: float) -> Recovered:
         return Recovered(
             way=way,
-            keys=self.events,
+            keys=self.keys,
             value_bytes=self.value_bytes,
             seconds=seconds,
             more_mb=grown,
