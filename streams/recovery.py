@@ -158,22 +158,24 @@ class SafeRecovery(Recovery):
 
     def _apply(self, batch: Iterable[Any], left: set[TP], destination: Any) -> int:
         """Apply one batch; a partition is complete at its high water mark or at its end."""
-        rows: dict[AckedTable, list[tuple[bytes | None, bytes | None, int]]] = {}
+        found: dict[tuple[str, int], list[Any]] = {}
         for message in batch:
-            tp = TP(message.topic(), message.partition())
-            if (error := message.error()) is not None:
-                if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                    raise Unavailable("kafka")
-                left.discard(tp)
-                continue
+            place = (message.topic(), message.partition())
+            if (error := message.error()) is None:
+                found.setdefault(place, []).append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                left.discard(TP(*place))
+            else:
+                raise Unavailable("kafka")
+        for place, messages in found.items():
+            tp = TP(*place)
             table = cast(AckedTable, self.tp_to_table[tp])
-            rows.setdefault(table, []).append((message.key(), message.value(), tp.partition))
-            destination[tp] = max(destination[tp], message.offset())
-            if message.offset() >= self.active_highwaters[tp]:
+            table.apply([(m.key(), m.value(), tp.partition) for m in messages])
+            last = messages[-1].offset()
+            destination[tp] = max(destination[tp], last)
+            if last >= self.active_highwaters[tp]:
                 left.discard(tp)
-        for table, found in rows.items():
-            table.apply(found)
-        count = sum(map(len, rows.values()))
+        count = sum(map(len, found.values()))
         cast(Any, self.app).progress += count
         return count
 

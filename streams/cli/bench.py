@@ -196,13 +196,14 @@ def recovery(keys: Keys = 1_000_000, size: Size = 300) -> None:
         async with standing(home(), lambda *_: None) as current:
             return await RecoveryBench(current, keys, size).recover()
 
-    table = Table("way", "keys", "bytes", "seconds", "keys/s", "memory")
+    table = Table("way", "keys", "bytes", "seconds", "CPU seconds", "keys/s", "memory")
     for found in uvloop.run(measured()):
         table.add_row(
             found.way,
             f"{found.keys:,}",
             f"{found.value_bytes:,}",
             f"{found.seconds:.1f}",
+            f"{found.cpu_s:.1f}",
             f"{found.keys / found.seconds:,.0f}",
             f"{found.more_mb:,.0f} MB",
         )

@@ -37,6 +37,7 @@ class Recovered:
         keys: How many conversations the table holds.
         value_bytes: Size of each of them in the changelog.
         seconds: From the start to the last one; for a worker, until it serves.
+        cpu_s: CPU time of this process for it.
         more_mb: By how much the process grew.
     """
 
@@ -44,7 +45,21 @@ class Recovered:
     keys: int
     value_bytes: int
     seconds: float
+    cpu_s: float
     more_mb: float
+
+
+class _Meter:
+    """What this process had used when something began."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.cpu_s = time.process_time()
+        self.resident_mb = _resident_mb()
+
+    def seconds(self) -> float:
+        """Return how long ago that was."""
+        return time.monotonic() - self.began
 
 
 class RecoveryBench:
@@ -93,17 +108,17 @@ class RecoveryBench:
                 "fetch.message.max.bytes": 4 << 20,
             }
         )
-        began, before = time.monotonic(), _resident_mb()
+        began = _Meter()
         consumer.assign([TopicPartition(kept, number, 0) for number in range(PARTITIONS)])
         found: dict[Any, Any] = {}
         while len(found) < self.keys:
-            if time.monotonic() - began > PATIENCE_S:
+            if began.seconds() > PATIENCE_S:
                 raise TimeoutError(kept)
             for message in consumer.consume(BATCH, 0.1):
                 found[message.key()] = message.value()
-        seconds, grown = time.monotonic() - began, _resident_mb() - before
+        figure = self._figure("bare reader into a dict", began)
         consumer.close()
-        return self._figure("bare reader into a dict", seconds, grown)
+        return figure
 
     async def _worker(self, name: str, source: str) -> Recovered:
         topic = Topic(name=source, record=MessageReceived, doc="", writers=(), readers=())
@@ -113,26 +128,27 @@ class RecoveryBench:
         await publisher.start()
         engine = Engine(self.settings, [stage], codec, publisher, clock=WallClock(), group=name)
         await engine.check()
-        began, before = time.monotonic(), _resident_mb()
+        began = _Meter()
         await engine.start()
         async with asyncio.timeout(PATIENCE_S):
             while not engine.app.serving:  # noqa: ASYNC110 - it is a plain flag
                 await asyncio.sleep(0.01)
-        seconds, grown = time.monotonic() - began, _resident_mb() - before
+        figure = self._figure("a worker, until it serves", began)
         known = engine.running[name].table.size()
         await engine.stop(leave=True)
         await publisher.stop()
         if known != self.keys:
             raise AssertionError(f"recovered {known} of {self.keys} conversations")
-        return self._figure("a worker, until it serves", seconds, grown)
+        return figure
 
-    def _figure(self, way: str, seconds: float, grown: float) -> Recovered:
+    def _figure(self, way: str, began: _Meter) -> Recovered:
         return Recovered(
             way=way,
             keys=self.keys,
             value_bytes=self.value_bytes,
-            seconds=seconds,
-            more_mb=grown,
+            seconds=began.seconds(),
+            cpu_s=time.process_time() - began.cpu_s,
+            more_mb=_resident_mb() - began.resident_mb,
         )
 
 

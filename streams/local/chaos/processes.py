@@ -84,7 +84,7 @@ async def roll(ground: Ground, planned: Planned) -> Seen:
     restarted = unclean = 0
     for part in planned.whom:
         before = ground.stack.pid(part)
-        await ground.stack.stop(part)
+        await ground.stack.stop(part, back=True)
         unclean += ground.stack.ended(part) not in (0, -signal.SIGTERM)
         await ground.stack.start(part)
         restarted += ground.stack.pid(part) != before

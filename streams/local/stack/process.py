@@ -91,9 +91,9 @@ class Process:
         """Send it a signal; nothing happens when it has ended."""
         self._popen.send_signal(number)
 
-    async def stop(self) -> None:
-        """Ask it to stop; after its time, kill it and everything that it started."""
-        self.signal(self.part.stop_signal)
+    async def stop(self, number: int | None = None) -> None:
+        """Ask it to stop, by its own signal or this one; after its time, kill its family."""
+        self.signal(self.part.stop_signal if number is None else number)
         # A stopped (SIGSTOP) process would never see the request.
         self.signal(signal.SIGCONT)
         with contextlib.suppress(TimeoutError):

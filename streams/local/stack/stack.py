@@ -111,9 +111,15 @@ class Stack:
         """Return how a part ended, minus the signal's number when one did; None: it runs."""
         return self._supervisor.ended(name)
 
-    async def stop(self, name: str) -> None:
-        """Stop a part in good order (SIGTERM) and wait for its end."""
-        await self._supervisor.stop(name)
+    async def stop(self, name: str, *, back: bool = False) -> None:
+        """Stop a part in good order and wait for its end.
+
+        Args:
+            name: The part.
+            back: True when it is about to be started again (SIGTERM); a worker then keeps its
+                place in its group, which it gives up else.
+        """
+        await self._supervisor.stop(name, back=back)
 
     async def kill(self, name: str) -> None:
         """Kill a part (SIGKILL) and wait for its end; it is not started again."""

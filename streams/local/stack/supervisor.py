@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -70,11 +71,11 @@ class Supervisor:
         if name not in self._processes or self._processes[name].ended is not None:
             await self._follow(self._spawn(part))
 
-    async def stop(self, name: str) -> None:
-        """Stop one part in good order; it is not restarted."""
+    async def stop(self, name: str, *, back: bool = False) -> None:
+        """Stop one part in good order; it is not restarted here, but comes ``back`` or not."""
         self._unwatch(name)
         if process := self._processes.get(name):
-            await process.stop()
+            await process.stop(signal.SIGTERM if back else None)
 
     async def kill(self, name: str) -> None:
         """Kill one part (SIGKILL), as a crash would; it is not restarted nor reported."""
