@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiokafka.errors import KafkaError
+from faust.types import TP
 
+from streams.auditor import Auditor
+from streams.health import Dependencies
 from streams.local.stack import Stack
+from streams.lookout import Lookout
 from streams.watchdog import Signs, Watch
 from tests.streams.loop.fakes import NAMES, Rig
 from tests.streams.loop.harness import create, publish, publishing, toys, until
@@ -68,6 +75,47 @@ async def test_a_call_is_within_its_limit_until_the_limit_is_over() -> None:
     assert rig.lanes.calling(lane.began_s + limit_s - 1)
     assert not rig.lanes.calling(lane.began_s + limit_s)
     await rig.lanes.cancel()
+
+
+class FakeEngine:
+    """An engine with two partitions, whose brokers say where the logs end, or nothing."""
+
+    def __init__(self, ends: dict[TP, int] | None) -> None:
+        self.ends = ends
+        self.auditor = Auditor(lambda *_: None)
+        self.auditor.open({TP("t", 0): 5, TP("t", 1): 7})
+        self.safe_consumer = self
+        self.app: Any = SimpleNamespace(safe_consumer=self, progress=0, serving=True)
+        self.dependencies = Dependencies()
+        self.running: dict[str, Any] = {}
+
+    def inputs(self) -> set[TP]:
+        return {TP("t", 0), TP("t", 1)}
+
+    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
+        if self.ends is None:
+            raise KafkaError
+        return {tp: self.ends[tp] for tp in partitions}
+
+
+@pytest.mark.parametrize(
+    ("ends", "why"),
+    [
+        ({TP("t", 0): 9, TP("t", 1): 7}, "4 records behind"),
+        ({TP("t", 0): 5, TP("t", 1): 7}, None),  # nothing to do
+        (None, None),  # the brokers are away
+    ],
+)
+async def test_a_quiet_worker_is_stuck_only_if_the_brokers_say_that_it_is_behind(
+    ends: dict[TP, int] | None, why: str | None
+) -> None:
+    engine: Any = FakeEngine(ends)
+    lookout = Lookout(engine, 60.0)
+    lookout.watch = Watch(time.monotonic() - 61.0)
+
+    await lookout.look()
+
+    assert (lookout.why or "").count(why or "nothing") == (1 if why else 0)
 
 
 @pytest.mark.integration
