@@ -38,7 +38,7 @@ class Recovered:
         value_bytes: Size of each of them in the changelog.
         seconds: From the start to the last one; for a worker, until it serves.
         cpu_s: CPU time of this process for it.
-        more_mb: By how much the process grew.
+        more_mb: By how much the process grew; of the first way only it means something.
     """
 
     way: str
@@ -78,10 +78,10 @@ class RecoveryBench:
             source = await self.topics.make(f"bench.{self.topics.run}.in")
             kept = await self.topics.make(changelog(name), compacted=True)
             await asyncio.to_thread(self._write, source, kept)
-            # The bare reader's dict is gone before the worker's table grows.
+            # The worker first: what comes second grows in memory that was freed before it.
             return [
-                await asyncio.to_thread(self._bare, kept),
                 await self._worker(name, source),
+                await asyncio.to_thread(self._bare, kept),
             ]
         finally:
             self.topics.remove()
