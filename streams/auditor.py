@@ -32,12 +32,14 @@ class Auditor:
     Attributes:
         accounts: By partition.
         expelled: Where partitions were read when the broker had no such offset.
+        lost: Up to where the newest loss of a partition went, so that it is told once.
         moved: Told when such a partition is read again, from another offset.
     """
 
     def __init__(self, moved: Moved) -> None:
         self.accounts: dict[TP, Account] = {}
         self.expelled: dict[TP, int] = {}
+        self.lost: dict[TP, int] = {}
         self.moved = moved
 
     def open(self, positions: Mapping[TP, int]) -> None:
@@ -66,6 +68,9 @@ class Auditor:
     def _moved(self, tp: TP, before: int, offset: int) -> None:
         if offset > before:
             self.accounts.setdefault(tp, Account(before)).told(before, offset, ())
+        # After a seek to the committed offset the same loss is met again.
+        if offset > max(before, self.lost.get(tp, before)):
+            self.lost[tp] = offset
             LOST.labels(tp.topic).inc(offset - before)
             log.error(
                 "offsets.lost",

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from streams.account import Account, Range, Ranges, count
 from streams.auditor import Auditor
 from streams.batches import offsets
+from streams.metrics import LOST
 
 PLACE = TP("t", 0)
 Moves = list[tuple[TP, int, int]]
@@ -41,6 +42,10 @@ def answer(auditor: Auditor, asked: int, raw: bytes | None, error: int = 0) -> N
     request: Any = SimpleNamespace(topics=[("t", [(0, asked, 1 << 20)])])
     auditor.asked(request.topics)
     auditor.answered(request, SimpleNamespace(topics=[("t", [(0, error, 99, -1, [], raw)])]))
+
+
+def lost() -> float:
+    return float(LOST.labels("t")._value.get())
 
 
 @pytest.fixture
@@ -149,6 +154,17 @@ def test_offsets_that_retention_took_are_told_and_then_no_hole(
 
     assert moves == [(PLACE, 10, 25)]
     assert auditor.accounts[PLACE].missing(26) == []
+
+
+def test_a_loss_that_is_met_again_after_a_seek_is_told_once(auditor: Auditor, moves: Moves) -> None:
+    before = lost()
+    for _ in range(2):
+        auditor.open({PLACE: 10})
+        answer(auditor, 10, None, error=1)
+        answer(auditor, 25, dense(25, 1))
+
+    assert lost() - before == 15
+    assert moves == [(PLACE, 10, 25)] * 2
 
 
 def test_a_log_that_ends_before_what_was_read_of_it_is_told(auditor: Auditor, moves: Moves) -> None:
