@@ -7,6 +7,7 @@ docs/adr/0003-transport-on-private-faust-parts.md.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ IDLE_FETCH_WAIT_MS: Final = 250
 """Where nothing came for a while, all partitions are in the fetch in flight and nothing waits
 for it; a shorter one would only be repeated more often, with every partition's name in it."""
 
+QUIET_S: Final = 1.0
+"""For so long nothing has come when fetches begin to wait longer."""
 NOBODYS: Final = -1
 """No generation: whatever was delivered in another is left to its owner."""
 VOUCHER: Final = "audited"
@@ -48,6 +51,7 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
 
     def __init__(self, consumer: Any, *, loop: Any, beacon: Any) -> None:
         self.witness: Witness = consumer.auditor
+        self.moved_at = 0.0
         self.crashing: asyncio.Future[Any] | None = None
         super().__init__(consumer, loop=loop, thread_loop=loop, beacon=beacon)
 
@@ -110,9 +114,14 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting
         return consumer
 
-    def patience(self, milliseconds: int) -> None:
-        """Set how long the next fetch may wait at the broker for a first record."""
-        self._ensure_consumer()._fetcher._fetch_max_wait_ms = milliseconds  # noqa: SLF001 - see above
+    def pace(self, moved: bool) -> None:
+        """Let the next fetch wait longer at the broker for a first record while nothing comes."""
+        now = time.monotonic()
+        if moved:
+            self.moved_at = now
+        quiet = now - self.moved_at > QUIET_S
+        wait_ms = IDLE_FETCH_WAIT_MS if quiet else FETCH_WAIT_MS
+        self._ensure_consumer()._fetcher._fetch_max_wait_ms = wait_ms  # noqa: SLF001 - no setting
 
     def leave_out(self, partitions: set[TP]) -> None:
         """Fetch nothing of these partitions, as long as they are assigned."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from faust.types import TP
 from schemas.errors import Misconfigured
 from streams.auditor import Auditor
 from streams.colocate import split
-from streams.inloop import FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS, InLoopConsumer
+from streams.inloop import InLoopConsumer
 from streams.ledger import Ledger
 from streams.lineage import other_log
 from streams.logs import FAUST_LOG
@@ -32,7 +31,6 @@ from streams.positions import Positions
 log = structlog.get_logger(__name__)
 
 FETCH_S: Final = 0.25
-QUIET_S: Final = 1.0
 YIELD_EVERY: Final = 50
 IDLE_S: Final = 0.02
 
@@ -59,7 +57,7 @@ class SafeConsumer(driver.Consumer):
         self.split: set[TP] = set()
         self.fetch_epoch = 0
         self.regrouped = False
-        self.moved_at = 0.0
+        self.checking: asyncio.Future[Any] | None = None
         self.crashing: asyncio.Future[Any] | None = None
         self.position_lock = asyncio.Lock()  # a fetch and a seek never overlap
         self.commit_lock = asyncio.Lock()
@@ -85,17 +83,9 @@ class SafeConsumer(driver.Consumer):
             async with self.position_lock:
                 epoch = self.fetch_epoch
                 records = await self._getmany(active, FETCH_S) or {}
-            self._pace(bool(records))
+            self._thread.pace(bool(records))
             await self._rewind(await self._deliver_batch(records, epoch), epoch)
             await asyncio.sleep(0)
-
-    def _pace(self, moved: bool) -> None:
-        """Let fetches wait longer while nothing comes."""
-        now = time.monotonic()
-        if moved:
-            self.moved_at = now
-        quiet = now - self.moved_at > QUIET_S
-        self._thread.patience(IDLE_FETCH_WAIT_MS if quiet else FETCH_WAIT_MS)
 
     async def _deliver_batch(self, records: Mapping[Any, list[Any]], epoch: int) -> set[TP]:
         """Deliver fairly over partitions; return those with records left."""
@@ -184,10 +174,16 @@ class SafeConsumer(driver.Consumer):
     def _moved(self, tp: TP, before: int, offset: int) -> None:
         """Go on where a log begins now; one that ends before our position is another log."""
         if offset < before:
-            why = f"partition {tp.partition} ended at or before {before}, which was read from it"
-            self._refuse(Misconfigured(other_log("this worker", tp.topic, why)))
+            self.checking = asyncio.ensure_future(self._check_end(tp, before))
         else:
             self.ledgers.setdefault(tp, Ledger(before)).jump(before, offset)
+
+    async def _check_end(self, tp: TP, before: int) -> None:
+        """Refuse a log that ends before what was read of it; a seek back is none."""
+        end = (await self.highwaters(tp))[tp]
+        if end < before:
+            why = f"partition {tp.partition} ends at {end}, and was read up to {before}"
+            self._refuse(Misconfigured(other_log("this worker", tp.topic, why)))
 
     def _refuse(self, exc: Misconfigured) -> None:
         """End the worker: what it would read is not what its tables were made from."""
