@@ -136,9 +136,8 @@ class Groups:
 
     def commit(self, group: str, partitions: Sequence[TopicPartition]) -> None:
         """Set committed offsets of a group that nobody is in; vouch for them as a worker does."""
-        for tp in partitions:
-            tp.metadata = MOVED
-        request = [ConsumerGroupTopicPartitions(group, list(partitions))]
+        vouched = [TopicPartition(tp.topic, tp.partition, tp.offset, MOVED) for tp in partitions]
+        request = [ConsumerGroupTopicPartitions(group, vouched)]
         _all(partial(self.admin.alter_consumer_group_offsets, request))
 
     def delete(self, groups: Sequence[str]) -> None:
