@@ -44,7 +44,7 @@ class Standing:
     async def kill(self, name: str) -> None:
         self.calls.append(("kill", name))
 
-    async def stop(self, name: str) -> None:
+    async def stop(self, name: str, *, back: bool = False) -> None:  # noqa: ARG002 - as the stack does
         self.calls.append(("stop", name))
         self.statuses[name] = 0
 
