@@ -190,7 +190,7 @@ def _by_chance(_: str) -> Intent:
     ("where", "what"),
     [
         ("agents.core.dispatch_turns.intent_of", _by_chance),
-        ("agents.core.dispatch_messages._window", _clock),
+        ("agents.core.dispatch_messages.window_end", _clock),
         ("agents.core.gate_settle.wait_ms", _clock),
         ("agents.core.turnsteps.distinct", _shuffled(distinct)),
     ],
