@@ -11,9 +11,25 @@ import pytest
 
 from agents.ports import Completion, NotSent, Prompt, Superseded, ToolCaller, ToolReturned
 from schemas.errors import Unavailable
-from streams.hearing import Hearing, listening, notes, overheard, overheard_tools, pause
-from streams.replay.recalled import Recalled, Unheard
-from tests.agents.ai.samples import Bench, HandClock, ScriptedModel, said, wants
+from streams.hearing import (
+    Hearing,
+    listening,
+    notes,
+    overheard,
+    overheard_tenants,
+    overheard_tools,
+    pause,
+)
+from streams.replay.recalled import Recalled, Unheard, Versions
+from tests.agents.ai.samples import (
+    SETTINGS,
+    Bench,
+    Directory,
+    HandClock,
+    ScriptedModel,
+    said,
+    wants,
+)
 
 CALLER = ToolCaller(tenant_id="t", conversation_id="c", customer_id="u", call_id="i")
 
@@ -98,6 +114,19 @@ async def test_another_question_than_then_shows_in_its_hash() -> None:
         await model.complete(Prompt(messages=({"role": "changed"},)), agent="triage")
 
     assert json.loads(again.heard(0)[0])[1] != note[1]
+
+
+def test_settings_whose_version_no_record_names_are_noted() -> None:
+    with listening(Hearing()) as hearing:
+        overheard_tenants(Directory()).get("loja")
+
+    assert hearing.heard(SETTINGS.version) == ()
+    (note,) = hearing.heard(0)
+    assert json.loads(note) == ["tenants.get", "", SETTINGS.version, ""]
+    with listening(Recalled(notes([note]), 0)):
+        assert overheard_tenants(Versions([SETTINGS])).get("loja") == SETTINGS
+    with listening(Recalled(notes([note]), 0)), pytest.raises(Unheard, match="version 7"):
+        overheard_tenants(Versions()).get("loja")
 
 
 def test_more_questions_than_then_have_no_answer() -> None:
