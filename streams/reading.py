@@ -20,6 +20,8 @@ from streams.partitioner import partition_of
 log = structlog.get_logger(__name__)
 
 POLL_MS: Final = 200
+PATIENCE: Final = 150
+"""Polls after which a record that must be there is not waited for any more: 30 s."""
 Offsets = Mapping[TopicPartition, int]
 """Offset of the next record, by partition."""
 
@@ -131,11 +133,13 @@ class Reading:
             times: list[int] = []
             consumer.assign(list(waiting))
             await _seek(consumer, list(waiting), {})
-            while waiting:
+            for _ in range(PATIENCE):
+                if not waiting:
+                    return times
                 batches = await consumer.getmany(*waiting, timeout_ms=POLL_MS)
                 times += [records[0].timestamp for records in batches.values() if records]
                 waiting -= {place for place, records in batches.items() if records}
-            return times
+        raise Unavailable("kafka")
 
     async def follow(self, topics: Iterable[str], since: Offsets) -> AsyncIterator[Recorded]:
         """Yield the records of the topics as they come, without an end.

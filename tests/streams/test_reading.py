@@ -6,12 +6,14 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from schemas.codec import Codec
 from schemas.errors import Misconfigured, Unavailable
 from schemas.events import MessageReceived
 from schemas.examples import examples
-from schemas.topics import CONVERSATION_CHANGED, MESSAGE_RECEIVED
+from schemas.topics import CONVERSATION_CHANGED, MESSAGE_RECEIVED, STEP_TAKEN
 from streams.publish import Publisher, Record, record_of
 from streams.reading import Reading
 from streams.settings import Settings
@@ -98,6 +100,22 @@ async def test_following_yields_what_comes(publisher: Publisher, reading: Readin
     await publish(publisher, record_of(message(ours, 7), CODEC))
 
     assert await asyncio.wait_for(waiting, 30) == message(ours, 7)
+
+
+async def test_a_partition_that_lost_records_tells_the_time_of_the_oldest_left(
+    publisher: Publisher, reading: Reading, provisioned: Settings
+) -> None:
+    topic, key = STEP_TAKEN.name, uuid4().hex.encode()
+    posted = [await publisher.post(Record(topic, key, b"x", (), at)) for at in (1000, 2000, 3000)]
+    partition, newest = (await asyncio.gather(*posted))[-1]
+    whole = await reading.cut([topic], partition=partition)
+    admin = AdminClient({"bootstrap.servers": provisioned.kafka_bootstrap})
+    (deleted,) = admin.delete_records([TopicPartition(topic, partition, newest)]).values()
+    await asyncio.to_thread(deleted.result, 30)
+
+    assert whole == []
+    assert await reading.cut([topic], partition=partition) == [3000]
+    assert await reading.cut([topic], key=key.decode()) == [3000]
 
 
 async def test_a_missing_topic_is_told(reading: Reading) -> None:
