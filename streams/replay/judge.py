@@ -14,7 +14,7 @@ from streams.publish import Record
 from streams.replay.again import Redoer, Redone
 from streams.replay.differences import Difference, first
 from streams.replay.found import Actor, Found, Step
-from streams.replay.recalled import Unheard
+from streams.replay.recalled import Forgotten, Unheard
 
 
 @dataclass(slots=True)
@@ -113,6 +113,8 @@ class Judge:
             )
         try:
             return await self.redoer.redo(actor[0], state, event, step)
+        except Forgotten as exc:
+            return Difference(seq, f"{exc} is not on the log")
         except Unheard as exc:
             return Difference(seq, f"asks {exc}, which it did not ask then")
         except Exception as exc:  # noqa: BLE001 - a stage that fails now is what is looked for

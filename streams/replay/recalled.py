@@ -18,6 +18,10 @@ from streams.hearing import GIVEN_UP, PAUSE, SETTINGS, SUPERSEDED, Hearing, Note
 T = TypeVar("T")
 
 
+class Forgotten(Exception):
+    """What a step was decided with is not on the log any more."""
+
+
 class Unheard(Exception):
     """Replay was asked for more than the stage had asked."""
 
@@ -112,6 +116,10 @@ class Versions:
     def __init__(self, found: Iterable[SettingsChanged] = ()) -> None:
         self.known = {(each.tenant_id, each.version): each for each in found}
 
+    def learn(self, settings: SettingsChanged) -> None:
+        """Add one version."""
+        self.known[settings.tenant_id, settings.version] = settings
+
     def get(self, tenant_id: str, /) -> SettingsChanged | None:
         """Return the newest version of a tenant."""
         mine = [version for tenant, version in self.known if tenant == tenant_id]
@@ -121,11 +129,11 @@ class Versions:
         """Return a version; 0 is none.
 
         Raises:
-            Unheard: It is not on the log any more.
+            Forgotten: It is not on the log any more.
         """
         if version == 0:
             return None
         found = self.known.get((tenant_id, version))
         if found is None:
-            raise Unheard(f"settings version {version}")
+            raise Forgotten(f"version {version} of the settings of {tenant_id}")
         return found

@@ -24,7 +24,7 @@ from streams.stages import read_by
 
 CONVERSATION_TOPICS: Final = tuple(topic.name for topic in TOPICS if topic is not SETTINGS_CHANGED)
 INPUTS: Final = {stage: {topic.name for topic in read_by(stage)} for stage in STATEFUL_STAGES}
-LOOKS: Final = 5
+LOOKS: Final = 4
 LOOK_S: Final = 1.0
 """A step whose records are not all there yet is looked at again, while the pipeline works."""
 MARGIN_MS: Final = 120_000
@@ -67,6 +67,28 @@ class Replayed:
     deciding_s: float = 0.0
 
 
+class Book:
+    """The settings of tenants, as far as they were read.
+
+    Attributes:
+        log: Where they are.
+        versions: Every version that is known.
+        since: Offsets to go on from.
+    """
+
+    def __init__(self, log: Reading) -> None:
+        self.log = log
+        self.versions = Versions()
+        self.since: dict[Any, int] = {}
+
+    async def read(self) -> None:
+        """Read on to the present end."""
+        async for record, event in self.log.records((SETTINGS_CHANGED.name,), since=self.since):
+            self.since[TopicPartition(record.topic, record.partition)] = record.offset + 1
+            if isinstance(event, SettingsChanged):
+                self.versions.learn(event)
+
+
 class Partition:
     """One partition of every conversation topic, as far as it was read.
 
@@ -76,8 +98,9 @@ class Partition:
         horizon_ms: Time before which not every record is there any more; 0 when nothing is cut.
     """
 
-    def __init__(self, log: Reading, number: int | None, key: str | None) -> None:
-        self.log = log
+    def __init__(self, book: Book, number: int | None, key: str | None) -> None:
+        self.book = book
+        self.log = book.log
         self.number = number
         self.key = key
         self.found: list[Found] = []
@@ -90,7 +113,10 @@ class Partition:
         self.horizon_ms = max(oldest, default=-MARGIN_MS) + MARGIN_MS
 
     async def read(self) -> int:
-        """Read on to the present ends; return how many records that were."""
+        """Read on to the present ends; return how many records that were.
+
+        Settings are read afterwards: a version is there before any record names it.
+        """
         before = len(self.found)
         async for record, event in self.log.records(
             CONVERSATION_TOPICS, key=self.key, partition=self.number, since=self.since
@@ -98,6 +124,7 @@ class Partition:
             place = TopicPartition(record.topic, record.partition)
             self.since[place] = record.offset + 1
             self.found.append(Found(event, position_of(record), record.value))
+        await self.book.read()
         return len(self.found) - before
 
 
@@ -115,16 +142,15 @@ async def replay(current: Settings, wanted: Wanted, tell: Callable[[str], None])
     """
     codec = await open_codec(current)
     log = Reading(current.kafka_bootstrap, codec, client_id="whaticket.replay")
-    events = [event async for _, event in log.records((SETTINGS_CHANGED.name,))]
-    versions = Versions(event for event in events if isinstance(event, SettingsChanged))
-    redoer = Redoer(offline(versions), codec)
+    book = Book(log)
+    redoer = Redoer(offline(book.versions), codec)
     result = Replayed()
     if wanted.conversation_id:
-        await _part(Partition(log, None, wanted.conversation_id), redoer, wanted, result)
+        await _part(Partition(book, None, wanted.conversation_id), redoer, wanted, result)
         return result
     partitions = len(await log.ends((STEP_TAKEN.name,)))
     for number in range(partitions):
-        await _part(Partition(log, number, None), redoer, wanted, result)
+        await _part(Partition(book, number, None), redoer, wanted, result)
         tell(f"partition {number + 1} of {partitions}: {result.records:,} records")
     return result
 
@@ -156,11 +182,17 @@ async def _part(part: Partition, redoer: Redoer, wanted: Wanted, result: Replaye
             verdicts[actor] = await judge.judge(actor, taken)
         result.reading_s += read - began
         result.deciding_s += time.monotonic() - read
-        late = {a for a, v in verdicts.items() if v.difference and v.difference.missing}
+        late = {actor for actor in known if _may_change(verdicts[actor], known[actor])}
         if not late:
             break
     result.undecided += _undecided(part, steps(part.found), wanted)
     result.verdicts += verdicts.values()
+
+
+def _may_change(verdict: Verdict, taken: list[Step]) -> bool:
+    """Say whether a difference may go with records that are still to come."""
+    found = verdict.difference
+    return found is not None and (found.missing or found.seq >= taken[-1].cause.seq)
 
 
 def _undecided(part: Partition, known: dict[Actor, list[Step]], wanted: Wanted) -> int:

@@ -20,7 +20,7 @@ from streams.hearing import (
     overheard_tools,
     pause,
 )
-from streams.replay.recalled import Recalled, Unheard, Versions
+from streams.replay.recalled import Forgotten, Recalled, Unheard, Versions
 from tests.agents.ai.samples import (
     SETTINGS,
     Bench,
@@ -125,7 +125,7 @@ def test_settings_whose_version_no_record_names_are_noted() -> None:
     assert json.loads(note) == ["tenants.get", "", SETTINGS.version, ""]
     with listening(Recalled(notes([note]), 0)):
         assert overheard_tenants(Versions([SETTINGS])).get("loja") == SETTINGS
-    with listening(Recalled(notes([note]), 0)), pytest.raises(Unheard, match="version 7"):
+    with listening(Recalled(notes([note]), 0)), pytest.raises(Forgotten, match="version 7"):
         overheard_tenants(Versions()).get("loja")
 
 

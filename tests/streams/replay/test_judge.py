@@ -8,7 +8,14 @@ import pytest
 
 from schemas.codec import HEADER
 from schemas.errors import Misconfigured
-from schemas.events import ConversationChanged, Event, MessageReceived, Phase, StepTaken
+from schemas.events import (
+    ConversationChanged,
+    Event,
+    MessageReceived,
+    Phase,
+    SettingsChanged,
+    StepTaken,
+)
 from streams.cli.replay import since_ms
 from streams.dlq import Verdict as Reason
 from streams.parker import Parker
@@ -78,6 +85,18 @@ async def test_an_event_that_is_not_on_the_log_is_missing() -> None:
     missing = await verdict([each for each in found if each not in lost])
 
     assert line(missing).endswith("its event is not on the log: inbox.message.received[0]@2")
+
+
+async def test_settings_that_are_not_on_the_log_are_named() -> None:
+    mill = Mill(mood_of(1))
+    mill.settle_on(version=7)
+    mill.put(message("wamid.1", "oi", T0))
+    await mill.rest(1)
+    found = [each for each in mill.found() if not isinstance(each.event, SettingsChanged)]
+
+    assert line(await verdict(found)) == (
+        "step 1: version 7 of the settings of tenant_a is not on the log"
+    )
 
 
 async def test_a_log_that_lost_its_beginning_is_replayed_from_a_written_state() -> None:
