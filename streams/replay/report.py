@@ -23,31 +23,32 @@ def lines(result: Replayed) -> Iterator[str]:
     per_second = total / result.deciding_s if result.deciding_s else 0.0
     by_stage = ", ".join(f"{stage} {replayed[stage]:,}" for stage in STATEFUL_STAGES)
     yield (
-        f"{total:,} steps of {conversations:,} conversations decided again in"
+        f"{_many(total, 'step')} of {_many(conversations, 'conversation')} decided again in"
         f" {result.deciding_s:.1f} s ({per_second:,.0f} a second): {by_stage}"
     )
-    yield f"{result.records:,} records read in {result.reading_s:.1f} s"
+    yield f"{_many(result.records, 'record')} read in {result.reading_s:.1f} s"
     skipped = [verdict for verdict in result.verdicts if verdict.skipped]
     if skipped:
         steps = sum(verdict.skipped for verdict in skipped)
-        yield (
-            f"{steps:,} steps of {len(skipped):,} stages of conversations left out:"
-            " what led to them is not on the log any more"
-        )
+        yield (f"{_many(steps, 'step')} left out: what led to them is not on the log any more")
     if result.undecided:
-        yield f"{result.undecided:,} inputs have no step: they wait, or are dead letters"
+        yield f"{_many(result.undecided, 'input')} without a step: waiting, or dead letters"
     older = sum(verdict.older for verdict in result.verdicts)
     if older:
-        yield f"{older:,} records are equal, but were written with an older schema"
+        yield f"{_many(older, 'record')} equal, but written with an older schema"
     yield from _differences(result)
 
 
 def _differences(result: Replayed) -> Iterator[str]:
     different = [verdict for verdict in result.verdicts if verdict.difference]
-    yield f"{len(different):,} differences"
+    yield _many(len(different), "difference")
     for verdict in different[:SHOWN]:
         stage, conversation = verdict.actor
         if verdict.difference is not None:
             yield f"  {conversation} {stage} {verdict.difference.line}"
     if len(different) > SHOWN:
         yield f"  and {len(different) - SHOWN:,} more"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

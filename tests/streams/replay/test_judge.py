@@ -196,9 +196,9 @@ async def test_the_report_counts_steps_and_names_each_difference() -> None:
 
     told = "\n".join(lines(result))
 
-    assert "steps of 1 conversations decided again in 0.5 s" in told
-    assert "2 inputs have no step: they wait, or are dead letters" in told
-    assert "1 differences\n  conv_0f dispatch step 2: conversation.state.changed phase" in told
+    assert "steps of 1 conversation decided again in 0.5 s" in told
+    assert "2 inputs without a step: waiting, or dead letters" in told
+    assert "1 difference\n  conv_0f dispatch step 2: conversation.state.changed phase" in told
 
 
 @pytest.mark.parametrize(
