@@ -28,6 +28,10 @@ DLQ_RETENTION_MS: Final = 30 * DAY_MS
 CONFIRM_S: Final = 30.0
 """Longest time from a change to its being seen on every broker."""
 
+REGISTER_S: Final = 30.0
+"""Longest that the registry may take for one schema: nobody's lane waits for it, and it is asked
+for all of them at once, at the start of a stack just after its own."""
+
 HOUR_MS: Final = 3_600_000
 
 CHANGELOG: Final = {
@@ -209,7 +213,7 @@ async def differences(settings: Settings) -> list[Difference]:
     """
     existing, schemas = await asyncio.gather(
         Cluster(settings.kafka_bootstrap).topics(),
-        schema_differences(Registry(settings.schema_registry_url)),
+        schema_differences(_registry(settings)),
     )
     return topic_differences(wanted_topics(settings), existing) + schemas
 
@@ -246,10 +250,14 @@ async def _confirmed(settings: Settings) -> None:
         raise Unavailable("kafka") from exc
 
 
+def _registry(settings: Settings) -> Registry:
+    return Registry(settings.schema_registry_url, timeout_s=REGISTER_S)
+
+
 async def _put_right(settings: Settings, changes: list[Difference]) -> None:
     await asyncio.gather(
         _put_topics_right(settings, changes),
-        _put_schemas_right(Registry(settings.schema_registry_url), changes),
+        _put_schemas_right(_registry(settings), changes),
     )
 
 

@@ -81,6 +81,7 @@ class Registry:
     Args:
         url: Base URL; a user and password in it are used.
         transport: Stands for the network in tests.
+        timeout_s: Longest that one question may take.
         now_s: Monotonic seconds.
     """
 
@@ -89,10 +90,12 @@ class Registry:
         url: str,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
+        timeout_s: float = TIMEOUT_S,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url.rstrip("/")
         self._transport = transport
+        self._timeout_s = timeout_s
         self._now_s = now_s
         self._texts: dict[int, str] = {}
         self._absent: dict[int, float] = {}
@@ -182,7 +185,7 @@ class Registry:
 
     def _client(self) -> httpx.AsyncClient:
         verify = _tls() if self._url.startswith("https:") else False
-        return httpx.AsyncClient(transport=self._transport, timeout=TIMEOUT_S, verify=verify)
+        return httpx.AsyncClient(transport=self._transport, timeout=self._timeout_s, verify=verify)
 
     async def _ask(self, method: str, path: str, body: Any = None) -> Any:
         """Ask once; None is 404."""
