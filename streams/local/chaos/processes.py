@@ -54,14 +54,14 @@ async def crash(ground: Ground, planned: Planned) -> Seen:
     points = itertools.islice(itertools.cycle(chance.sample(POINTS, len(POINTS))), CRASHES)
     await ground.stack.kill(part)
     for point in points:
-        if ground.over:
-            break
         passes = chance.randint(*PASSES)
         if await _crashed(ground.stack, part, f"{point}:{passes}"):
             found[point] += 1
             await ground.note_commits()
-        else:
-            await ground.stack.kill(part)
+            continue
+        await ground.stack.kill(part)
+        if ground.over:
+            break  # nobody writes any more, and what was in flight is done
     await ground.stack.start(part)
     return {"crashes": found.total(), **found}
 

@@ -128,6 +128,16 @@ async def test_a_worker_that_ends_otherwise_did_not_crash_at_a_point(tmp_path: P
     assert FAULTS["F1w"].proof(seen) is not None
 
 
+async def test_crashes_end_when_nobody_writes_any_more(tmp_path: Path) -> None:
+    stack = Standing(tmp_path, crashes=False)
+    here, _ = ground(stack)
+    here.over = True
+
+    await processes.crash(here, planned("F1w", "worker"))
+
+    assert [verb for verb, _ in stack.calls] == ["kill", "launch", "kill", "start"]
+
+
 async def test_a_rolling_restart_stops_one_after_the_other_in_good_order(tmp_path: Path) -> None:
     stack = Standing(tmp_path)
     here, _ = ground(stack)
