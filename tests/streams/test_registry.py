@@ -258,7 +258,7 @@ async def test_a_provisioned_registry_has_no_differences(registry: FakeRegistry)
 
 async def test_each_way_to_differ_is_shown(registry: FakeRegistry) -> None:
     del registry.subjects["inbox.message.received-value"]
-    registry.instead(SUBJECT, _changed(doc="Another sentence."))
+    registry.instead(SUBJECT, _newer())
     registry.levels[SUBJECT] = "BACKWARD"
     del registry.levels["memory.update.requested-value"]
 
