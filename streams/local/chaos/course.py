@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from schemas.errors import Unavailable
+from schemas.errors import PipelineError, Unavailable
 from schemas.topics import (
     CONTROL_REQUESTED,
     HUMAN_REPLIED,
@@ -183,10 +183,18 @@ class Course:
     async def _strike(
         self, ground: Ground, crowd: Crowd, faults: Sequence[Planned]
     ) -> list[Struck]:
-        """Play the workload; each fault waits for its time, and begins after those before it."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(ground.customers.play(workload(crowd)))
-            strikes = [tasks.create_task(strike(ground, planned)) for planned in faults]
+        """Play the workload; each fault waits for its time.
+
+        Raises:
+            PipelineError: What was struck did not come back.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(ground.customers.play(workload(crowd)))
+                strikes = [tasks.create_task(strike(ground, planned)) for planned in faults]
+        except ExceptionGroup as group:
+            why = "; ".join(f"{type(exc).__name__}: {exc}" for exc in group.exceptions)
+            raise PipelineError(why) from group
         return [task.result() for task in strikes]
 
     async def _seen(
