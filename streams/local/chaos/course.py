@@ -172,7 +172,8 @@ class Course:
             *witness.moments,
             *_logged(records),
             *_taken(book),
-            *await self._seen(witness, records, since, search, written),
+            *await witness.effects(customers.conversations(), began_ms),
+            *await self._seen(witness, since, search, written),
             await witness.again(began_ms),
             Ended(
                 at_ms=self.clock.now_ms(),
@@ -200,18 +201,15 @@ class Course:
     async def _seen(
         self,
         witness: Witness,
-        records: Sequence[Recorded],
         since: Mapping[Any, int],
         search: Search,
         written: Mapping[Path, int],
     ) -> list[Fact]:
-        """Look at all that is left: effects of tools, dead letters, metrics, logs."""
-        conversations = {record.event.conversation_id for record in records}
-        effects = await witness.effects(conversations)
+        """Look at all that is left: dead letters, metrics, logs."""
         letters = await witness.records(since, search)
         counted = await witness.metrics(ours(self.stack.names), search)
         await asyncio.to_thread(logs, self.stack.home / "logs", written, search)
-        return [*effects, *letters, *counted, *search.leaked(), search.searched()]
+        return [*letters, *counted, *search.leaked(), search.searched()]
 
     def _search(self, crowd: Crowd) -> Search:
         planted = {

@@ -75,6 +75,10 @@ class Customers:
         """Return the conversation of a customer who was never seen under another name."""
         return keyed("conv", self.key, TENANT, NUMBER, f"wa:{customer}")
 
+    def conversations(self) -> set[str]:
+        """Return the conversations of those who wrote."""
+        return {self.conversation_of(posted.customer) for posted in self.posted}
+
     async def _conversation(self, acts: Sequence[Act], began: float) -> None:
         for act in acts:
             await asyncio.sleep(began + act.due_s - time.monotonic())

@@ -143,7 +143,7 @@ class Witness:
                             letters.append(_letter(row))
         finally:
             await consumer.stop()
-        return letters
+        return [letter for letter in letters if _fresh(letter, since)]
 
     async def again(self, since_ms: int) -> Again:
         """Decide everything again that was decided since then, from what was recorded."""
@@ -156,8 +156,8 @@ class Witness:
         steps = sum(verdict.replayed for verdict in result.verdicts)
         return Again(steps=steps, different=tuple(different[:DIFFERENCES]))
 
-    async def effects(self, conversations: set[str]) -> list[Effect]:
-        """Return what the tools did for these conversations.
+    async def effects(self, conversations: set[str], since_ms: int) -> list[Effect]:
+        """Return what the tools did for these conversations, and since then for any other.
 
         Raises:
             Unavailable: Postgres does not answer.
@@ -170,7 +170,11 @@ class Witness:
             rows = await connection.fetch(EFFECTS, TENANT)
         finally:
             await connection.close()
-        return [Effect(**row) for row in rows if row["conversation_id"] in conversations]
+        return [
+            Effect(**row)
+            for row in rows
+            if row["conversation_id"] in conversations or row["at_ms"] >= since_ms
+        ]
 
 
 def logs(folder: Path, since: Mapping[Path, int], search: Search) -> None:
@@ -192,6 +196,14 @@ async def _behind(consumer: Any, places: list[TopicPartition], ends: Mapping[Any
         if await consumer.position(place) < ends[place]:
             return True
     return False
+
+
+def _fresh(letter: Letter, since: Mapping[Any, int]) -> bool:
+    """Say whether a letter is about a record of this run; old ones may be buried again."""
+    told = [letter.headers.get(f"dlq.original.{n}", "") for n in ("topic", "partition", "offset")]
+    if not (told[1].isdecimal() and told[2].isdecimal()):
+        return True
+    return int(told[2]) >= since.get(TopicPartition(told[0], int(told[1])), 0)
 
 
 def _letter(row: Any) -> Letter:
