@@ -61,10 +61,10 @@ def choose(step: GateStep) -> Plan:
 
 def too_late(step: GateStep, bubble: Bubble) -> str:
     """Return why a bubble that waits must not be sent any more, or nothing."""
-    if step.now_ms - bubble.requested_ms >= LONGEST_WAIT_MS:
-        return "expired"
     window = window_of(step.state, bubble)
-    return "window_closed" if window is not None and step.now_ms >= window else ""
+    if window is not None and step.now_ms >= window:
+        return "window_closed"  # first: a tenant may have a template for it
+    return "expired" if step.now_ms - bubble.requested_ms >= LONGEST_WAIT_MS else ""
 
 
 def window_of(state: Gate, bubble: Bubble) -> int | None:

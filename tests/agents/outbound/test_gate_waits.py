@@ -32,6 +32,8 @@ from tests.agents.outbound.desk import NUMBER, T0, TEMPLATED, Desk, bubble, mark
 ACCEPTED, FAILED, PLANNED = BubbleState.ACCEPTED, BubbleState.FAILED, BubbleState.PLANNED
 CLOSED = Refused(code=131047, status=400)
 PAIR = Refused(code=131056, status=400)
+AUTH = Refused(code=190, status=401)
+DAY_MS = 24 * 3_600_000
 WAIT_MS = settings().delivered_wait_ms
 
 
@@ -255,6 +257,17 @@ def test_a_window_known_to_be_closed_is_not_tried_with_text() -> None:
     desk = Desk(TEMPLATED)
 
     letter = desk.apply(bubble("b1", window_expires_at=T0 - 1))
+
+    assert letter is not None
+    assert letter.template == template("texto b1")
+
+
+def test_the_template_is_still_used_for_what_waited_a_whole_day() -> None:
+    desk = Desk(TEMPLATED)
+    desk.apply(bubble("b1", window_expires_at=T0 + DAY_MS), AUTH)
+    desk.now = T0 + DAY_MS
+
+    letter = desk.fire("held:b1")
 
     assert letter is not None
     assert letter.template == template("texto b1")
