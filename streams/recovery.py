@@ -60,6 +60,7 @@ class SafeRecovery(Recovery):
     async def _take_over(self) -> None:
         """Own every assigned changelog partition; write again what zombies overwrote."""
         app: Any = self.app
+        app.engine.check_growth()  # before anything is written to a partition that is new
         tables = cast(list[AckedTable], list(self.tables.values()))
         for table in tables:
             kept = {tp.partition for tp in self.actives_for_table[cast(Any, table)]}
