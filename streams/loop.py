@@ -25,6 +25,7 @@ from faust.types import TP
 
 from schemas.errors import Rejected, Unavailable
 from streams.colocate import home
+from streams.controls import CONTROL
 from streams.counting import Counting
 from streams.deciding import Decider, Poison, Step, original
 from streams.dlq import Verdict, dead_letter
@@ -37,7 +38,7 @@ from streams.parker import Parker
 from streams.parking import Arm, Returned, arm_of
 from streams.publish import Publisher, Record
 from streams.pulse import Fenced, Pulse
-from streams.records import CONTROL, Entry, Head, Kept, applying, mark_of
+from streams.records import Entry, Head, Kept, applying, mark_of
 from streams.table import AckedTable
 
 log = structlog.get_logger(__name__)

@@ -21,16 +21,6 @@ FORMAT: Final = 1
 STATE_BYTES: Final = 256 << 10
 """Hard limit of a state; over it the event is parked and the state stays as it was."""
 
-CONTROL: Final = b"\x00"
-"""First byte of the keys of control records; no conversation id starts with NUL."""
-
-OWNER_KEY: Final = CONTROL + b"owner"
-"""Key of the control record that names the owner of a changelog partition."""
-
-FUSE_KEY: Final = CONTROL + b"fuse"
-"""Key of the control record that counts the events given up in a row."""
-
-
 UNMARKED: Final = -1
 """Stands for the checksum of an event that was applied before there were any."""
 
@@ -203,68 +193,6 @@ class Kept:
             )
             for parcel in self.head.outbox
         )
-
-
-class Owner(msgspec.Struct, frozen=True):
-    """Control record of a changelog partition: who may write it since when.
-
-    Attributes:
-        epoch: Grows by one with each assignment of the partition.
-        topics: Id of each input topic, when the broker tells it: another id is another log.
-        partitions: How many partitions the topics had; 0 is not known.
-    """
-
-    epoch: int
-    topics: dict[str, str] = {}
-    partitions: int = 0
-
-    def dumps(self) -> bytes:
-        """Encode as JSON."""
-        return _ENCODER.encode(self)
-
-    @classmethod
-    def loads(cls, raw: bytes) -> Owner:
-        """Decode.
-
-        Raises:
-            Unreadable: It is no control record.
-        """
-        try:
-            return _OWNER.decode(raw)
-        except ValueError as exc:
-            raise Unreadable("no control record") from exc
-
-
-class Burnt(msgspec.Struct, frozen=True):
-    """Control record of a changelog partition: how far the fuse is burnt (``streams.fuse``).
-
-    Attributes:
-        epoch: Epoch of the owner that wrote it.
-        given_up: Events given up since the last one that succeeded.
-    """
-
-    epoch: int
-    given_up: int
-
-    def dumps(self) -> bytes:
-        """Encode as JSON."""
-        return _ENCODER.encode(self)
-
-    @classmethod
-    def loads(cls, raw: bytes) -> Burnt:
-        """Decode.
-
-        Raises:
-            Unreadable: It is no control record.
-        """
-        try:
-            return _BURNT.decode(raw)
-        except ValueError as exc:
-            raise Unreadable("no control record") from exc
-
-
-_OWNER: Final = msgspec.json.Decoder(Owner)
-_BURNT: Final = msgspec.json.Decoder(Burnt)
 
 
 @dataclass(slots=True)

@@ -19,11 +19,12 @@ from typing import Final, Self
 from aiokafka.partitioner import murmur2
 
 from schemas.topics import DLQ_SUFFIX, STATEFUL_STAGES, TOPICS, changelog
+from streams.controls import CONTROL
 from streams.letters import Flags, Letter, first_run, lost, newest, waiting
 from streams.parking import Parking
 from streams.partitioner import partition_of
 from streams.publish import Publisher, Record
-from streams.records import CONTROL, Head, Unreadable
+from streams.records import Head, Unreadable
 from streams.tailing import Tail
 
 CLIENT: Final = "whaticket.dlq"

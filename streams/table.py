@@ -10,19 +10,10 @@ import faust
 import structlog
 from faust.types import TP, EventT
 
+from streams.controls import CONTROL, FUSE_KEY, OWNER_KEY, Burnt, Owner
 from streams.logs import FAUST_LOG
 from streams.publish import Publisher, Record
-from streams.records import (
-    CONTROL,
-    FUSE_KEY,
-    OWNER_KEY,
-    UNMARKED,
-    Burnt,
-    Entry,
-    Head,
-    Owner,
-    Unreadable,
-)
+from streams.records import UNMARKED, Entry, Head, Unreadable
 
 log = structlog.get_logger(__name__)
 

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from schemas.events import ResponseGenerated
+from streams.controls import OWNER_KEY
 from streams.local.stack import Stack
-from streams.records import OWNER_KEY, Entry
+from streams.records import Entry
 from tests.streams.loop.harness import create, everything, lag, publish, publishing, toys, until
 from tests.streams.loop.toy import JsonCodec, Names, Tally, chained, received
 

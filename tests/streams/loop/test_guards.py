@@ -15,6 +15,7 @@ from schemas.errors import Misconfigured
 from schemas.topics import MESSAGE_RECEIVED, STATEFUL_STAGES, TOOL_REQUESTED
 from streams.clock import WallClock
 from streams.colocate import check_partitions, home, split
+from streams.controls import Owner
 from streams.engine import Engine
 from streams.health import Dependencies, Health, HealthServer
 from streams.layouts import inputs_of
@@ -22,7 +23,6 @@ from streams.lineage import check_ends, check_ids
 from streams.local.stack import Stack
 from streams.naming import group_of
 from streams.publish import Publisher
-from streams.records import Owner
 from tests.streams.loop.fakes import NAMES, FakeTable
 from tests.streams.loop.harness import create, everything, publish, publishing, toys, until
 from tests.streams.loop.toy import JsonCodec, Names, Toys, received, toy_settings

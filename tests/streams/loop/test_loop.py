@@ -14,9 +14,10 @@ from agents.ports import Delivery
 from schemas.errors import Rejected, Unavailable
 from schemas.events import Event, MessageReceived
 from streams import loop
+from streams.controls import FUSE_KEY, OWNER_KEY, Burnt, Owner
 from streams.fuse import FUSE, FuseBlown
 from streams.parker import LETTER_BYTES
-from streams.records import FUSE_KEY, OWNER_KEY, STATE_BYTES, Burnt, Entry, Owner
+from streams.records import STATE_BYTES, Entry
 from tests.streams.loop.fakes import DOWN, NAMES, REJECTED, FakeMessage, Rig, failing
 from tests.streams.loop.harness import until
 from tests.streams.loop.toy import JsonCodec, Tally, Toys, received, step

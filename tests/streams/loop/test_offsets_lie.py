@@ -19,12 +19,13 @@ from faust.types import TP
 
 from schemas.errors import Misconfigured
 from streams.colocate import home
+from streams.controls import Owner
 from streams.groups import Groups
 from streams.lineage import Proof, check_counts
 from streams.local.stack import Stack
 from streams.positions import Positions
 from streams.publish import Record
-from streams.records import UNMARKED, Entry, Head, Owner, applying, mark_of
+from streams.records import UNMARKED, Entry, Head, applying, mark_of
 from tests.streams.loop.fakes import FakeMessage, FakeTable
 from tests.streams.loop.harness import (
     PARTITIONS,

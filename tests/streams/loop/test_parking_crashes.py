@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from agents.ports import Delivery
 from schemas.errors import Rejected
 from schemas.events import Event, HandoffRequested, MessageReceived
+from streams.controls import CONTROL
 from streams.letters import Letter, first_run, newest, waiting
 from streams.parking import Parking
 from streams.publish import Record
-from streams.records import CONTROL, Entry
+from streams.records import Entry
 from tests.streams.loop.fakes import NAMES, FakeMessage, FakePublisher, Rig
 from tests.streams.loop.toy import JsonCodec, Tally, Toys, received, step
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from faust.types import TP
 
-from streams.records import OWNER_KEY, Entry, Owner
+from streams.controls import OWNER_KEY, Owner
+from streams.records import Entry
 from streams.table import Logs
 from tests.streams.loop.fakes import FakePublisher, FakeTable
 
