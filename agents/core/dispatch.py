@@ -27,7 +27,7 @@ from agents.core.dispatch_people import (
     take_over,
 )
 from agents.core.dispatch_return import give_back, nobody_came, person_silent
-from agents.core.dispatch_step import Step, waiting
+from agents.core.dispatch_step import Step, opened, waiting
 from agents.core.dispatch_tags import tag, untag
 from agents.core.dispatch_turns import begin, on_response
 from agents.core.naturals import natural_id
@@ -83,16 +83,10 @@ def decide(
     Raises:
         Rejected: The event is no business of dispatch, or of another tenant's conversation.
     """
-    before = state or Conversation(
-        tenant_id=event.tenant_id,
-        conversation_id=event.conversation_id,
-        customer_id=event.customer_id,
-    )
-    if before.tenant_id != event.tenant_id or before.conversation_id != event.conversation_id:
-        raise Rejected("wrong_conversation")
-    step = Step(before, event, source=source, now_ms=now_ms, settings=settings, repeated=repeated)
+    step = opened(state, event, source=source, now_ms=now_ms, settings=settings, repeated=repeated)
+    known = step.state.seen
     _apply(step, event)
-    step.forget(seen.leaving(before.seen))
+    step.forget(seen.leaving(known))
     return step.finish()
 
 

@@ -14,10 +14,9 @@ from agents.core import seen
 from agents.core.conversation import Conversation, Trigger, allows
 from agents.core.dispatch_messages import window_end
 from agents.core.dispatch_people import hand_over
-from agents.core.dispatch_step import Step
+from agents.core.dispatch_step import Step, opened
 from agents.core.naturals import natural_id
 from agents.core.texts import split
-from schemas.errors import Rejected
 from schemas.events import (
     Author,
     Event,
@@ -62,7 +61,7 @@ def given_up(
     Raises:
         Rejected: The event belongs to another conversation: nothing is said about it.
     """
-    step = _step(state, event, source=source, now_ms=now_ms, settings=settings)
+    step = opened(state, event, source=source, now_ms=now_ms, settings=settings)
     code = f"given_up:{reason}"
     if isinstance(event, MessageReceived):
         _park(step, event, code)
@@ -84,7 +83,7 @@ def behind(
     reason: str,
 ) -> Said:
     """Say of an event that it waits behind one that was given up; arguments as ``given_up``."""
-    step = _step(state, event, source=source, now_ms=now_ms, settings=settings)
+    step = opened(state, event, source=source, now_ms=now_ms, settings=settings)
     if isinstance(event, MessageReceived):
         _park(step, event, reason)
     step.decided("parked", reason)
@@ -102,29 +101,11 @@ def dropped(
     reason: str,
 ) -> Said:
     """Give a parked event its end without deciding it; arguments as ``given_up``."""
-    step = _step(state, event, source=source, now_ms=now_ms, settings=settings)
+    step = opened(state, event, source=source, now_ms=now_ms, settings=settings)
     if isinstance(event, MessageReceived) and step.first_time(natural_id(event)):
         step.outcome(event.wamid, OutcomeKind.IGNORED, reason)
     step.decided("dropped", reason)
     return step.finish()
-
-
-def _step(
-    state: Conversation | None,
-    event: Event,
-    *,
-    source: Position,
-    now_ms: int,
-    settings: SettingsChanged | None,
-) -> Step:
-    before = state or Conversation(
-        tenant_id=event.tenant_id,
-        conversation_id=event.conversation_id,
-        customer_id=event.customer_id,
-    )
-    if before.tenant_id != event.tenant_id or before.conversation_id != event.conversation_id:
-        raise Rejected("wrong_conversation")
-    return Step(before, event, source=source, now_ms=now_ms, settings=settings)
 
 
 def _park(step: Step, event: MessageReceived, code: str) -> None:

@@ -13,6 +13,7 @@ from agents.core import seen
 from agents.core.conversation import Conversation, Pending, Trigger, evolve
 from agents.core.sequels import Sequels, caused_by
 from agents.core.texts import LINE_CHARS, extended, shortened
+from schemas.errors import Rejected
 from schemas.events import (
     Author,
     ConversationChanged,
@@ -224,3 +225,27 @@ def _trace_of(state: Conversation, event: Envelope) -> str:
     """A timer goes on with the trace of the oldest message that waits, if one does."""
     messages = waiting(state) if isinstance(event, TimerFired) else ()
     return messages[0].trace_id if messages else event.trace_id
+
+
+def opened(
+    state: Conversation | None,
+    event: Event,
+    *,
+    source: Position,
+    now_ms: int,
+    settings: SettingsChanged | None,
+    repeated: bool = False,
+) -> Step:
+    """Begin a step of the event's conversation, with a conversation of its own at first.
+
+    Raises:
+        Rejected: The event is of another conversation.
+    """
+    before = state or Conversation(
+        tenant_id=event.tenant_id,
+        conversation_id=event.conversation_id,
+        customer_id=event.customer_id,
+    )
+    if before.tenant_id != event.tenant_id or before.conversation_id != event.conversation_id:
+        raise Rejected("wrong_conversation")
+    return Step(before, event, source=source, now_ms=now_ms, settings=settings, repeated=repeated)
