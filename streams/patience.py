@@ -18,7 +18,11 @@ RETRY_S: Final = 1.0
 
 
 async def patiently(
-    what: str, call: Callable[[], Awaitable[T]], *, limit_s: float | None = None
+    what: str,
+    call: Callable[[], Awaitable[T]],
+    *,
+    limit_s: float | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> T:
     """Call until everything that it needs is there.
 
@@ -26,16 +30,19 @@ async def patiently(
         what: The step, for the log.
         call: May be repeated as often as one likes.
         limit_s: When to give up; None is never.
+        told: Is given the step before each call, and what it waits for after one in vain.
 
     Raises:
         Unavailable: The limit is over.
     """
     began = time.monotonic()
     while True:
+        told(what)
         try:
             return await call()
         except Unavailable as exc:
             if limit_s is not None and time.monotonic() - began + RETRY_S > limit_s:
                 raise
+            told(f"{what}: waiting for {exc.service}")
             log.warning("start.waiting", step=what, service=exc.service)
             await asyncio.sleep(RETRY_S)

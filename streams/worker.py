@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 
 from agents.ports import Clock
-from schemas.errors import PipelineError, Unavailable
+from schemas.errors import PipelineError
 from streams.deadman import Deadman
 from streams.deciding import Codec
 from streams.engine import Engine
@@ -21,6 +21,7 @@ from streams.health import Health, HealthServer
 from streams.layouts import Layouts
 from streams.logs import place
 from streams.lookout import Lookout
+from streams.patience import patiently
 from streams.publish import Publisher
 from streams.settings import Settings
 from streams.sinking import SinkRunner
@@ -29,7 +30,6 @@ from streams.stage import Stage
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-RETRY_S: Final = 1.0
 MEASURE_S: Final = 2.0
 GRACE_S: Final = 20.0
 """How much longer than its drain an orderly stop may take before the process gives up on it."""
@@ -214,15 +214,12 @@ class Worker:
             await self._patiently("layout", refuse)
 
     async def _patiently(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Call until everything that it needs is there."""
-        while True:
-            try:
-                self.starting = what
-                return await call()
-            except Unavailable as exc:
-                self.starting = f"{what}: waiting for {exc.service}"
-                log.warning("worker.waiting", step=what, service=exc.service)
-                await asyncio.sleep(RETRY_S)
+        """Call until everything that it needs is there; health tells what it waits for."""
+
+        def told(starting: str) -> None:
+            self.starting = starting
+
+        return await patiently(what, call, told=told)
 
     async def _watch(self, engine: Engine) -> None:
         """Measure the engine until it ends; raise what ended it, or why it must end."""

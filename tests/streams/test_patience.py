@@ -42,3 +42,13 @@ async def test_a_wrong_setting_is_not_waited_for() -> None:
 
     with pytest.raises(Misconfigured):
         await patiently("topics", wrong)
+
+
+async def test_whoever_looks_is_told_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "RETRY_S", 0.0)
+    said: list[str] = []
+
+    await patiently("schemas", Busy(), told=said.append)
+
+    waiting = "schemas: waiting for registry"
+    assert said == ["schemas", waiting, "schemas", waiting, "schemas"]
