@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from streams.local.bench.pace import paced
 from streams.local.bench.topics import Topics
 from streams.publish import BATCH_BYTES
 
@@ -24,7 +25,7 @@ REST: Final = b"." * 1024
 KEYS: Final = 500
 POLL_MS: Final = 100
 COMMIT_S: Final = 1.0
-SETTLE_S: Final = 1.0
+SETTLE_S: Final = 3.0
 PATIENCE_S: Final = 60.0
 WARM_UP_S: Final = 2.0
 
@@ -60,7 +61,7 @@ async def chain(bootstrap: str, rate: float, seconds: float) -> Chained:
     arrived: list[tuple[int, int]] = []
     tasks = [asyncio.create_task(work) for work in (*hops, _last(bootstrap, names[-1], arrived))]
     try:
-        await asyncio.sleep(SETTLE_S * 3)  # every group has its partitions
+        await asyncio.sleep(SETTLE_S)  # every group has its partitions
         began = time.monotonic_ns()
         count = await _send(producer, names[0], rate, seconds)
         ended = time.monotonic()
@@ -80,10 +81,9 @@ async def chain(bootstrap: str, rate: float, seconds: float) -> Chained:
 
 
 async def _send(producer: AIOKafkaProducer, topic: str, rate: float, seconds: float) -> int:
-    count, began = int(rate * seconds), time.monotonic()
+    count = int(rate * seconds)
     sent = []
-    for number in range(count):
-        await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+    async for number in paced(count, rate):
         value = time.monotonic_ns().to_bytes(8) + REST
         sent.append(await producer.send(topic, value, f"conv_{number % KEYS}".encode()))
     await asyncio.gather(*sent)

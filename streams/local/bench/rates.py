@@ -31,6 +31,7 @@ from streams.applied import applied
 from streams.clock import WallClock
 from streams.colocate import home
 from streams.local.bench.figure import Allowance
+from streams.local.bench.pace import paced
 from streams.local.demo.seed import publish
 from streams.local.demo.shop import NUMBER, TENANT
 from streams.local.simulator.envelopes import envelope
@@ -214,11 +215,9 @@ class Bench:
 
     async def ask_for(self, people: Sequence[tuple[str, str]], *, first: int = 0) -> None:
         """Ask for a bubble for each of them, evenly spread, with numbers from the first on."""
-        loop = asyncio.get_running_loop()
-        began, sent = loop.time(), []
-        for place, (conversation, phone) in enumerate(people):
-            due = began + place / (self.asked.limit * self.asked.load)
-            await asyncio.sleep(max(0.0, due - loop.time()))
+        sent = []
+        async for place in paced(len(people), self.asked.limit * self.asked.load):
+            conversation, phone = people[place]
             event = self._bubble(first + place, conversation, phone)
             sent.append(await self.publisher.post(record_of(event, self.codec)))
         await asyncio.gather(*sent)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +14,7 @@ from schemas.events import MessageReceived
 from schemas.topics import Topic, changelog
 from streams.clock import WallClock
 from streams.engine import Engine
+from streams.local.bench.memory import resident_bytes
 from streams.local.bench.topics import PARTITIONS, Topics
 from streams.local.bench.work import Renamed, Seen
 from streams.partitioner import partition_of
@@ -55,7 +55,7 @@ class _Meter:
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.cpu_s = time.process_time()
-        self.resident_mb = _resident_mb()
+        self.resident_bytes = resident_bytes()
 
     def seconds(self) -> float:
         """Return how long ago that was."""
@@ -148,11 +148,5 @@ class RecoveryBench:
             value_bytes=self.value_bytes,
             seconds=began.seconds(),
             cpu_s=time.process_time() - began.cpu_s,
-            more_mb=_resident_mb() - began.resident_mb,
+            more_mb=(resident_bytes() - began.resident_bytes) / 1e6,
         )
-
-
-def _resident_mb() -> float:
-    """Return the resident memory of this process."""
-    with open("/proc/self/statm", encoding="ascii") as told:  # noqa: PTH123 - a kernel file
-        return int(told.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

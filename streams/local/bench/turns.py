@@ -13,6 +13,7 @@ from schemas.events import HandoffRequested, ResponseGenerated, TurnKind
 from schemas.ids import derived, trace
 from schemas.topics import HANDOFF_REQUESTED, RESPONSE_GENERATED
 from streams.clock import WallClock
+from streams.local.bench.pace import paced
 from streams.local.demo.shop import NUMBER, TENANT
 from streams.publish import Publisher, record_of
 from streams.reading import Reading
@@ -46,10 +47,8 @@ class Turns:
 
     async def send(self, count: int, *, over_s: float) -> list[str]:
         """Give so many turns, evenly spread; return their ids."""
-        clock, loop = WallClock(), asyncio.get_running_loop()
-        began, sent, ids = loop.time(), [], []
-        for number in range(count):
-            await asyncio.sleep(max(0.0, began + number * over_s / count - loop.time()))
+        clock, sent, ids = WallClock(), [], []
+        async for _ in paced(count, count / over_s):
             turn = self._turn(len(self.begun_ms), clock.now_ms())
             self.begun_ms[turn.turn_id] = turn.occurred_at
             ids.append(turn.turn_id)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Final
 import aiohttp
 
 from streams.clock import WallClock
+from streams.local.bench.memory import resident_bytes
 from streams.local.bench.turns import Turns
 from streams.local.load.figures import percentile
 from streams.local.stack import Stack, StackOptions, running
@@ -122,12 +122,12 @@ async def _turns(stack: Stack) -> AsyncIterator[tuple[Turns, SlowModel]]:
 async def _at_once(asked: Asked, stack: Stack, turns: Turns, model: SlowModel) -> list[str]:
     """All of them wait at once."""
     await model.slow(asked.seconds, asked.conversations)
-    before = memory_bytes(stack.pid(WORKER))
+    before = resident_bytes(stack.pid(WORKER))
     sending = asyncio.create_task(turns.send(asked.conversations, over_s=asked.seconds))
     peak = before
     while not sending.done():
         await asyncio.sleep(1.0)
-        peak = max(peak, memory_bytes(stack.pid(WORKER)))
+        peak = max(peak, resident_bytes(stack.pid(WORKER)))
     ids = await sending
     await turns.until(lambda: set(ids) <= turns.ended.keys(), asked.seconds + 60)
     took = sorted(turns.took_s(ids))
@@ -159,7 +159,7 @@ async def _beside(asked: Asked, turns: Turns, model: SlowModel) -> list[str]:
         if long_s:
             await model.slow(long_s, 1)
         await model.slow(QUICK_S, count)
-        first = await turns.send(1, over_s=0) if long_s else []
+        first = await turns.send(1, over_s=1.0) if long_s else []
         ids = await turns.send(count, over_s=BESIDE_S)
         await turns.until(lambda: set(ids + first) <= turns.ended.keys(), asked.seconds + 60)  # noqa: B023 - awaited here
         found[name] = sorted(turns.took_s(ids))
@@ -197,9 +197,3 @@ async def _until_called(model: SlowModel, calls: int) -> None:
     async with asyncio.timeout(60):
         while await model.calls() < calls:  # noqa: ASYNC110 - another process counts them
             await asyncio.sleep(0.5)
-
-
-def memory_bytes(pid: int) -> int:
-    """Return the resident memory of a process (Linux)."""
-    fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
