@@ -35,8 +35,13 @@ PATIENT: Final = (
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
 )
-"""Errors of a coordinator that has just moved, or been made with the first group of a cluster."""
+"""Errors that pass by themselves.
+
+A coordinator has just moved, or been made with the first group of a cluster; a topic is made once
+its controller has it, and another broker, or another part of the same one, learns of it later.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +193,7 @@ def _whole(partitions: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
 
 
 def _patiently(ask: Callable[[], T]) -> T:
-    """Ask, and again while a coordinator is not there yet.
+    """Ask, and again while a coordinator or a topic is not there yet.
 
     Raises:
         Unavailable: No broker answers.

@@ -13,7 +13,7 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # untyp
 
 from schemas.errors import Misconfigured, Unavailable
 from schemas.topics import STATEFUL_STAGES
-from streams.groups import Groups
+from streams.groups import LOOK_S, Groups
 from streams.layouts import Layout, Layouts, Move, Plan, inputs_of
 from streams.local.stack import Stack
 
@@ -73,13 +73,17 @@ class Pair:
             await consumer.stop()
 
 
+def create(groups: Groups, *topics: str) -> None:
+    for future in groups.admin.create_topics([NewTopic(topic, 3, 1) for topic in topics]).values():
+        future.result()
+
+
 @pytest.fixture
 def pair(stack: Stack) -> Iterator[Pair]:
     name = uuid4().hex[:8]
     groups = Groups(stack.kafka_bootstrap)
     topics = [f"talked-{name}", f"thought-{name}"]
-    for future in groups.admin.create_topics([NewTopic(topic, 3, 1) for topic in topics]).values():
-        future.result()
+    create(groups, *topics)
     inputs = {f"talk-{name}": topics[:1], f"think-{name}": topics[1:]}
     found = Pair(Layouts(groups, inputs), name)
     yield found
@@ -120,6 +124,20 @@ def test_offsets_move_to_the_groups_of_each_stage_and_back(pair: Pair) -> None:
     assert back.left == [pair.talk, pair.think]
     assert pair.committed(PIPELINE) == {("talked", 2, 0), ("thought", 1, 4), ("thought", 0, 9)}
     assert not {pair.talk, pair.think} & pair.groups.names()
+
+
+@pytest.mark.integration
+async def test_offsets_are_set_of_a_topic_that_the_broker_does_not_know_yet(pair: Pair) -> None:
+    place = TopicPartition(f"late-{pair.name}", 0, 7)
+    setting = asyncio.create_task(asyncio.to_thread(pair.groups.commit, pair.talk, [place]))
+    await asyncio.sleep(2 * LOOK_S)
+    early = setting.done()
+
+    create(pair.groups, place.topic)
+    await setting
+
+    assert not early
+    assert pair.committed(pair.talk) == {("late", 0, 7)}
 
 
 @pytest.mark.integration
