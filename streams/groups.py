@@ -118,6 +118,15 @@ class Groups:
         }
         return {group: names for group, names in found.items() if names}
 
+    def held(self, group: str) -> dict[str, list[TopicPartition]]:
+        """Return what each static member of a group reads."""
+        return {
+            member.group_instance_id: member.assignment.topic_partitions
+            for found in _all(partial(self.admin.describe_consumer_groups, [group]))
+            for member in found.members
+            if member.group_instance_id and member.assignment
+        }
+
     def committed(self, group: str) -> list[TopicPartition]:
         """Return the committed offsets of a group.
 

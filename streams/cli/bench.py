@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group.command()(waiting)
     group.command()(recovery)
     group.command()(rates)
+    group.command()(failover)
     app.add_typer(group, name="bench")
 
 
@@ -171,6 +172,29 @@ def rates(
         f"in each 5 s: {' '.join(map(str, found.course))}"
     )
     if found.refusals or found.duplicates or found.accepted != found.asked:
+        raise typer.Exit(1)
+
+
+def failover() -> None:
+    """Kill one of three AI workers under load; measure when its conversations are answered again.
+
+    Starts a stack of its own and stops it again. Exit status 1 when a turn was not answered once.
+    """
+    import uvloop
+
+    from streams.local.bench.failover import failover
+    from streams.logs import configure
+    from streams.settings import home
+
+    configure("error", service="bench")
+    found = uvloop.run(failover(home() / "bench-failover", lambda *_: None))
+    typer.echo(
+        f"{found.answered} of {found.asked} turns answered, {found.twice} twice\n"
+        f"the dead worker had {found.partitions} partitions; on all of them answers came again"
+        f" {found.resumed_s:.1f} s after its end, at a session timeout of {found.session_s:g} s\n"
+        f"longest time from a turn to its answer: {found.longest_s:.1f} s"
+    )
+    if not found.good:
         raise typer.Exit(1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,8 +15,11 @@ from schemas.topics import HANDOFF_REQUESTED, RESPONSE_GENERATED
 from streams.clock import WallClock
 from streams.local.bench.pace import paced
 from streams.local.demo.shop import NUMBER, TENANT
+from streams.local.stack import Stack
 from streams.publish import Publisher, record_of
 from streams.reading import Reading
+from streams.registry import open_codec
+from streams.settings import load
 
 QUESTION: Final = "Oi! Qual é o prazo de entrega para capitais?"
 DEADLINE_MS: Final = 300_000
@@ -102,3 +105,21 @@ class Turns:
             question=QUESTION,
             deadline_at=now_ms + DEADLINE_MS,
         )
+
+
+@contextlib.asynccontextmanager
+async def given(stack: Stack) -> AsyncIterator[Turns]:
+    """Lend turns for the AI stage of a stack; what becomes of them is noted from now on."""
+    codec = await open_codec(load(stack.home))
+    publisher = Publisher(stack.kafka_bootstrap, client_id="bench")
+    await publisher.start()
+    name = f"{WallClock().now_ms():x}"
+    turns = Turns(name, Reading(stack.kafka_bootstrap, codec), publisher, codec)
+    following = asyncio.create_task(turns.follow())
+    try:
+        await turns.until(lambda: False, 1.0)  # the reader stands at the ends
+        yield turns
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await publisher.stop()

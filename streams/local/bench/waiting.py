@@ -15,16 +15,11 @@ from typing import Any, Final
 
 import aiohttp
 
-from streams.clock import WallClock
 from streams.local.bench.memory import resident_bytes
-from streams.local.bench.turns import Turns
+from streams.local.bench.turns import Turns, given
 from streams.local.load.figures import percentile
 from streams.local.stack import Stack, StackOptions, running
 from streams.local.stack.supervisor import Tell
-from streams.publish import Publisher
-from streams.reading import Reading
-from streams.registry import open_codec
-from streams.settings import load
 
 WORKER: Final = "worker-ai"
 WITHOUT: Final = (
@@ -67,7 +62,7 @@ async def waiting(asked: Asked, tell: Tell) -> list[str]:
         warm=False,
         settings={"MODEL_TIMEOUT_S": str(asked.seconds + CALL_LIMIT_S)},
     )
-    async with running(options, tell) as stack, _turns(stack) as (turns, model):
+    async with running(options, tell) as stack, given(stack) as turns, _slow(stack) as model:
         return [
             *await _at_once(asked, stack, turns, model),
             *await _beside(asked, turns, model),
@@ -101,22 +96,9 @@ class SlowModel:
 
 
 @contextlib.asynccontextmanager
-async def _turns(stack: Stack) -> AsyncIterator[tuple[Turns, SlowModel]]:
-    current = load(stack.home)
-    codec = await open_codec(current)
-    publisher = Publisher(stack.kafka_bootstrap, client_id="bench")
-    await publisher.start()
-    name = f"{WallClock().now_ms():x}"
-    turns = Turns(name, Reading(stack.kafka_bootstrap, codec), publisher, codec)
-    following = asyncio.create_task(turns.follow())
-    try:
-        async with aiohttp.ClientSession() as session:
-            await turns.until(lambda: False, 1.0)  # the reader stands at the ends
-            yield turns, SlowModel(stack.env["OPENAI_BASE_URL"], session)
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        await publisher.stop()
+async def _slow(stack: Stack) -> AsyncIterator[SlowModel]:
+    async with aiohttp.ClientSession() as session:
+        yield SlowModel(stack.env["OPENAI_BASE_URL"], session)
 
 
 async def _at_once(asked: Asked, stack: Stack, turns: Turns, model: SlowModel) -> list[str]:
