@@ -35,7 +35,7 @@ SETTINGS: Final = {
 }
 STARTS: Final = 3
 """How often a stack is started before the run that needs it is given up: nothing was struck yet."""
-LATENCY_MS: Final = 1500
+LATENCY_MS: Final = 3000
 """How long the scripted model takes, so that a hundred messages are in flight at a fault."""
 
 
