@@ -75,6 +75,7 @@ class Engine:
         clock: Clock,
         group: str | None = None,
     ) -> None:
+        stages = [stage.without(settings.without_topic) for stage in stages]
         _check_inputs(stages)
         self.settings = settings
         self.publisher = publisher

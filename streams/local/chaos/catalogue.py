@@ -40,7 +40,7 @@ class Setting:
     @property
     def stages(self) -> list[str]:
         """Worker processes that have a table."""
-        return [name for name in self.workers if _stage(name) in ("", *STATEFUL_STAGES)]
+        return [name for name in self.workers if stage_of(name) in ("", *STATEFUL_STAGES)]
 
 
 Victims = Callable[[Setting, random.Random], list[tuple[str, ...]]]
@@ -78,7 +78,7 @@ def ours(names: list[str]) -> tuple[str, ...]:
     )
 
 
-def _stage(worker: str) -> str:
+def stage_of(worker: str) -> str:
     """Return the stage that a worker's name tells; empty is all of them."""
     words = worker.split("-")
     return words[1] if len(words) > 1 and not words[1].isdigit() else ""
@@ -104,6 +104,11 @@ def _one_of_two(setting: Setting, chance: random.Random) -> list[tuple[str, ...]
     """A worker whose partitions another one takes meanwhile."""
     spare = [name for name in setting.stages if f"{name}-2" in setting.parts]
     return [(chance.choice(spare),)] if spare else []
+
+
+def _both_of_two(setting: Setting, chance: random.Random) -> list[tuple[str, ...]]:
+    """Every copy of a worker."""
+    return [(name, f"{name}-2") for (name,) in _one_of_two(setting, chance)]
 
 
 def _further(setting: Setting, _: random.Random) -> list[tuple[str, ...]]:
@@ -177,6 +182,13 @@ FAULTS: Final[dict[str, Kind]] = {
         what="SIGTERM and restart of each process, one after the other",
         victims=_all_once,
         proof=at_least(restarted=1),
+    ),
+    "F2t": Kind(
+        what="a rolling release that adds an input topic to a stage, back and forth",
+        victims=_both_of_two,
+        proof=at_least(older=2, newer=2, waiting=1),
+        seconds=(6.0, 10.0),
+        workers=2,
     ),
     "F3": Kind(
         what="SIGSTOP for two session timeouts, then SIGCONT: a zombie",

@@ -23,7 +23,7 @@ from streams.local.chaos.acts import strike
 from streams.local.chaos.catalogue import Setting, ours
 from streams.local.chaos.customers import Customers
 from streams.local.chaos.facts import Began, Ended, Fact, Logged, Posted, Struck, Taken
-from streams.local.chaos.ground import Ground, Say
+from streams.local.chaos.ground import AGAIN_S, Ground, Say, comes_ready
 from streams.local.chaos.leaks import Search
 from streams.local.chaos.proxy import Proxy
 from streams.local.chaos.schedule import Planned, schedule
@@ -31,7 +31,7 @@ from streams.local.chaos.witness import EVERY_TOPIC, LETTERS, Witness, log_ends,
 from streams.local.chaos.workload import Crowd, phone_prefix, workload
 from streams.local.load.history import Sent, history, unfinished
 from streams.local.load.run import TOPICS, quiet
-from streams.local.outside import FAULTS, Outside, conversation_of
+from streams.local.outside import Outside, conversation_of
 from streams.local.stack import Stack
 from streams.reading import Reading
 from streams.registry import open_codec
@@ -47,7 +47,6 @@ SECRETS: Final = (
 )
 HOT: Final = 0.4
 """Share of the messages that one customer writes in F15."""
-AGAIN_S: Final = 1.0
 REACH_S: Final = 120.0
 
 
@@ -270,19 +269,10 @@ async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
 
 async def recovered(course: Course) -> bool:
     """Wait until every process of ours is ready again; say whether the next run may begin."""
+    root, client = f"http://{course.current.http_host}", course.world.client
     deadline = time.monotonic() + REACH_S
     for name in ours(course.stack.names):
-        url = f"http://{course.current.http_host}:{course.stack.port(name)}/health/ready"
-        while not await _ready(course.world, url):
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(AGAIN_S)
+        url = f"{root}:{course.stack.port(name)}/health/ready"
+        if not await comes_ready(client, url, deadline - time.monotonic()):
+            return False
     return True
-
-
-async def _ready(world: Outside, url: str) -> bool:
-    try:
-        async with world.client.get(url) as answer:
-            return bool(answer.ok)
-    except FAULTS:
-        return False

@@ -9,14 +9,19 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
+import aiohttp
+
 from schemas.errors import PipelineError
 from streams.local.chaos.customers import Customers
 from streams.local.chaos.proxy import Proxy
 from streams.local.chaos.witness import Witness
+from streams.local.outside import FAULTS
 from streams.local.stack import Stack
 from streams.settings import Settings
 
 LOOK_S = 0.05
+AGAIN_S = 1.0
+READY_S = 120.0
 Say = Callable[[str], None]
 
 
@@ -69,9 +74,26 @@ class Ground:
         except PipelineError as exc:
             self.say(f"nobody can tell what is committed: {exc}")
 
+    async def ready(self, part: str) -> bool:
+        """Wait until a process of ours is ready; say whether it is, in time."""
+        url = f"http://{self.current.http_host}:{self.stack.port(part)}/health/ready"
+        return await comes_ready(self.customers.world.client, url, READY_S)
+
     def refusals(self) -> int:
         """Return how often the webhook has said 503 so far."""
         return self.customers.refused["503"]
+
+
+async def comes_ready(client: aiohttp.ClientSession, url: str, patience_s: float) -> bool:
+    """Ask a process until it says that it is ready; say whether it did, in time."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(*FAULTS):
+            async with client.get(url) as answer:
+                if answer.ok:
+                    return True
+        await asyncio.sleep(AGAIN_S)
+    return False
 
 
 async def lasting(seconds: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,14 @@ from schemas.avro_schema import plain, schema_of
 from schemas.codec import BRANCHES, HEADER, MAGIC
 from schemas.events import MessageKind, MessageReceived, OutcomeKind, Person
 from schemas.ids import derived, trace
-from schemas.topics import MESSAGE_RECEIVED
+from schemas.topics import (
+    CONVERSATION_TIMER,
+    MESSAGE_RECEIVED,
+    OUTBOUND_TIMER,
+    STATEFUL_STAGES,
+)
+from streams.layouts import inputs_of
+from streams.local.chaos.catalogue import stage_of
 from streams.local.chaos.facts import Posted
 from streams.local.chaos.ground import Ground, lasting
 from streams.local.chaos.schedule import Planned
@@ -30,6 +38,9 @@ NEWER: Final = 5
 """Messages that the newer producer writes, each to a conversation of its own."""
 FIRST: Final = 9_900
 """Number of the first customer of the newer producer; the others are below."""
+
+NEEDED: Final = {MESSAGE_RECEIVED.name, CONVERSATION_TIMER.name, OUTBOUND_TIMER.name}
+"""What a stage was never without."""
 
 
 async def newer_schema(ground: Ground, planned: Planned) -> Seen:
@@ -48,6 +59,36 @@ async def newer_schema(ground: Ground, planned: Planned) -> Seen:
     await ground.stack.kill(worker)
     await ground.stack.start(worker)
     return {"version": known.version, "newer": len(messages)}
+
+
+async def added_topic(ground: Ground, planned: Planned) -> Seen:
+    """F2t: an older release that does not know one input yet, then the newer one, in turn."""
+    chance = random.Random(planned.seed)  # noqa: S311 - a plan, not a secret
+    topic = chance.choice(addable(stage_of(planned.whom[0])))
+    older = newer = 0
+    for part in planned.whom:
+        await ground.stack.stop(part, back=True)
+        ground.stack.launch(part, {"WITHOUT_TOPIC": topic})
+        older += await ground.ready(part)
+    before = await _written(ground, topic)
+    await lasting(planned.seconds)
+    waiting = await _written(ground, topic) - before
+    for part in planned.whom:
+        await ground.stack.stop(part, back=True)
+        await ground.stack.start(part)
+        newer += 1
+    await ground.note_commits()
+    return {"topic": topic, "older": older, "waiting": waiting, "newer": newer}
+
+
+def addable(stage: str) -> list[str]:
+    """Return inputs that a release may add to a stage, or to one of all; empty is all of them."""
+    stages = [each for each in STATEFUL_STAGES if stage in ("", each)]
+    return sorted({name for each in stages for name in inputs_of(each)} - NEEDED)
+
+
+async def _written(ground: Ground, topic: str) -> int:
+    return sum((await ground.witness.reading.ends((topic,))).values())
 
 
 async def hot_key(ground: Ground, planned: Planned) -> Seen:

@@ -83,6 +83,23 @@ def test_one_topic_is_read_by_one_stage() -> None:
         )
 
 
+async def test_a_worker_as_of_an_older_release_does_not_read_the_topic_added_since() -> None:
+    stages = Toys(NAMES).stages()
+    added = stages[1].inputs[0].name
+    settings = toy_settings("127.0.0.1:1").model_copy(update={"without_topic": added})
+    publisher = Publisher("127.0.0.1:1", client_id="x")
+
+    engine = Engine(settings, stages, JsonCodec(), publisher, clock=WallClock())
+
+    read = {name for family in engine.app.families for name in family}
+    assert read == {
+        name
+        for stage in stages
+        for name in (*(topic.name for topic in stage.inputs), stage.changelog)
+    } - {added}
+    assert set(engine.app.intakes) == read - {stage.changelog for stage in stages}
+
+
 def test_a_worker_of_one_stage_has_a_group_of_its_own() -> None:
     assert group_of(["ai"]) == "whaticket.ai"
     assert group_of(STATEFUL_STAGES) == "whaticket.pipeline"
