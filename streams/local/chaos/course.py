@@ -27,7 +27,7 @@ from streams.local.chaos.ground import AGAIN_S, Ground, Say, comes_ready
 from streams.local.chaos.leaks import Search
 from streams.local.chaos.proxy import Proxy
 from streams.local.chaos.schedule import Planned, schedule
-from streams.local.chaos.witness import EVERY_TOPIC, LETTERS, Witness, log_ends, logs
+from streams.local.chaos.witness import CHANGELOGS, EVERY_TOPIC, LETTERS, Witness, log_ends, logs
 from streams.local.chaos.workload import Crowd, phone_prefix, workload
 from streams.local.load.history import Sent, history, unfinished
 from streams.local.load.run import TOPICS, quiet
@@ -140,7 +140,7 @@ class Course:
         codec = await _patiently(lambda: open_codec(self.current))
         reading = Reading(self.current.kafka_bootstrap, codec)
         witness = Witness(self.stack, self.current, self.world.client, self.clock, reading)
-        since = await reading.ends((*EVERY_TOPIC, *LETTERS))
+        since = await reading.ends((*EVERY_TOPIC, *LETTERS, *CHANGELOGS))
         written = log_ends(self.stack.home / "logs")
         before = (await self.world.book())["last"]
         began_ms = self.clock.now_ms()
@@ -173,6 +173,7 @@ class Course:
             *_taken(book),
             *await witness.effects(customers.conversations(), began_ms),
             *await self._seen(witness, since, search, written),
+            *await witness.stored(since),
             await witness.again(began_ms),
             Ended(
                 at_ms=self.clock.now_ms(),

@@ -7,7 +7,7 @@ invented; the file holds them, as the topics do.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from schemas.events import OutcomeKind
 
@@ -239,6 +239,25 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a stage wrote to its changelog.
+
+    Attributes:
+        stage: The stage.
+        records: Records.
+        stored_bytes: Bytes of their values.
+        conversations: How many conversations they are about.
+        largest_bytes: The largest state among them.
+    """
+
+    stage: str
+    records: int
+    stored_bytes: int
+    conversations: int
+    largest_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
     """What came of deciding everything again from what was recorded.
 
@@ -265,26 +284,8 @@ class Ended:
 
 
 Fact = (
-    Began
-    | Posted
-    | Asked
-    | Logged
-    | Letter
-    | Taken
-    | Effect
-    | Struck
-    | Committed
-    | Leaked
-    | Searched
-    | Counted
-    | Again
-    | Ended
-)
-KINDS: Final[dict[str, type[Fact]]] = {
-    kind.__name__.lower(): kind
-    for kind in (
-        Began, Posted, Asked, Logged, Letter, Taken, Effect,
-        Struck, Committed, Leaked, Searched, Counted, Again, Ended,
-    )
-}  # fmt: skip
+    Began | Posted | Asked | Logged | Letter | Taken | Effect | Struck
+    | Committed | Leaked | Searched | Counted | Stored | Again | Ended
+)  # fmt: skip
+KINDS: Final[dict[str, type[Fact]]] = {kind.__name__.lower(): kind for kind in get_args(Fact)}
 """Every kind of fact by its name in the file."""

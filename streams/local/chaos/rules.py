@@ -34,6 +34,9 @@ SERVED: Final = 0.5
 """Least share of the messages in conversations of the AI alone that it must have answered: a
 pipeline that gives everything to people keeps every other rule."""
 
+STATE_BUDGET_BYTES: Final = 32 << 10
+"""What the state of a conversation may take; the hard limit is eight times that."""
+
 SOURCE: Final = ("topic", "partition", "offset")
 LETTER: Final = ("group", "error.type", "error.message", "attempts", "first_failed_at")
 """Headers of a dead letter beside those of its source, without ``dlq.``."""
@@ -223,6 +226,13 @@ def _poison(evidence: Mapping[str, float | str]) -> Iterator[str]:
     yield from str(evidence.get("places", "")).split()
 
 
+def _kept_small(told: Story) -> Iterator[tuple[str, str]]:
+    """No conversation's state is over the budget, however much its customer wrote."""
+    for stored in told.stored:
+        if stored.largest_bytes > STATE_BUDGET_BYTES:
+            yield stored.stage, f"a state of {stored.largest_bytes} bytes"
+
+
 def _replayed(told: Story) -> Iterator[tuple[str, str]]:
     """I8: what was recorded gives the same decisions again, byte for byte."""
     for again in told.again:
@@ -250,6 +260,7 @@ RULES: Final[dict[str, Rule]] = {
     "audited": _audited,
     "private": _private,
     "parked": _parked,
+    "kept_small": _kept_small,
     "replayed": _replayed,
 }
 """Every rule, by the name that a verdict gives."""

@@ -28,6 +28,7 @@ from streams.local.chaos.facts import (
     Logged,
     Posted,
     Searched,
+    Stored,
     Struck,
     Taken,
 )
@@ -54,6 +55,7 @@ class Story:
         committed: Committed offsets at some moments.
         leaked: Leaks.
         counted: Metrics.
+        stored: What each stage wrote to its changelog.
         again: What came of deciding everything again.
         records: Records of the run's conversations, by place; each event once, at its first place.
         known: What the load's rules want.
@@ -71,6 +73,7 @@ class Story:
     committed: list[Committed]
     leaked: list[Leaked]
     counted: list[Counted]
+    stored: list[Stored]
     again: list[Again]
     records: list[Recorded] = field(default_factory=list)
     known: History = field(default_factory=lambda: History([], []))
@@ -90,6 +93,7 @@ LISTS: Final[dict[str, type[Fact]]] = {
     "committed": Committed,
     "leaked": Leaked,
     "counted": Counted,
+    "stored": Stored,
     "again": Again,
 }
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from streams.local.chaos.catalogue import FAULTS
+from streams.local.chaos.facts import Stored
 from streams.local.chaos.story import Story
 from streams.local.chaos.verdict import (
     WINDOWS,
@@ -78,3 +79,18 @@ def _together(runs: Sequence[tuple[Story, Verdict]]) -> Iterator[str]:
     yield ""
     points = ", ".join(f"`{name}` {found[name]}" for name in WINDOWS)
     yield f"Crashes exactly at a point of the loop: {points}."
+    yield ""
+    yield from _stored([stored for told, _ in runs for stored in told.stored])
+
+
+def _stored(every: Sequence[Stored]) -> Iterator[str]:
+    """Yield what the changelogs came to, over all runs that looked at them."""
+    for stage in sorted({stored.stage for stored in every}):
+        its = [stored for stored in every if stored.stage == stage]
+        records = sum(stored.records for stored in its)
+        each = sum(stored.stored_bytes for stored in its) // max(1, records)
+        largest = max(stored.largest_bytes for stored in its)
+        yield (
+            f"* changelog of `{stage}`: {records} records of {each} bytes each on average,"
+            f" largest state {largest} bytes"
+        )

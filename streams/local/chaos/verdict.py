@@ -173,3 +173,9 @@ def _kept(told: Story) -> Iterator[str]:
         f" {sum(len(moment.offsets) for moment in told.committed)} committed offsets judged;"
         f" {sum(again.steps for again in told.again)} steps decided again"
     )
+    for stored in told.stored:
+        each = stored.stored_bytes // max(1, stored.records)
+        yield (
+            f"changelog of {stored.stage}: {stored.records} records of {each} bytes each,"
+            f" {stored.conversations} conversations, largest state {stored.largest_bytes} bytes"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agents.ports import Clock
 from schemas.errors import Unavailable
-from schemas.topics import DLQ_SUFFIX, STATEFUL_STAGES, TOPICS
+from schemas.topics import DLQ_SUFFIX, STATEFUL_STAGES, TOPICS, changelog
 from streams.groups import Groups
-from streams.local.chaos.facts import Again, Committed, Counted, Effect, Letter
+from streams.local.chaos.book import Book
+from streams.local.chaos.facts import Again, Committed, Counted, Effect, Letter, Stored
 from streams.local.chaos.leaks import Search
 from streams.local.demo.shop import TENANT
 from streams.local.outside import FAULTS
@@ -36,6 +37,7 @@ SCRAPE_S: Final = 5.0
 READ_BY: Final = {stage: {topic.name for topic in read_by(stage)} for stage in STATEFUL_STAGES}
 EVERY_TOPIC: Final = tuple(topic.name for topic in TOPICS if not topic.single)
 LETTERS: Final = tuple(topic.dlq for topic in TOPICS)
+CHANGELOGS: Final = tuple(changelog(stage) for stage in STATEFUL_STAGES)
 COUNTED: Final = (
     "events_skipped_total",
     "events_parked_total",
@@ -125,7 +127,22 @@ class Witness:
     async def records(self, since: Mapping[Any, int], search: Search) -> list[Letter]:
         """Search the keys and headers of all records since then; return the dead letters."""
         letters: list[Letter] = []
-        ends = await self.reading.ends((*EVERY_TOPIC, *LETTERS))
+        async for row in self._rows((*EVERY_TOPIC, *LETTERS), since):
+            search.record(row.topic, row.key, row.headers)
+            if row.topic.endswith(DLQ_SUFFIX):
+                letters.append(_letter(row))
+        return [letter for letter in letters if _fresh(letter, since)]
+
+    async def stored(self, since: Mapping[Any, int]) -> list[Stored]:
+        """Return what each stage wrote to its changelog since then."""
+        books = {changelog(stage): Book(stage) for stage in STATEFUL_STAGES}
+        async for row in self._rows(books, since):
+            books[row.topic].note(row.key, row.value)
+        return [book.closed() for book in books.values()]
+
+    async def _rows(self, topics: Iterable[str], since: Mapping[Any, int]) -> AsyncIterator[Any]:
+        """Yield the raw records of topics since then, up to their present ends."""
+        ends = await self.reading.ends(topics)
         places = [place for place, end in ends.items() if end > since.get(place, 0)]
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.current.kafka_bootstrap, enable_auto_commit=False
@@ -138,12 +155,9 @@ class Witness:
             while places and await _behind(consumer, places, ends):
                 for rows in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     for row in rows:
-                        search.record(row.topic, row.key, row.headers)
-                        if row.topic.endswith(DLQ_SUFFIX):
-                            letters.append(_letter(row))
+                        yield row
         finally:
             await consumer.stop()
-        return [letter for letter in letters if _fresh(letter, since)]
 
     async def again(self, since_ms: int) -> Again:
         """Decide everything again that was decided since then, from what was recorded."""

@@ -38,6 +38,7 @@ from streams.local.chaos.facts import (
     Logged,
     Posted,
     Searched,
+    Stored,
     Struck,
     Taken,
 )
@@ -58,6 +59,8 @@ KILLED = Struck(
 
 ASKED = Asked(conversation_id="conv_5500002", command="takeover", request_id="r", answered_ms=7000)
 
+STORED = Stored(stage="dispatch", records=9, stored_bytes=9000, conversations=2, largest_bytes=900)
+
 
 @dataclass
 class Run(World):
@@ -72,6 +75,7 @@ class Run(World):
     counted: list[Counted] = field(default_factory=list)
     again: list[Again] = field(default_factory=lambda: [Again(steps=20, different=())])
     refusals: dict[str, int] = field(default_factory=lambda: {"503": 1})
+    stored: list[Stored] = field(default_factory=lambda: [STORED])
     searched: Searched = field(
         default_factory=lambda: Searched(logs_bytes=10, records=10, pages=2, planted=4)
     )
@@ -184,7 +188,8 @@ class Run(World):
                 for a in self.accepted
             ),
             *self.effects, *self.struck, *self.committed, *self.letters, *self.leaked,
-            *self.again, *self.counted, self.searched, Ended(at_ms=9000, unfinished=0),
+            *self.again, *self.counted, *self.stored, self.searched,
+            Ended(at_ms=9000, unfinished=0),
         ]  # fmt: skip
 
     def told(self, folder: Path) -> Story:

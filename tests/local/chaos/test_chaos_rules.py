@@ -23,12 +23,12 @@ from schemas.events import (
 )
 from streams.local.chaos.archive import read
 from streams.local.chaos.facts import Again, Counted, Effect, Leaked, Letter
-from streams.local.chaos.rules import RULES, SKIPPED
+from streams.local.chaos.rules import RULES, SKIPPED, STATE_BUDGET_BYTES
 from streams.local.chaos.story import story
 from streams.local.chaos.table import rendered
 from streams.local.chaos.verdict import in_flight, judge, lines, unknown_bubbles
 from streams.local.load.checker import RULES as LOAD_RULES
-from tests.local.chaos.runs import ASKED, FIRST, KILLED, Run
+from tests.local.chaos.runs import ASKED, FIRST, KILLED, STORED, Run
 
 LETTER = Letter(
     topic="inbox.message.received.dlq",
@@ -186,6 +186,10 @@ PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
         lambda r: r.again.append(Again(steps=0, different=())),
         "replayed",
     ),
+    "a state is over its budget": (
+        lambda r: r.stored.append(replace(STORED, largest_bytes=STATE_BUDGET_BYTES + 1)),
+        "kept_small",
+    ),
     "a bubble never settles": (drop(OutboundSettled), "bubbles_end"),
     "a bubble is missing at the simulator": (lambda r: r.accepted.pop(0), "bubbles_end"),
     "a bubble fails": (
@@ -307,6 +311,10 @@ def test_the_table_has_a_row_for_each_run_and_counts_crashes_between_writes(run:
     assert "| F1 | 1 | split | 1 | 6 | 2 | 1 | 0 | 1.7 | **1 violations** |" in shown
     assert "2 runs, 12 messages, 1 runs that are not good." in shown
     assert any("`after_state` 2, `after_publish` 0, `after_ack` 1" in line for line in shown)
+    assert (
+        "* changelog of `dispatch`: 18 records of 1000 bytes each on average,"
+        " largest state 900 bytes"
+    ) in shown
 
 
 def test_a_history_that_is_cut_off_is_refused(run: Run, tmp_path: Path) -> None:
