@@ -169,7 +169,9 @@ async def _part(part: Partition, redoer: Redoer, wanted: Wanted, result: Replaye
         known = {
             actor: taken
             for actor, taken in steps(part.found).items()
-            if wanted.stage in ("", actor[0]) and (late is None or actor in late)
+            if wanted.stage in ("", actor[0])
+            and (late is None or actor in late)
+            and any(step.cause.decided_at >= wanted.since_ms for step in taken)
         }
         judge = Judge(
             redoer,
