@@ -73,7 +73,7 @@ async def test_a_call_is_within_its_limit_until_the_limit_is_over() -> None:
 
     limit_s = rig.stage.call_limit_s
     assert rig.lanes.calling(lane.began_s + limit_s - 1)
-    assert not rig.lanes.calling(lane.began_s + limit_s)
+    assert not rig.lanes.calling(lane.began_s + limit_s + 1)
     await rig.lanes.cancel()
 
 
