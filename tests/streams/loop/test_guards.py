@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -24,7 +23,6 @@ from streams.lineage import check_ends, check_ids
 from streams.local.stack import Stack
 from streams.naming import group_of
 from streams.publish import Publisher
-from streams.recovery import SafeRecovery
 from tests.streams.loop.fakes import NAMES, FakeTable
 from tests.streams.loop.harness import create, everything, publish, publishing, toys, until
 from tests.streams.loop.toy import JsonCodec, Names, Toys, received, toy_settings
@@ -53,20 +51,6 @@ def test_a_topic_that_was_created_anew_refuses_the_start() -> None:
     check_ids(table, {"m": "first"})
     with pytest.raises(Misconfigured, match="another log of m: was created anew"):
         check_ids(table, {"m": "second"})
-
-
-async def test_topics_that_grew_are_refused_before_a_partition_is_taken_over() -> None:
-    class Grown:
-        def check_growth(self) -> None:
-            raise Misconfigured("had 4 partitions and now have 8")
-
-    recovery = object.__new__(
-        SafeRecovery
-    )  # the part of it that is looked at needs no app of Faust
-    vars(recovery).update(app=SimpleNamespace(engine=Grown()), tables={})
-
-    with pytest.raises(Misconfigured, match="had 4 partitions and now have 8"):
-        await recovery._take_over()
 
 
 def test_one_topic_is_read_by_one_stage() -> None:

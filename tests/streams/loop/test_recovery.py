@@ -1,0 +1,138 @@
+"""A worker takes partitions over: what it believes of a changelog, and what it refuses first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from schemas.errors import Misconfigured
+from schemas.events import Event
+from streams.lineage import Proof
+from streams.recovery import SafeRecovery
+from streams.table import AckedTable, Row
+from tests.streams.loop.fakes import NAMES, Rig
+from tests.streams.loop.toy import Toys, received
+
+KEY = b"conv_0"
+INBOX, ANSWERED = NAMES.inbox.name, NAMES.answered.name
+IDS = {INBOX: "first", ANSWERED: "second"}
+ENDS = {TP(INBOX, 0): 100, TP(ANSWERED, 0): 100}
+
+
+class Around:
+    """What recovery asks of the engine and the app of a worker."""
+
+    def __init__(self, worker: Rig, *, grown: bool = False) -> None:
+        self.publisher = worker.publisher
+        self.grown = grown
+
+    def check_growth(self) -> None:
+        if self.grown:
+            raise Misconfigured("had 4 partitions and now have 8")
+
+    def keep(self, _: AckedTable, __: set[int]) -> None:
+        """Forget no timer."""
+
+    def inputs(self, _: AckedTable) -> list[str]:
+        return [INBOX, ANSWERED]
+
+
+async def take_over(worker: Rig, *, grown: bool = False, **other: Any) -> dict[TP, Proof]:
+    """Own partition 0; returns what its inputs must hold."""
+
+    async def highwaters(*_: TP) -> dict[TP, int]:
+        ends: dict[TP, int] = other.get("ends", ENDS)
+        return ends
+
+    app = SimpleNamespace(
+        engine=Around(worker, grown=grown),
+        topic_ids=other.get("ids", IDS),
+        partitions=other.get("partitions", 4),
+        consumer=SimpleNamespace(highwaters=highwaters),
+        proofs={},
+    )
+    recovery = object.__new__(SafeRecovery)  # what is looked at needs no app of Faust
+    places = {worker.table: {TP("changelog", 0)}}
+    vars(recovery).update(app=app, tables={"unit": worker.table}, actives_for_table=places)
+    await recovery._take_over()
+    return dict(app.proofs)
+
+
+def changelog(worker: Rig) -> list[Row]:
+    """Return what a worker wrote to the changelog."""
+    return [(record.key, record.value, 0) for record in worker.publisher.on("changelog")]
+
+
+async def recovered(log: list[Row]) -> Rig:
+    """Return a worker that has recovered a changelog and taken its partition over."""
+    worker = Rig(Toys(NAMES).talk)
+    worker.table.apply(log)
+    await take_over(worker)
+    return worker
+
+
+def answered(number: int) -> Event:
+    return replace(received(NAMES, 0, number), event=ANSWERED)
+
+
+async def test_what_a_zombie_writes_over_two_topics_is_never_believed() -> None:
+    """Neither {m9, t5} nor {m11, t4} is the later one; whose owner is the newer one is."""
+    zombie = await recovered([])
+    await zombie.feed(zombie.message(received(NAMES, 0, 8), 8), zombie.message(answered(3), 3))
+    before = changelog(zombie)
+    owner = await recovered(before)
+    await owner.feed(owner.message(received(NAMES, 0, 11), 11), owner.message(answered(4), 4))
+    # It was frozen between its last check and its write.
+    await zombie.feed(zombie.message(received(NAMES, 0, 9), 9), zombie.message(answered(5), 5))
+    late = changelog(zombie)[len(before) :]
+
+    successor = await recovered([*before, *changelog(owner), *late])
+    compacted = {row[0]: row for row in [*late, *changelog(successor)]}
+    last = await recovered(list(compacted.values()))
+
+    for worker in (successor, last):
+        entry = worker.table.entry(KEY)
+        assert entry.applied == {INBOX: 11, ANSWERED: 4}
+        assert entry.state == owner.table.entry(KEY).state
+
+
+async def test_a_table_knows_the_record_that_its_log_must_have() -> None:
+    first = await recovered([])
+    await first.feed(first.message(received(NAMES, 0, 0), 7))
+    second = Rig(Toys(NAMES).talk)
+    second.table.apply(changelog(first))
+
+    proofs = await take_over(second)
+
+    assert proofs == {TP(INBOX, 0): Proof(7, first.table.entry(KEY).marks[0])}
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a topic was created anew": ({"ids": {**IDS, INBOX: "another"}}, "was created anew"),
+    "topics have grown since the table was made": ({"partitions": 8}, "had 4 partitions"),
+    "topics grow while the worker runs": ({"grown": True}, "had 4 partitions and now have 8"),
+    "a log ends before what was applied": (
+        {"ends": {**ENDS, TP(INBOX, 0): 7}},
+        "ends at 7, but 7 was applied",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+async def test_a_partition_that_belongs_to_other_logs_is_refused_before_it_is_written_to(
+    what: str,
+) -> None:
+    given, why = REFUSED[what]
+    first = await recovered([])
+    await first.feed(first.message(received(NAMES, 0, 0), 7))
+    second = Rig(Toys(NAMES).talk)
+    second.table.apply(changelog(first))
+
+    with pytest.raises(Misconfigured, match=why):
+        await take_over(second, **given)
+
+    assert second.publisher.posted == []
