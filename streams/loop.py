@@ -292,8 +292,7 @@ class Loop:
 
     async def _fence(self, message: Any) -> None:
         """Refuse to write for a partition that may have another owner."""
-        generation = message.generation_id
-        if generation != self.app.consumer_generation_id or not await self.pulse.trusted():
-            raise Fenced
-        if generation != self.app.consumer_generation_id:
+        trusted = await self.pulse.trusted()
+        # Looked at last: a rebalance may come while membership is proved.
+        if not trusted or message.generation_id != self.app.consumer_generation_id:
             raise Fenced

@@ -193,10 +193,8 @@ class Rig:
         self.lanes = self.loop.lanes = Lanes(self.app, self.stage, self.loop)
         self.loop.decider = Decider(self.stage, self.lanes, self.codec, self.clock)
         self.loop.parker = Parker(self.loop.decider, self.app.conf.id, self.table.epoch)
-        self.proofs = 0
 
     async def prove(self) -> bool:
-        self.proofs += 1
         return True
 
     def message(self, event: Event, offset: int, **more: Any) -> FakeMessage:

@@ -17,6 +17,7 @@ from streams import loop
 from streams.controls import FUSE_KEY, OWNER_KEY, Burnt, Owner
 from streams.fuse import FUSE, FuseBlown
 from streams.parker import LETTER_BYTES
+from streams.publish import Record
 from streams.records import STATE_BYTES, Entry
 from tests.streams.loop.fakes import DOWN, NAMES, REJECTED, FakeMessage, Rig, failing
 from tests.streams.loop.harness import until
@@ -84,6 +85,18 @@ async def test_an_older_redelivered_event_is_skipped_without_a_word() -> None:
 
     assert len(rig.publisher.posted) == posted
     assert [m.offset for m in rig.app.consumer.settled] == [0, 1, 2, 0, 1]
+
+
+async def test_an_older_redelivered_event_behind_a_running_one_is_not_decided_again() -> None:
+    rig = Rig(TOYS.talk)
+    messages = [rig.message(received(NAMES, 0, n), n) for n in range(4)]
+    await rig.feed(*messages[:3])
+
+    assert rig.lanes.take(messages[3])
+    await rig.feed(messages[0])
+
+    assert state_of(rig.table.entry(KEY)).seen == tuple(f"wamid.0.{n}" for n in range(4))
+    assert [m.offset for m in rig.app.consumer.settled] == [0, 1, 2, 3, 0]
 
 
 async def test_an_unpublished_outbox_of_another_topic_is_published_before_it_is_overwritten() -> (
@@ -263,6 +276,17 @@ async def test_a_key_of_another_partition_is_a_dead_letter_and_no_state() -> Non
     assert rig.table.raw(KEY) is None
 
 
+async def test_a_known_key_on_another_partition_is_a_dead_letter_whatever_its_offset() -> None:
+    """Offsets of two partitions have nothing to do with each other: it was not applied before."""
+    rig = Rig(TOYS.talk)
+    await rig.feed(rig.message(received(NAMES, 0, 0), 7))
+
+    await rig.feed(rig.message(received(NAMES, 0, 1), 3, partition=1))
+
+    (letter,) = rig.publisher.on(NAMES.inbox.dlq)
+    assert dict(letter.headers)["dlq.error.type"] == b"misplaced_key"
+
+
 async def test_a_new_schema_is_learned_and_a_registry_that_is_down_is_waited_for() -> None:
     rig = Rig(TOYS.talk)
     rig.codec.registry_down = 3
@@ -330,14 +354,53 @@ async def test_nothing_is_written_for_a_partition_that_has_another_owner() -> No
     assert rig.app.consumer.settled == []
 
 
-async def test_after_a_freeze_nothing_is_written_until_membership_is_proved() -> None:
+async def test_effects_are_left_to_the_owner_that_finds_them_in_the_state() -> None:
+    rig = Rig(TOYS.talk)
+
+    def rebalanced(record: Record) -> None:
+        rig.app.consumer_generation_id += record.topic == "changelog"
+
+    rig.publisher.refuse = rebalanced
+
+    await rig.feed(rig.message(received(NAMES, 0, 0), 0))
+
+    assert [record.topic for record, _ in rig.publisher.posted] == ["changelog"]
+    assert len(rig.table.entry(KEY).outbox) == 1
+    assert rig.app.consumer.settled == []
+
+
+async def test_a_rebalance_while_membership_is_proved_lets_nothing_be_written() -> None:
     rig = Rig(TOYS.talk)
     rig.pulse.limit_s = 5.0
     rig.pulse.beat -= 60
 
+    async def prove() -> bool:
+        rig.app.consumer_generation_id += 1  # proved as a member, but of another generation
+        return True
+
+    rig.pulse.prove = prove
+
     await rig.feed(rig.message(received(NAMES, 0, 0), 0))
 
-    assert rig.proofs == 1
+    assert rig.publisher.posted == []
+    assert rig.app.consumer.settled == []
+
+
+async def test_after_a_freeze_nothing_is_written_until_membership_is_proved() -> None:
+    rig = Rig(TOYS.talk)
+    rig.pulse.limit_s = 5.0
+    rig.pulse.beat -= 60
+    answers, posted = [False, False, True], []
+
+    async def prove() -> bool:
+        posted.append(len(rig.publisher.posted))
+        return answers.pop(0)
+
+    rig.pulse.prove = prove
+
+    await rig.feed(rig.message(received(NAMES, 0, 0), 0))
+
+    assert posted == [0, 0, 0]
     assert len(rig.app.consumer.settled) == 1
 
 
