@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from agents.asking import World, completed
 from agents.core import prompt as prompts
@@ -23,13 +24,14 @@ from agents.core.turn import (
 from agents.core.turnevents import Moment
 from agents.core.turnsteps import Decided
 from agents.ports import (
+    SWITCHED_OFF,
     Clock,
     Delivery,
     Knowledge,
     Model,
     Passage,
     Superseded,
-    Tenants,
+    Switches,
     Tool,
 )
 from schemas.errors import Rejected, Unavailable
@@ -59,7 +61,7 @@ async def ai(  # noqa: PLR0913 - dependencies, keyword-only
     *,
     model: Model,
     knowledge: Knowledge,
-    tenants: Tenants,
+    tenants: Switches,
     toolbox: Mapping[str, Tool],
     clock: Clock,
     profiles: Mapping[str, Profile] = PROFILES,
@@ -201,12 +203,15 @@ async def _asked(
     requested_ms = world.clock.now_ms()
     try:
         completion = await world.delivery.unless(
-            _cancels(running.turn_id), completed(running, world)
+            _cancels(running.turn_id),
+            completed(running, world),
+            stopped=partial(world.tenants.stopped, state.tenant_id),
         )
-    except Superseded:
+    except Superseded as exc:
+        outcome, reason = _why(exc)
         stopped_ms = world.clock.now_ms()
         return turnsteps.cut_short(
-            state, moment, SUPERSEDED, requested_ms=requested_ms, stopped_ms=stopped_ms
+            state, moment, outcome, reason, requested_ms=requested_ms, stopped_ms=stopped_ms
         )
     except Unavailable:
         return turnsteps.gave_up(state, moment, ResponseOutcome.FAILED, "model_unavailable")
@@ -216,6 +221,13 @@ async def _asked(
         reason = f"model:{refusal.reason}"
         return turnsteps.gave_up(state, moment, ResponseOutcome.FAILED, reason)
     return turnsteps.answered(state, completion, moment, writes=writes)
+
+
+def _why(cut: Superseded) -> tuple[ResponseOutcome, str]:
+    """Return how a turn ends whose model call was cut short."""
+    if cut.by == SWITCHED_OFF:
+        return ResponseOutcome.HANDOFF, AI_DISABLED
+    return ResponseOutcome.CANCELLED, SUPERSEDED
 
 
 def _cancels(turn_id: str) -> Callable[[Event], bool]:

@@ -17,7 +17,7 @@ from agents.ports import (
     Knowledge,
     Model,
     Prompt,
-    Tenants,
+    Switches,
     Tool,
 )
 from schemas.errors import Unavailable
@@ -31,7 +31,7 @@ class World:
 
     model: Model
     knowledge: Knowledge
-    tenants: Tenants
+    tenants: Switches
     toolbox: Mapping[str, Tool]
     clock: Clock
     delivery: Delivery

@@ -83,10 +83,23 @@ class LaneDelivery:
         message = self.message
         return Position(topic=message.topic, partition=message.partition, offset=message.offset)
 
-    async def unless(self, newer: Callable[[Event], bool], call: Awaitable[T], /) -> T:
-        """Await the call; cancel it and raise Superseded when a newer matching event waits."""
+    async def unless(
+        self,
+        newer: Callable[[Event], bool],
+        call: Awaitable[T],
+        /,
+        *,
+        stopped: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
+        """Await the call, but cancel it when a newer matching event waits, or ``stopped`` returns.
+
+        Raises:
+            Superseded: It was cancelled.
+        """
         return await self.hearing.unless(
-            lambda: self.lanes.unless(self.message, lambda m: self._matches(m, newer), call)
+            lambda: self.lanes.unless(
+                self.message, lambda m: self._matches(m, newer), call, stopped
+            )
         )
 
     def _matches(self, message: Any, newer: Callable[[Event], bool]) -> bool:

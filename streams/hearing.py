@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from agents.ports import Superseded, Tenants, Tool
+from agents.ports import Superseded, Switches, Tenants, Tool
 from schemas.errors import Rejected, Unavailable
 from schemas.events import SettingsChanged
 from streams.answers import KINDS, Kind, digest
@@ -52,6 +52,25 @@ class Note(msgspec.Struct, array_like=True):
     of: str = ""
     gave: msgspec.Raw = NOTHING
     raised: str = ""
+
+
+class Cut(msgspec.Struct, array_like=True):
+    """A call that was cut short.
+
+    Attributes:
+        number: Which one of the step.
+        began: Whether it had asked anything.
+        by: What cut it (``agents.ports.Superseded``).
+    """
+
+    number: int
+    began: bool
+    by: str = ""
+
+    @property
+    def plain(self) -> list[Any]:
+        """It as it is written down; nothing more is said of a newer event."""
+        return [self.number, self.began, *([self.by] if self.by else ())]
 
 
 ENCODER: Final = msgspec.json.Encoder()
@@ -130,11 +149,11 @@ class Hearing:
         self.calls += 1
         try:
             return await cut_short()
-        except Superseded:
+        except Superseded as exc:
             inside = self.notes[mark:]
             for note in inside:
                 note.raised = SUPERSEDED if note.raised == TIMEOUT else note.raised
-            self.told(SUPERSEDED, [number, bool(inside)])
+            self.told(SUPERSEDED, Cut(number, bool(inside), exc.by).plain)
             raise
 
     def heard(self, settings_version: int) -> tuple[str, ...]:
@@ -186,8 +205,12 @@ async def _ask(call: str, kind: Kind, method: Callable[..., Any], *given: Any, *
 
 
 class _Tenants:
-    def __init__(self, tenants: Tenants) -> None:
+    def __init__(self, tenants: Switches) -> None:
         self._tenants = tenants
+
+    async def stopped(self, tenant_id: str, /) -> None:
+        """It decides nothing by itself: the call that it cuts short is noted."""
+        await self._tenants.stopped(tenant_id)
 
     def get(self, tenant_id: str, /) -> SettingsChanged | None:
         return _CURRENT.get().tenant(tenant_id, self._tenants)
@@ -198,9 +221,9 @@ def overheard(name: str, port: P) -> P:
     return cast(P, _Overheard(name, port))
 
 
-def overheard_tenants(tenants: Tenants) -> Tenants:
+def overheard_tenants(tenants: P) -> P:
     """Return tenants whose versions are noted by the step that looks."""
-    return _Tenants(tenants)
+    return cast(P, _Tenants(cast(Switches, tenants)))
 
 
 def overheard_tools(toolbox: Mapping[str, Tool]) -> Mapping[str, Tool]:

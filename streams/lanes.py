@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 from faust.types import TP
 
-from agents.ports import Superseded
+from agents.ports import SWITCHED_OFF, Superseded
 from streams.logs import place
 from streams.metrics import INFLIGHT, LANE, LOCKS_ACQUIRED, LOCKS_FAILED, LOCKS_SECONDS
 from streams.stage import Stage
@@ -139,24 +139,35 @@ class Lanes:
         begun = (lane.began_s for lane in self.lanes.values())
         return any(began_s is not None and began_s > since_s for began_s in begun)
 
-    async def unless(self, message: Any, newer: Callable[[Any], bool], call: Awaitable[T]) -> T:
+    async def unless(
+        self,
+        message: Any,
+        newer: Callable[[Any], bool],
+        call: Awaitable[T],
+        stopped: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
         """Await a call, but cancel it when a newer matching message waits in the lane.
 
+        The same when ``stopped`` returns: the tenant's kill switch.
+
         Raises:
-            Superseded: Such a message waits.
+            Superseded: The call was cancelled.
         """
         running = asyncio.ensure_future(call)
-        watch = asyncio.ensure_future(self._match(self.lanes[self.key(message)], newer))
+        watches = {asyncio.ensure_future(self._match(self.lanes[self.key(message)], newer)): ""}
+        if stopped is not None:
+            watches[asyncio.ensure_future(stopped())] = SWITCHED_OFF
         try:
-            await asyncio.wait({running, watch}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({running, *watches}, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 return running.result()
+            watch = next(each for each in watches if each.done())
             watch.result()
-            raise Superseded
+            raise Superseded(watches[watch])
         finally:
-            for future in (running, watch):
+            for future in (running, *watches):
                 future.cancel()
-            await asyncio.gather(running, watch, return_exceptions=True)
+            await asyncio.gather(running, *watches, return_exceptions=True)
 
     async def _match(self, lane: Lane, newer: Callable[[Any], bool]) -> None:
         seen = 1  # the first is the running one; the queue only grows while it runs

@@ -48,6 +48,7 @@ class TenantSettings:
         known: Settings by tenant.
         numbers: Settings and channel by business number.
         refused: Offset of the newest record of a tenant, where it could not be read.
+        changes: Set, and taken away, when the tenant's settings change.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class TenantSettings:
         self.refused: dict[str, int] = {}
         self.known: dict[str, SettingsChanged] = {}
         self.numbers: dict[str, tuple[SettingsChanged, Channel]] = {}
+        self.changes: dict[str, asyncio.Event] = {}
         self.complete = asyncio.Event()
         self.consumer: AIOKafkaConsumer | None = None
         self.task: asyncio.Task[None] | None = None
@@ -114,6 +116,11 @@ class TenantSettings:
         """Return the settings of a tenant, or None when it is not known."""
         return self.known.get(tenant_id)
 
+    async def stopped(self, tenant_id: str, /) -> None:
+        """Return as soon as the tenant's AI is switched off, or the tenant is not known."""
+        while (settings := self.known.get(tenant_id)) is not None and settings.ai_enabled:
+            await self.changes.setdefault(tenant_id, asyncio.Event()).wait()
+
     def by_phone_number(self, phone_number_id: str) -> tuple[SettingsChanged, Channel] | None:
         """Return the tenant and channel of a business number, or None when nobody has it."""
         return self.numbers.get(phone_number_id)
@@ -153,6 +160,7 @@ class TenantSettings:
         tenant_id = (record.key or b"").decode("utf-8", "replace")
         if record.value is None:
             self._forget(tenant_id)
+            self._tell(tenant_id)
             return
         settings = await self._read(record)
         if settings is None:
@@ -162,6 +170,7 @@ class TenantSettings:
         self.known[settings.tenant_id] = settings
         for channel in settings.channels:
             self.numbers[channel.phone_number_id] = (settings, channel)
+        self._tell(settings.tenant_id)
 
     async def _read(self, record: Any) -> SettingsChanged | None:
         while True:
@@ -180,6 +189,12 @@ class TenantSettings:
             return event
         log.error("tenants.wrong_record", offset=record.offset, record=type(event).__name__)
         return None
+
+    def _tell(self, tenant_id: str) -> None:
+        """Wake those who wait for a change of a tenant's settings."""
+        changed = self.changes.pop(tenant_id, None)
+        if changed is not None:
+            changed.set()
 
     def _forget(self, tenant_id: str) -> None:
         self.known.pop(tenant_id, None)

@@ -145,7 +145,13 @@ def cancelled(state: Turn, moment: Moment, reason: str) -> Decided:
 
 
 def cut_short(
-    state: Turn, moment: Moment, reason: str, *, requested_ms: int, stopped_ms: int
+    state: Turn,
+    moment: Moment,
+    outcome: ResponseOutcome,
+    reason: str,
+    *,
+    requested_ms: int,
+    stopped_ms: int,
 ) -> Decided:
     """End the running turn whose model call was cancelled on its way.
 
@@ -155,6 +161,7 @@ def cut_short(
     Args:
         state: The conversation.
         moment: The decision.
+        outcome: How the turn ends.
         reason: Why nobody wants the answer any more.
         requested_ms: When the call was made, Unix milliseconds.
         stopped_ms: When it was cancelled.
@@ -171,7 +178,7 @@ def cut_short(
         requested_at_ms=requested_ms,
         answered_at_ms=stopped_ms,
     )
-    return cancelled(replace(state, running=_counted(state.running, cut)), moment, reason)
+    return _ended(state, _counted(state.running, cut), moment, outcome, reason=reason)
 
 
 def cancel_asked(state: Turn, cancel: HandoffRequested, moment: Moment) -> Decided:

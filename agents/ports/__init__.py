@@ -7,7 +7,17 @@ introduces them. All of them raise only ``schemas.errors``.
 from __future__ import annotations
 
 from agents.ports.knowledge import Knowledge, Passage
-from agents.ports.log import Agent, Archive, Clock, Delivery, State, Superseded, Tenants
+from agents.ports.log import (
+    SWITCHED_OFF,
+    Agent,
+    Archive,
+    Clock,
+    Delivery,
+    State,
+    Superseded,
+    Switches,
+    Tenants,
+)
 from agents.ports.model import Completion, Embedder, Model, Prompt, ToolUse, estimated_tokens
 from agents.ports.observation import (
     BubbleMoved,
@@ -48,6 +58,7 @@ from agents.ports.whatsapp import (
 )
 
 __all__ = [
+    "SWITCHED_OFF",
     "Accepted",
     "Agent",
     "Archive",
@@ -80,6 +91,7 @@ __all__ = [
     "Refused",
     "State",
     "Superseded",
+    "Switches",
     "TakeoverApplied",
     "Takeovers",
     "Template",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from schemas.events import Event, Position, SettingsChanged
 
@@ -11,8 +11,20 @@ T = TypeVar("T")
 S = TypeVar("S", bound="State")
 
 
+SWITCHED_OFF: Final = "switched_off"
+
+
 class Superseded(Exception):
-    """A newer event of the same conversation made the running call pointless."""
+    """The running call became pointless.
+
+    Args:
+        by: ``switched_off``: the tenant stopped its AI; empty: a newer event of the same
+            conversation.
+    """
+
+    def __init__(self, by: str = "") -> None:
+        super().__init__(by)
+        self.by = by
 
 
 class Delivery(Protocol):
@@ -26,8 +38,18 @@ class Delivery(Protocol):
     def now_ms(self) -> int:
         """Time of the decision, Unix milliseconds; taken once, recorded in the cause."""
 
-    async def unless(self, newer: Callable[[Event], bool], call: Awaitable[T], /) -> T:
-        """Await the call; cancel it and raise Superseded when a newer matching event waits."""
+    async def unless(
+        self,
+        newer: Callable[[Event], bool],
+        call: Awaitable[T],
+        /,
+        *,
+        stopped: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
+        """Await the call; cancel it and raise Superseded when a newer matching event waits.
+
+        The same when ``stopped`` returns first: the tenant's kill switch.
+        """
 
 
 class Tenants(Protocol):
@@ -35,6 +57,13 @@ class Tenants(Protocol):
 
     def get(self, tenant_id: str, /) -> SettingsChanged | None:
         """Return the settings of a tenant, or None when it is not known."""
+
+
+class Switches(Tenants, Protocol):
+    """Tenants whose kill switch can be waited for."""
+
+    async def stopped(self, tenant_id: str, /) -> None:
+        """Return as soon as the tenant's AI is switched off, or the tenant is not known."""
 
 
 class Archive(Protocol):

@@ -43,9 +43,16 @@ class Redelivery:
     now_ms: int
     recalled: Recalled
 
-    async def unless(self, newer: Callable[[Event], bool], call: Awaitable[T], /) -> T:
+    async def unless(
+        self,
+        newer: Callable[[Event], bool],
+        call: Awaitable[T],
+        /,
+        *,
+        stopped: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
         """Await the call, or raise Superseded where that happened."""
-        del newer
+        del newer, stopped
         asked = False
 
         async def cut_short() -> T:

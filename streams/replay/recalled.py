@@ -13,7 +13,7 @@ from agents.ports import Superseded, Tenants
 from schemas.errors import Rejected, Unavailable
 from schemas.events import SettingsChanged
 from streams.answers import Kind
-from streams.hearing import GIVEN_UP, PAUSE, SETTINGS, SUPERSEDED, Hearing, Note, Question
+from streams.hearing import GIVEN_UP, PAUSE, SETTINGS, SUPERSEDED, Cut, Hearing, Note, Question
 
 T = TypeVar("T")
 
@@ -40,9 +40,8 @@ class Recalled(Hearing):
         self.answers: dict[str, deque[Note]] = {}
         for note in heard:
             self.answers.setdefault(note.call, deque()).append(note)
-        self.superseded: dict[int, bool] = dict(
-            msgspec.json.decode(note.gave, type=tuple[int, bool]) for note in self._of(SUPERSEDED)
-        )
+        cuts = (msgspec.json.decode(note.gave, type=Cut) for note in self._of(SUPERSEDED))
+        self.superseded = {cut.number: cut for cut in cuts}
 
     @property
     def given_up(self) -> tuple[str, str] | None:
@@ -79,14 +78,14 @@ class Recalled(Hearing):
     async def unless(self, cut_short: Callable[[], Awaitable[T]]) -> T:
         """Await the call as far as it came then."""
         number, self.calls = self.calls, self.calls + 1
-        began = self.superseded.get(number)
-        if began is None:
+        cut = self.superseded.get(number)
+        if cut is None:
             return await cut_short()
-        if began:  # it may have had its answers, but not come back with them
+        if cut.began:  # it may have had its answers, but not come back with them
             with suppress(Superseded, Unavailable, Rejected):
                 await cut_short()
-        self.told(SUPERSEDED, [number, began])
-        raise Superseded
+        self.told(SUPERSEDED, cut.plain)
+        raise Superseded(cut.by)
 
     def _of(self, call: str) -> deque[Note]:
         return self.answers.get(call, deque())
@@ -124,6 +123,10 @@ class Versions:
         """Return the newest version of a tenant."""
         mine = [version for tenant, version in self.known if tenant == tenant_id]
         return self.known[tenant_id, max(mine)] if mine else None
+
+    async def stopped(self, tenant_id: str, /) -> None:
+        """Never asked: where a switch cut a call short, the step says so."""
+        raise Unheard(f"tenants.stopped {tenant_id}")
 
     def version(self, tenant_id: str, version: int) -> SettingsChanged | None:
         """Return a version; 0 is none.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from agents.core.seen import WIDTH
 from agents.ports import (
+    SWITCHED_OFF,
     Claimed,
     Completion,
     Passage,
@@ -160,15 +162,29 @@ def call(number: int = 1, **changes: Any) -> ToolCallRequested:
 
 @dataclass
 class OneDelivery:
-    """A delivery; ``newer`` is an event that comes behind it, after ``calls`` calls were let be."""
+    """A delivery; ``newer`` is an event that comes behind it, after ``calls`` calls were let be.
+
+    With ``switched`` the tenant's kill switch comes instead.
+    """
 
     source: Position = SOURCE
     now_ms: int = NOW
     newer: Event | None = None
     calls: int = 0
+    switched: bool = False
 
-    async def unless(self, newer: Callable[[Event], bool], call: Awaitable[T], /) -> T:
+    async def unless(
+        self,
+        newer: Callable[[Event], bool],
+        call: Awaitable[T],
+        /,
+        *,
+        stopped: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
         self.calls -= 1
+        if self.switched and stopped is not None:
+            await call
+            raise Superseded(SWITCHED_OFF)
         if self.calls < 0 and self.newer is not None and newer(self.newer):
             await call  # the real one cuts it short; its result is lost either way
             raise Superseded
@@ -216,9 +232,18 @@ class Directory:
     """Settings of tenants."""
 
     known: Mapping[str, SettingsChanged] = field(default_factory=lambda: {"loja": SETTINGS})
+    off: asyncio.Event = field(default_factory=asyncio.Event)
 
     def get(self, tenant_id: str, /) -> SettingsChanged | None:
         return self.known.get(tenant_id)
+
+    async def stopped(self, tenant_id: str, /) -> None:
+        while (settings := self.get(tenant_id)) is not None and settings.ai_enabled:
+            await self.off.wait()
+
+    def switch_off(self) -> None:
+        self.known = {"loja": replace(SETTINGS, version=8, ai_enabled=False)}
+        self.off.set()
 
 
 @dataclass

@@ -52,12 +52,18 @@ class Stage:
         }
 
     async def apply(
-        self, state: Turn | None, event: Event, newer: Event | None = None, calls: int = 0
+        self,
+        state: Turn | None,
+        event: Event,
+        newer: Event | None = None,
+        calls: int = 0,
+        *,
+        switched: bool = False,
     ) -> tuple[Turn, tuple[Event, ...]]:
         return await ai(
             state,
             event,
-            OneDelivery(newer=newer, calls=calls),
+            OneDelivery(newer=newer, calls=calls, switched=switched),
             model=self.model,
             knowledge=self.knowledge,
             tenants=self.tenants,
@@ -261,6 +267,18 @@ async def test_a_cancel_cuts_the_model_call_short_and_is_then_a_repetition() -> 
 
     assert events == ()
     assert state.seq == 2
+
+
+async def test_the_kill_switch_cuts_the_model_call_short_and_a_person_gets_the_turn() -> None:
+    stage = Stage(said("tarde demais"))
+    state, events = await stage.apply(None, start(), switched=True)
+    response = the_response(events)
+    assert (response.outcome, response.reason) == (ResponseOutcome.HANDOFF, "ai_disabled")
+    assert (response.handoff_to, response.bubbles) == ("human", ())
+    (cut,) = response.calls
+    assert (cut.finish_reason, cut.completion_tokens) == ("cancelled", 0)
+    assert response.prompt_tokens == cut.prompt_tokens > 0
+    assert state.running is None
 
 
 async def test_a_cancel_during_the_look_up_asks_no_model() -> None:

@@ -179,7 +179,12 @@ def test_a_call_that_was_cut_short_is_charged_for_its_prompt() -> None:
     assert running is not None
 
     state, events = turnsteps.cut_short(
-        state, moment(start()), "superseded", requested_ms=NOW + 5, stopped_ms=NOW + 905
+        state,
+        moment(start()),
+        ResponseOutcome.CANCELLED,
+        "superseded",
+        requested_ms=NOW + 5,
+        stopped_ms=NOW + 905,
     )
 
     response = only_response(events)

@@ -30,7 +30,7 @@ class Delivered:
     source = Position(topic="inbox.message.received", partition=5, offset=70)
     now_ms = T0 + 30
 
-    async def unless(self, _: Callable[[Event], bool], call: Awaitable[T], /) -> T:
+    async def unless(self, _: Callable[[Event], bool], call: Awaitable[T], /, **__: object) -> T:
         return await call
 
 

@@ -45,7 +45,7 @@ class Delivered:
     source = Position(topic="outbound.message.requested", partition=0, offset=1)
     now_ms = T0
 
-    async def unless(self, _: Callable[[Event], bool], call: Awaitable[T], /) -> T:
+    async def unless(self, _: Callable[[Event], bool], call: Awaitable[T], /, **__: object) -> T:
         return await call
 
 

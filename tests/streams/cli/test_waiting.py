@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
@@ -66,8 +67,10 @@ async def test_a_change_is_in_use_everywhere_when_the_command_returns(
 
         added = await whaticket.run("tenant", "add", tenant)
         after_add = [known.get(tenant) for known in both]
+        waits = [asyncio.ensure_future(known.stopped(tenant)) for known in both]
         killed = await whaticket.run("tenant", "set", tenant, "ai_enabled=false")
         after_set = [known.get(tenant) for known in both]
+        await asyncio.gather(*waits)
         listed = await whaticket.run("processes")
     stopped = await whaticket.run("tenant", "publish", tenant)
 

@@ -36,12 +36,12 @@ class SlowModel:
         return said(f"de {agent}")
 
 
-def rig(model: Model, **more: Any) -> Rig:
+def rig(model: Model, tenants: Directory | None = None, **more: Any) -> Rig:
     agent = partial(
         ai,
         model=model,
         knowledge=Shelf(),
-        tenants=Directory(),
+        tenants=tenants or Directory(),
         toolbox={},
         clock=HandClock(),
         **more,
@@ -123,3 +123,43 @@ async def test_a_cancel_between_two_tries_ends_the_turn_and_charges_for_one_call
     (response,) = responses(stage)
     assert response.outcome is ResponseOutcome.CANCELLED
     assert [call.finish_reason for call in response.calls] == ["cancelled"]
+
+
+async def test_the_kill_switch_ends_every_model_call_that_runs_and_none_begins() -> None:
+    model, tenants = SlowModel(), Directory()
+    stage = rig(model, tenants)
+    for offset, name in enumerate(("conv_a", "conv_b")):
+        assert stage.lanes.take(stage.message(start(conversation_id=name), offset))
+    while len(model.asked) < len(("conv_a", "conv_b")):
+        await model.reached.wait()
+        model.reached.clear()
+    assert stage.lanes.take(stage.message(start(2, conversation_id="conv_a"), 2))
+
+    tenants.switch_off()
+    await stage.idle()
+
+    assert model.cancelled == model.asked
+    said_of = [(each.conversation_id, each.turn_seq, each.reason) for each in responses(stage)]
+    charged = [each.turn_seq for each in responses(stage) if each.prompt_tokens]
+    assert charged == [1, 1]  # for the second turn the model was never asked
+    assert sorted(said_of) == [
+        ("conv_a", 1, "ai_disabled"),
+        ("conv_a", 2, "ai_disabled"),
+        ("conv_b", 1, "ai_disabled"),
+    ]
+    assert {each.outcome for each in responses(stage)} == {ResponseOutcome.HANDOFF}
+
+
+async def test_an_answer_that_is_there_when_the_switch_comes_is_not_thrown_away() -> None:
+    """It is judged behind the turn, by dispatch and by the gate."""
+    model, tenants = SlowModel(), Directory()
+    stage = rig(model, tenants)
+    assert stage.lanes.take(stage.message(start(), 0))
+    await model.reached.wait()
+
+    model.open.set()
+    tenants.switch_off()
+    await stage.idle()
+
+    assert model.cancelled == []
+    assert [each.outcome for each in responses(stage)] == [ResponseOutcome.ANSWERED]

@@ -12,6 +12,7 @@ import msgspec
 
 from agents.outbound import Desk
 from agents.ports import (
+    SWITCHED_OFF,
     Accepted,
     Asked,
     Claimed,
@@ -63,6 +64,8 @@ BUGS = 0.01
 """Share of the events that are given up."""
 REPEATED = 0.2
 """Share of the records that are published twice."""
+SWITCHED = 0.05
+"""Share of the model calls that the kill switch cuts short."""
 TEXTS = (
     "Chega em 5 dias. Veja https://loja.com.br/frete",
     "**Claro!** [catálogo](https://mau.example.com) \u200bok",
@@ -270,12 +273,20 @@ class Mill:
         return FakeMessage(topic, offset, record.key, record.value, headers=record.headers)
 
     async def unless(
-        self, message: FakeMessage, newer: Callable[[FakeMessage], bool], call: Awaitable[T]
+        self,
+        message: FakeMessage,
+        newer: Callable[[FakeMessage], bool],
+        call: Awaitable[T],
+        stopped: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
-        """Stand for the lanes: a newer event may already wait, or come while the call runs."""
+        """Stand for the lanes: a newer event may already wait, or come while the call runs.
+
+        So may the tenant's kill switch; it is back on before anybody looks again.
+        """
         topic, first = message.topic, message.offset + 1
         queued = [self.message(topic, at) for at in range(first, len(self.log[topic]))]
-        if not any(map(newer, queued)):
+        switched = stopped is not None and self.mood.random() < SWITCHED
+        if not switched and not any(map(newer, queued)):
             return await call
         task = asyncio.ensure_future(call)
         for _ in range(self.mood.randint(0, 6)):
@@ -284,7 +295,7 @@ class Mill:
                 return task.result()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        raise Superseded
+        raise Superseded(SWITCHED_OFF if switched else "")
 
     async def turn(self) -> bool:
         """Let one stage apply one event; False when nothing waits and nothing is due."""

@@ -9,16 +9,28 @@ from typing import Any
 
 import pytest
 
-from agents.ports import Completion, NotSent, Prompt, Superseded, ToolCaller, ToolReturned
+from agents.ports import (
+    SWITCHED_OFF,
+    Completion,
+    NotSent,
+    Prompt,
+    Superseded,
+    ToolCaller,
+    ToolReturned,
+)
 from schemas.errors import Unavailable
 from streams.hearing import (
+    SUPERSEDED,
+    Cut,
     Hearing,
+    Note,
     listening,
     notes,
     overheard,
     overheard_tenants,
     overheard_tools,
     pause,
+    raw,
 )
 from streams.replay.recalled import Forgotten, Recalled, Unheard, Versions
 from tests.agents.ai.samples import (
@@ -200,3 +212,25 @@ async def test_a_call_that_was_cut_short_is_replayed_as_far_as_it_came(
 
     assert then == now == reached
     assert again.heard(0) == hearing.heard(0)
+
+
+@pytest.mark.parametrize("by", ["", SWITCHED_OFF])
+async def test_replay_knows_what_cut_a_call_short(by: str) -> None:
+    async def cut() -> None:
+        raise Superseded(by)
+
+    with listening(Hearing()) as hearing, pytest.raises(Superseded):
+        await hearing.unless(cut)
+    heard = hearing.heard(0)
+    with listening(Recalled(notes(heard), 0)) as again, pytest.raises(Superseded) as raised:
+        await again.unless(cut)
+
+    assert raised.value.by == by
+    assert again.heard(0) == heard
+
+
+def test_a_call_that_an_event_cut_short_is_noted_as_it_was_before_switches_cut_calls() -> None:
+    recalled = Recalled([Note(SUPERSEDED, gave=raw([0, True]))], 0)
+
+    assert recalled.superseded == {0: Cut(0, began=True)}
+    assert Cut(0, began=True).plain == [0, True]
