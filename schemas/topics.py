@@ -169,7 +169,7 @@ OUTBOUND_UPDATED: Final = Topic(
 OUTBOUND_SETTLED: Final = Topic(
     name="outbound.message.settled",
     record=OutboundSettled,
-    doc="How each bubble or marker ended at the gate, once.",
+    doc="How each bubble or marker ended at the gate, once; and what was not delivered then.",
     writers=("outbound",),
     readers=("dispatch",),
 )

@@ -237,8 +237,9 @@ def _bubble_now(event: OutboundUpdated) -> Told:
 
 
 def _bubble_ended(event: OutboundSettled) -> Told:
+    ended = "settled:" if event.kind is not OutboundKind.REPORT else "reported by WhatsApp:"
     return _told(
-        f"{_thing(event.kind)} settled: {event.state}",
+        f"{_thing(event.kind)} {ended} {event.state}",
         (_thing(event.kind), event.bubble_id),
         ("wamid", event.wamid),
         ("error", event.error_code),
@@ -247,7 +248,7 @@ def _bubble_ended(event: OutboundSettled) -> Told:
 
 
 def _thing(kind: OutboundKind) -> str:
-    return "bubble" if kind is OutboundKind.MESSAGE else "marker"
+    return "marker" if kind is OutboundKind.MARKER else "bubble"
 
 
 def _status(event: StatusReceived) -> Told:

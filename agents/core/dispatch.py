@@ -145,6 +145,9 @@ def _on_settled(step: Step, event: OutboundSettled) -> None:
         step.change(marker_id=None if confirmed else state.marker_id)
         step.decided(TAKEOVER_APPLIED if confirmed else "marker_applied", event.reason)
         return
+    if event.kind is OutboundKind.REPORT:
+        _on_report(step, event)
+        return
     awaited = event.bubble_id in state.awaiting
     step.change(awaiting=tuple(each for each in state.awaiting if each != event.bubble_id))
     step.decided(f"bubble_{event.state}", event.reason, turn_id=event.turn_id)
@@ -157,6 +160,17 @@ def _on_settled(step: Step, event: OutboundSettled) -> None:
         hand_over(
             step, f"send_{event.state}:{event.reason}", notice=event.state is BubbleState.UNKNOWN
         )
+
+
+def _on_report(step: Step, event: OutboundSettled) -> None:
+    """WhatsApp did not deliver what it had accepted: the customer is without an answer."""
+    if not step.first_time(natural_id(event)):
+        step.decided("duplicate_ignored", "duplicate")
+        return
+    step.decided(f"bubble_{event.state}", event.reason, turn_id=event.turn_id)
+    if allows(step.state.phase, Trigger.HAND):
+        # What refused the answer would refuse the notice too.
+        hand_over(step, f"send_{event.state}:{event.reason}", notice=False)
 
 
 def _on_reply(step: Step, event: HumanReplied) -> None:

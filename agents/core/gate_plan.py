@@ -7,7 +7,7 @@ from typing import Final
 from agents.core import seen
 from agents.core.gate import QUEUE_BUBBLES, QUEUE_CHARS, Bubble, Gate
 from agents.core.gate_next import Plan, choose
-from agents.core.gate_status import after_failure, on_status
+from agents.core.gate_status import on_status
 from agents.core.gate_step import GateStep, belongs, opened
 from agents.core.gate_typing import TIMER, go_on, on_read, stop
 from agents.core.texts import BUBBLE_CHARS
@@ -105,8 +105,8 @@ def _enqueue(step: GateStep, event: OutboundRequested, newest_epoch: int) -> Non
     step.updated(bubble, BubbleState.PLANNED, text=bubble.text)
     if bubble.author is Author.AI and bubble.epoch < newest_epoch:
         step.drop(bubble, "stale_epoch")
-    elif failed := _failed_part(step.state, bubble):
-        after_failure(step, bubble, failed)
+    elif _part_failed(step.state, bubble):
+        step.drop(bubble, "part_failed")  # dispatch was told with the part that failed
     elif reason:
         step.end(bubble, BubbleState.FAILED, reason)
 
@@ -143,11 +143,8 @@ def _refusal(state: Gate, bubble: Bubble) -> str:
     return "queue_full" if len(queue) >= QUEUE_BUBBLES or chars >= QUEUE_CHARS else ""
 
 
-def _failed_part(state: Gate, bubble: Bubble) -> Bubble | None:
-    for each in state.bubbles:
-        if each.shown is BubbleState.FAILED and belongs(bubble, each):
-            return each
-    return None
+def _part_failed(state: Gate, bubble: Bubble) -> bool:
+    return any(each.shown is BubbleState.FAILED and belongs(bubble, each) for each in state.bubbles)
 
 
 def _on_timer(step: GateStep, event: TimerFired) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from agents.core.gate import Bubble, merged
 from agents.core.gate_step import GateStep, belongs
-from schemas.events import BubbleState, DeliveryStatus, StatusReceived
+from schemas.events import Author, BubbleState, DeliveryStatus, StatusReceived
 
 
 def on_status(step: GateStep, event: StatusReceived) -> None:
@@ -25,8 +25,8 @@ def on_status(step: GateStep, event: StatusReceived) -> None:
     step.put(bubble)
     if bubble.shown is not shown:
         step.updated(bubble, bubble.shown)
-    if bubble.shown is BubbleState.FAILED:
-        _stop_rest(step, bubble)
+        if bubble.shown is BubbleState.FAILED:
+            _failed(step, bubble)
 
 
 def _proven(step: GateStep, bubble: Bubble, event: StatusReceived) -> Bubble:
@@ -39,19 +39,16 @@ def _proven(step: GateStep, bubble: Bubble, event: StatusReceived) -> Bubble:
     return step.state.find(bubble.bubble_id) or bubble
 
 
-def _stop_rest(step: GateStep, failed: Bubble) -> None:
-    """Do not send what follows a part that was not delivered."""
-    for bubble in step.state.bubbles:
-        if bubble.waits and belongs(bubble, failed):
-            after_failure(step, bubble, failed)
+def _failed(step: GateStep, failed: Bubble) -> None:
+    """WhatsApp did not deliver a part of an answer: the others are not sent.
 
-
-def after_failure(step: GateStep, bubble: Bubble, failed: Bubble) -> None:
-    """End a part that follows one that failed.
-
-    Of a part that WhatsApp accepted first, dispatch heard only that: the next part tells it.
+    Of a part that it had accepted, dispatch heard only that: it hears of the first one that failed.
     """
-    if failed.state is BubbleState.FAILED:
-        step.drop(bubble, "part_failed")
-    else:
-        step.end(bubble, BubbleState.FAILED, "part_failed", error_code=failed.error_code)
+    parts = [bubble for bubble in step.state.bubbles if belongs(bubble, failed)]
+    others = (part for part in parts if part.bubble_id != failed.bubble_id)
+    known = any(part.shown is BubbleState.FAILED for part in others)
+    if failed.state is BubbleState.ACCEPTED and failed.author is Author.AI and not known:
+        step.report(failed)
+    for part in parts:
+        if part.waits:
+            step.drop(part, "part_failed")

@@ -123,23 +123,29 @@ class GateStep:
         ended = replace(bubble, settled=True, text=None)
         self.put(ended)
         self.disarm(*timers_of(bubble))
+        self._tell(bubble, bubble.bubble_id, OutboundKind.MESSAGE, bubble.state)
+        self.change(bubbles=trimmed(self.state.bubbles))
+
+    def report(self, bubble: Bubble) -> None:
+        """Tell dispatch that WhatsApp did not deliver a bubble that it had accepted."""
+        key = f"{bubble.bubble_id}:{OutboundKind.REPORT}"
+        self._tell(bubble, key, OutboundKind.REPORT, BubbleState.FAILED)
+
+    def _tell(self, bubble: Bubble, key: str, kind: OutboundKind, state: BubbleState) -> None:
         self.effects.append(
             OutboundSettled(
-                **self.sequels.envelope(
-                    OUTBOUND_SETTLED, bubble.bubble_id, trace_id=bubble.trace_id
-                ),
+                **self.sequels.envelope(OUTBOUND_SETTLED, key, trace_id=bubble.trace_id),
                 bubble_id=bubble.bubble_id,
                 turn_id=bubble.turn_id,
                 epoch=bubble.epoch,
                 author=bubble.author,
-                kind=OutboundKind.MESSAGE,
-                state=bubble.state,
+                kind=kind,
+                state=state,
                 wamid=bubble.wamid,
                 error_code=bubble.error_code,
                 reason=bubble.reason,
             )
         )
-        self.change(bubbles=trimmed(self.state.bubbles))
 
     def end(
         self, bubble: Bubble, state: BubbleState, reason: str = "", *, error_code: int = 0

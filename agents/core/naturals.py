@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from schemas.events import ControlRequested, Event, HumanReplied, MessageReceived
+from schemas.events import (
+    ControlRequested,
+    Event,
+    HumanReplied,
+    MessageReceived,
+    OutboundKind,
+    OutboundSettled,
+)
 
 
 def natural_id(event: Event) -> str | None:
@@ -14,5 +21,7 @@ def natural_id(event: Event) -> str | None:
             return f"reply:{event.reply_id}"
         case ControlRequested():
             return f"control:{event.request_id}"
+        case OutboundSettled(kind=OutboundKind.REPORT):
+            return f"report:{event.bubble_id}"
         case _:
             return None

@@ -10,12 +10,13 @@ from schemas.events.inbox import Person
 
 
 class OutboundKind(StrEnum):
-    """What dispatch asks of the gate."""
+    """What dispatch asks of the gate, and what the gate tells besides."""
 
     UNKNOWN = "unknown"
     MESSAGE = "message"
     MARKER = "marker"
     READ = "read"
+    REPORT = "report"
 
 
 class Author(StrEnum):
@@ -128,7 +129,8 @@ class OutboundSettled(Envelope):
         turn_id: The turn that it answers, if it does.
         epoch: Epoch of the bubble.
         author: Who speaks.
-        kind: ``message`` or ``marker``.
+        kind: ``message``, ``marker``, or ``report``: WhatsApp says that it did not deliver a
+            part of an answer that it had accepted; once for each answer, after the bubble's end.
         state: ``accepted``, ``failed``, ``dropped``, ``unknown`` (to a person) or ``applied``.
         wamid: WhatsApp's id, once accepted.
         error_code: WhatsApp's error code; 0 is none.

@@ -194,7 +194,11 @@ class Talk:
         )
 
     def settle(
-        self, bubble: OutboundRequested, state: BubbleState, reason: str = ""
+        self,
+        bubble: OutboundRequested,
+        state: BubbleState,
+        reason: str = "",
+        kind: OutboundKind | None = None,
     ) -> ConversationChanged:
         return self.apply(
             OutboundSettled(
@@ -203,7 +207,7 @@ class Talk:
                 turn_id=bubble.turn_id,
                 epoch=bubble.epoch,
                 author=bubble.author,
-                kind=bubble.kind,
+                kind=kind or bubble.kind,
                 state=state,
                 reason=reason,
             )

@@ -4,8 +4,14 @@ import pytest
 
 from schemas.events import (
     BubbleState,
+    Command,
+    ConversationChanged,
+    HandoffRequested,
+    OutboundKind,
     OutboundRequested,
+    OutcomeKind,
     Phase,
+    TurnKind,
 )
 from tests.agents.dispatch.talk import (
     Talk,
@@ -86,3 +92,60 @@ def test_an_answer_that_the_kill_switch_stopped_at_the_gate_goes_to_a_person() -
 
     assert (decided.phase, decided.reason) == (Phase.WITH_HUMAN, "ai_disabled")
     assert later.decision == "bubble_dropped"
+
+
+def reported(talk: Talk, bubble: OutboundRequested) -> ConversationChanged:
+    return talk.settle(bubble, BubbleState.FAILED, "reported_failed", OutboundKind.REPORT)
+
+
+def test_an_answer_that_was_accepted_and_not_delivered_calls_a_person_without_a_notice() -> None:
+    talk = thinking()
+    talk.respond("R$ 10")
+    (bubble,) = talk.of(OutboundRequested)
+    talk.settle(bubble, BubbleState.ACCEPTED)
+
+    decided = reported(talk, bubble)
+
+    assert (decided.phase, decided.reason) == (Phase.WITH_HUMAN, "send_failed:reported_failed")
+    assert [each.to_agent for each in talk.of(HandoffRequested)] == ["human"]
+    assert talk.of(OutboundRequested) == []
+
+
+def test_a_person_who_has_given_the_conversation_back_is_not_called_by_a_repeated_report() -> None:
+    talk = thinking()
+    talk.respond("R$ 10")
+    (bubble,) = talk.of(OutboundRequested)
+    talk.settle(bubble, BubbleState.ACCEPTED)
+    reported(talk, bubble)
+    talk.control(Command.RELEASE)
+
+    again = reported(talk, bubble)
+
+    assert (again.phase, again.decision) == (Phase.IDLE, "duplicate_ignored")
+
+
+def test_a_report_while_a_person_has_the_conversation_calls_nobody_again() -> None:
+    talk = thinking()
+    talk.respond("R$ 10")
+    (bubble,) = talk.of(OutboundRequested)
+    talk.settle(bubble, BubbleState.ACCEPTED)
+    talk.control(Command.TAKEOVER)
+
+    decided = reported(talk, bubble)
+
+    assert (decided.phase, decided.decision) == (Phase.WITH_HUMAN, "bubble_failed")
+    assert talk.of(HandoffRequested) == []
+
+
+def test_the_next_question_of_a_customer_whose_answer_was_not_delivered_is_a_persons() -> None:
+    talk = thinking()
+    talk.respond("R$ 10")
+    (bubble,) = talk.of(OutboundRequested)
+    talk.settle(bubble, BubbleState.ACCEPTED)
+    talk.hear("w2", "e frete?")
+    talk.fire("burst")
+
+    decided = reported(talk, bubble)
+
+    assert [(end.wamid, end.kind) for end in decided.outcomes] == [("w2", OutcomeKind.HANDED)]
+    assert {each.kind for each in talk.of(HandoffRequested)} == {TurnKind.CANCEL, TurnKind.START}

@@ -38,6 +38,7 @@ T0 = 1_790_000_000_000
 NUMBER = "1122334455667"
 MARIA = Person(wa_id="5511987654321")
 STATE_BYTES = 200_000
+REPORT = OutboundKind.REPORT
 
 
 def envelope(topic: str, key: str, at: int = T0) -> dict[str, Any]:
@@ -129,6 +130,7 @@ class Desk:
         self.pairs = Pairs()
         self.attempts: Counter[tuple[str, int]] = Counter()
         self.settled: Counter[str] = Counter()
+        self.reported: set[str] = set()
         self.asked: list[OutboundRequested] = []
         self.done: set[str] = set()
         self.floor = 0
@@ -224,7 +226,16 @@ class Desk:
 
     @property
     def ends(self) -> list[tuple[str, BubbleState, str]]:
-        return [(each.bubble_id, each.state, each.reason) for each in self.of(OutboundSettled)]
+        return [
+            (e.bubble_id, e.state, e.reason)
+            for e in self.of(OutboundSettled)
+            if e.kind is not REPORT
+        ]
+
+    @property
+    def reports(self) -> list[tuple[str, str]]:
+        """What dispatch hears of bubbles that WhatsApp accepted and did not deliver."""
+        return [(e.bubble_id, e.reason) for e in self.of(OutboundSettled) if e.kind is REPORT]
 
     @property
     def every_end(self) -> list[tuple[str, BubbleState, str]]:
@@ -289,5 +300,11 @@ class Desk:
             assert effect.event_id not in self.settled
             self.settled[effect.event_id] += 1
         for end in self.of(OutboundSettled):
+            if end.kind is REPORT:
+                assert (end.bubble_id, BubbleState.ACCEPTED, "") in self.every_end
+                assert end.author is Author.AI
+                assert end.bubble_id not in self.reported
+                self.reported.add(end.bubble_id)
+                continue
             self.settled[end.bubble_id] += 1
             assert self.settled[end.bubble_id] == 1

@@ -136,20 +136,6 @@ def test_a_part_after_an_unknown_one_waits_for_its_status_or_the_cap() -> None:
     assert desk.fire("order:p2") is not None
 
 
-def test_what_follows_a_part_that_was_not_delivered_goes_to_a_person() -> None:
-    desk = Desk()
-    desk.apply(part(1))
-    desk.apply(part(2))
-
-    letter = desk.apply(status(DeliveryStatus.FAILED, "p1", error_code=131026))
-    assert letter is None
-    assert desk.ends == [("p2", FAILED, "part_failed")]
-    desk.apply(part(3))
-
-    assert desk.ends == [("p3", FAILED, "part_failed")]
-    assert desk.it.timers == {}
-
-
 def test_a_takeover_drops_a_part_that_waits_for_its_turn() -> None:
     desk = Desk()
     desk.apply(part(1))

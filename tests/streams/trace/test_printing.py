@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from schemas.events import Position
+from schemas.events import OutboundKind, OutboundSettled, Position
 from streams.details import where
 from streams.printing import lines, plain
+from streams.telling import tell
 from streams.trace import story
 from tests.streams.trace.logbook import (
     CONVERSATION,
@@ -51,6 +53,17 @@ def test_a_story_is_printed_as_it_was_before(
     printed = "\n".join(lines(story(log.records, CONVERSATION, wamid))) + "\n"
 
     assert printed == (GOLDEN / f"{name}.txt").read_text()
+
+
+def test_a_failure_that_whatsapp_reports_later_is_not_told_as_a_second_end() -> None:
+    log = Log()
+    taken_over(log, 1000)
+    settled = next(each.event for each in log.records if isinstance(each.event, OutboundSettled))
+
+    reported = tell(replace(settled, kind=OutboundKind.REPORT, reason="reported_failed"))
+
+    assert tell(settled).what == "bubble settled: failed"
+    assert reported.what == "bubble reported by WhatsApp: failed"
 
 
 def test_a_cause_that_is_no_longer_on_the_log_is_named_by_its_place() -> None:
