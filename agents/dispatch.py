@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypedDict
 
 from agents.core import seen
@@ -15,7 +16,7 @@ from agents.core.conversation import Conversation
 from agents.core.dispatch import TAKEOVER_APPLIED, decide
 from agents.core.dispatch_given_up import behind, dropped, given_up
 from agents.core.dispatch_return import RETURNED, STAYS
-from agents.core.naturals import natural_id
+from agents.core.naturals import aside_id, natural_id
 from agents.ports import (
     Archive,
     Delivery,
@@ -56,7 +57,8 @@ async def dispatch(  # noqa: PLR0913 - ports, keyword-only
         Unavailable: A takeover cannot be written down, or ids of a hot conversation cannot be
             kept or looked up; the event comes again.
     """
-    repeated = await _repeated(state, event, archive, now_ms=delivery.now_ms)
+    await _kept(state, archive)
+    repeated = await _left(state, archive, natural_id(event), now_ms=delivery.now_ms)
     after, said = decide(
         state,
         event,
@@ -71,17 +73,18 @@ async def dispatch(  # noqa: PLR0913 - ports, keyword-only
     return after, said
 
 
-async def _repeated(
-    state: Conversation | None, event: Event, archive: Archive, *, now_ms: int
-) -> bool:
-    """Keep the ids that will leave the state, and look for the event's among those that left."""
-    if state is None:
-        return False
-    left = seen.leaving(state.seen)
-    if left:
+async def _kept(state: Conversation | None, archive: Archive) -> None:
+    """Keep the ids that will leave the state in the next step."""
+    left = seen.leaving(state.seen) if state is not None else {}
+    if state is not None and left:
         await archive.keep(state.conversation_id, left)
-    natural = natural_id(event)
-    if natural is None or not seen.recent(state.seen_elsewhere, now_ms):
+
+
+async def _left(
+    state: Conversation | None, archive: Archive, natural: str | None, *, now_ms: int
+) -> bool:
+    """Say whether an id is one of those that left the state."""
+    if state is None or natural is None or not seen.recent(state.seen_elsewhere, now_ms):
         return False
     if seen.knows(state.seen, natural):
         return False
@@ -106,36 +109,56 @@ def _tell(
         observe(TakeoverApplied(seconds=max(0, event.occurred_at - before.marker_ms) / 1000))
 
 
-def parked(
-    state: Conversation | None, event: Event, delivery: Delivery, reason: str, *, tenants: Tenants
-) -> tuple[Conversation, tuple[Event, ...]]:
-    """Say what becomes of a conversation whose event went to the dead letters."""
-    return given_up(state, event, **_around(event, delivery, tenants), reason=reason)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """Says of events what becomes of them that dispatch does not decide.
 
+    It knows repetitions as dispatch does; while the archive is down, events wait (``Unavailable``).
 
-def set_behind(
-    state: Conversation | None, event: Event, delivery: Delivery, reason: str, *, tenants: Tenants
-) -> tuple[Conversation, tuple[Event, ...]]:
-    """Say of an event that it waits behind one that was given up."""
-    return behind(state, event, **_around(event, delivery, tenants), reason=reason)
+    Attributes:
+        tenants: Settings of the tenants.
+        archive: Ids that left a conversation's state.
+    """
 
+    tenants: Tenants
+    archive: Archive
 
-def drop(
-    state: Conversation | None, event: Event, delivery: Delivery, reason: str, *, tenants: Tenants
-) -> tuple[Conversation, tuple[Event, ...]]:
-    """Give a parked event its end without deciding it."""
-    return dropped(state, event, **_around(event, delivery, tenants), reason=reason)
+    async def parked(
+        self, state: Conversation | None, event: Event, delivery: Delivery, reason: str
+    ) -> tuple[Conversation, tuple[Event, ...]]:
+        """Say what becomes of a conversation whose event went to the dead letters."""
+        around = await self._around(state, event, delivery, natural_id(event), aside_id(event))
+        return given_up(state, event, **around, reason=reason)
+
+    async def behind(
+        self, state: Conversation | None, event: Event, delivery: Delivery, reason: str
+    ) -> tuple[Conversation, tuple[Event, ...]]:
+        """Say of an event that it waits behind one that was given up."""
+        around = await self._around(state, event, delivery, natural_id(event), aside_id(event))
+        return behind(state, event, **around, reason=reason)
+
+    async def dropped(
+        self, state: Conversation | None, event: Event, delivery: Delivery, reason: str
+    ) -> tuple[Conversation, tuple[Event, ...]]:
+        """Give a parked event its end without deciding it."""
+        around = await self._around(state, event, delivery, natural_id(event))
+        return dropped(state, event, **around, reason=reason)
+
+    async def _around(
+        self, state: Conversation | None, event: Event, delivery: Delivery, *ids: str | None
+    ) -> _Around:
+        await _kept(state, self.archive)
+        left = [await _left(state, self.archive, each, now_ms=delivery.now_ms) for each in ids]
+        return {
+            "source": delivery.source,
+            "now_ms": delivery.now_ms,
+            "settings": self.tenants.get(event.tenant_id),
+            "repeated": any(left),
+        }
 
 
 class _Around(TypedDict):
     source: Position
     now_ms: int
     settings: SettingsChanged | None
-
-
-def _around(event: Event, delivery: Delivery, tenants: Tenants) -> _Around:
-    return {
-        "source": delivery.source,
-        "now_ms": delivery.now_ms,
-        "settings": tenants.get(event.tenant_id),
-    }
+    repeated: bool

@@ -16,7 +16,7 @@ from agents.ports import Delivery, Tenants, Tool
 from schemas.events import Event, ToolCallRequested
 
 
-def ai_gave_up(
+async def ai_gave_up(
     state: Turn | None, event: Event, delivery: Delivery, reason: str, *, tenants: Tenants
 ) -> tuple[Turn, tuple[Event, ...]]:
     """End the turn that waits for the event."""
@@ -30,7 +30,7 @@ def ai_gave_up(
     return ai_given_up.given_up(state, moment, reason)
 
 
-def tools_gave_up(
+async def tools_gave_up(
     state: ToolCalls | None,
     event: Event,
     delivery: Delivery,
@@ -44,7 +44,7 @@ def tools_gave_up(
     return tools_given_up.given_up(state, moment, tool, reason)
 
 
-def outbound_gave_up(
+async def outbound_gave_up(
     state: Gate | None, event: Event, delivery: Delivery, reason: str
 ) -> tuple[Gate, tuple[Event, ...]]:
     """Settle the bubble that the event was about."""

@@ -5,7 +5,8 @@ bubble that waits for it gets its end, and the conversation goes on. It parks it
 where the stage wants that (``Stage.parks``), or where closing it fails: the state cannot be
 read, or would be too large. Bad records belong to no conversation's order: they never park.
 
-Nothing in here may fail but by what Kafka or the registry does: parking is the last resort.
+Nothing in here may fail but by what Kafka, the registry or the archive of ids does: parking is
+the last resort.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import structlog
 from agents.core.person_call import call_person
 from schemas.errors import Rejected, Unavailable
 from schemas.events import Event, Position
-from streams.deciding import Decider, LaneDelivery, Step, original
+from streams.deciding import Decider, LaneDelivery, Poison, Step, original
 from streams.dlq import Place, Verdict, dead_letter
 from streams.hearing import GIVEN_UP, listening
 from streams.logs import place
@@ -91,11 +92,12 @@ class Parker:
 
         Raises:
             Poison: The record is no event of this conversation: it is given up alone.
-            Unavailable: Its schema is new, and the registry does not answer.
+            Unavailable: Its schema is new, and the registry does not answer; or the stage needs
+                something that is down.
         """
         assert kept.head.parked is not None  # noqa: S101 - the arm says so
         parking = kept.head.parked.behind()
-        await self.decider.event(message)
+        self._check(await self.decider.event(message), kept)
         try:
             said = await self._said(SET_BEHIND, message, kept, BEHIND)
         except Unclosable:
@@ -110,6 +112,16 @@ class Parker:
         )
         step = _parked(said or self._same(kept, parking), parking)
         return self._letter(message, step, verdict, parking.last)
+
+    def _check(self, event: Event, kept: Kept) -> None:
+        """Refuse an event that belongs to another company's conversation, if that can be seen."""
+        try:
+            state = self.decider.state_of(kept)
+        except ValueError:  # msgspec's errors are ValueErrors
+            return
+        whose = (event.tenant_id, event.conversation_id)
+        if state is not None and (state.tenant_id, state.conversation_id) != whose:
+            raise Poison("wrong_conversation")
 
     async def drop(self, message: Any, kept: Kept) -> Step:
         """Let an event that an operator gave up have had its turn."""
@@ -137,7 +149,7 @@ class Parker:
             return None
         try:
             event = await self.decider.event(message)
-            asked = self._asked(hook, self.decider.state_of(kept), event, message, reason)
+            asked = await self._asked(hook, self.decider.state_of(kept), event, message, reason)
         except Unavailable:
             raise
         except Rejected:  # no event to speak of
@@ -161,7 +173,7 @@ class Parker:
             if not self.stage.parks:
                 return (self._called(event, parking_id),)
             nobody = self.stage.blank(event)
-            delivery, _, events = self._asked(hook, nobody, event, message, reason)
+            delivery, _, events = await self._asked(hook, nobody, event, message, reason)
             return self.decider.step(event, delivery, nobody, events).outbox
         except Unavailable:
             raise
@@ -169,14 +181,14 @@ class Parker:
             log.error("parked.failed", stage=self.stage.name, error=place(exc))  # noqa: TRY400
             return ()
 
-    def _asked(
+    async def _asked(
         self, hook: str, state: Any, event: Event, message: Any, reason: str
     ) -> tuple[LaneDelivery, Any, tuple[Event, ...]]:
         """Ask the stage what becomes of the event, and note that it was asked that."""
         delivery = self.decider.delivery(message)
         with listening(delivery.hearing) as hearing:
             hearing.told(GIVEN_UP, [hook, reason])
-            after, events = getattr(self.stage, hook)(state, event, delivery, reason)
+            after, events = await getattr(self.stage, hook)(state, event, delivery, reason)
         return delivery, after, events
 
     def _called(self, event: Event, parking_id: str) -> Record:

@@ -14,9 +14,9 @@ Hasten = Callable[[str, str], Awaitable[bool]]
 """Publishes a timer of a conversation before it is due: its id and the timer's name; False when
 this worker has no such timer."""
 
-Parked = Callable[[Any, Event, Delivery, str], tuple[Any, tuple[Event, ...]]]
+Parked = Callable[[Any, Event, Delivery, str], Awaitable[tuple[Any, tuple[Event, ...]]]]
 """Given the state (or None), an event that is not decided, its delivery and the reason code:
-the state after it and what to say about it. Pure."""
+the state after it and what to say about it. What it asks for is noted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

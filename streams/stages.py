@@ -14,7 +14,7 @@ from agents.core.conversation import Conversation
 from agents.core.gate import Gate
 from agents.core.toolcalls import ToolCalls
 from agents.core.turn import Turn
-from agents.dispatch import dispatch, drop, parked, set_behind
+from agents.dispatch import Aside, dispatch
 from agents.given_up import ai_gave_up, outbound_gave_up, tools_gave_up
 from agents.outbound import Desk, outbound
 from agents.ports import (
@@ -74,7 +74,8 @@ def dispatch_stage(
     arrived: Arrived | None = None,
 ) -> Stage:
     """Return the stage that decides conversations."""
-    heard = overheard_tenants(tenants)
+    heard, kept = overheard_tenants(tenants), overheard("archive", archive)
+    aside = Aside(tenants=heard, archive=kept)
     return Stage(
         name="dispatch",
         inputs=read_by("dispatch"),
@@ -84,17 +85,17 @@ def dispatch_stage(
                 dispatch,
                 tenants=heard,
                 takeovers=overheard("takeovers", takeovers),
-                archive=overheard("archive", archive),
+                archive=kept,
                 observe=observe,
             ),
             arrived,
         ),
         timer_topic=_timer("dispatch"),
         max_inflight=max_inflight,
-        parked=partial(parked, tenants=heard),
+        parked=aside.parked,
         parks=True,
-        behind=partial(set_behind, tenants=heard),
-        dropped=partial(drop, tenants=heard),
+        behind=aside.behind,
+        dropped=aside.dropped,
         noted=STEP_TAKEN,
     )
 

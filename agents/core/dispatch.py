@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from agents.core import seen
 from agents.core.conversation import Conversation, Trigger, allows
 from agents.core.dispatch_messages import on_message
 from agents.core.dispatch_people import (
@@ -84,9 +83,7 @@ def decide(
         Rejected: The event is no business of dispatch, or of another tenant's conversation.
     """
     step = opened(state, event, source=source, now_ms=now_ms, settings=settings, repeated=repeated)
-    known = step.state.seen
     _apply(step, event)
-    step.forget(seen.leaving(known))
     return step.finish()
 
 

@@ -15,7 +15,7 @@ from agents.core.conversation import Conversation, Trigger, allows
 from agents.core.dispatch_messages import window_end
 from agents.core.dispatch_people import hand_over
 from agents.core.dispatch_step import Step, opened
-from agents.core.naturals import natural_id
+from agents.core.naturals import aside_id, natural_id
 from agents.core.texts import split
 from schemas.events import (
     Author,
@@ -34,7 +34,7 @@ Said = tuple[Conversation, tuple[Event, ...]]
 UNSAID = (MessageKind.EDIT, MessageKind.REVOKE, MessageKind.REACTION)
 
 
-def given_up(
+def given_up(  # noqa: PLR0913 - what the shell looked up, keyword-only
     state: Conversation | None,
     event: Event,
     *,
@@ -42,6 +42,7 @@ def given_up(
     now_ms: int,
     settings: SettingsChanged | None,
     reason: str,
+    repeated: bool = False,
 ) -> Said:
     """Say what becomes of a conversation whose event went to the dead letters.
 
@@ -54,6 +55,8 @@ def given_up(
         now_ms: Time of the decision, Unix milliseconds.
         settings: Settings of the tenant.
         reason: Why it is given up, as a short code.
+        repeated: True when an id of it (``natural_id``, ``aside_id``) is among those that left
+            the state. Those that leave it in this step (``seen.leaving``) must be kept before.
 
     Returns:
         The conversation after it, and what dispatch says, in order.
@@ -61,7 +64,7 @@ def given_up(
     Raises:
         Rejected: The event belongs to another conversation: nothing is said about it.
     """
-    step = opened(state, event, source=source, now_ms=now_ms, settings=settings)
+    step = opened(state, event, source=source, now_ms=now_ms, settings=settings, repeated=repeated)
     code = f"given_up:{reason}"
     if isinstance(event, MessageReceived):
         _park(step, event, code)
@@ -73,7 +76,7 @@ def given_up(
     return step.finish()
 
 
-def behind(
+def behind(  # noqa: PLR0913 - what the shell looked up, keyword-only
     state: Conversation | None,
     event: Event,
     *,
@@ -81,9 +84,10 @@ def behind(
     now_ms: int,
     settings: SettingsChanged | None,
     reason: str,
+    repeated: bool = False,
 ) -> Said:
     """Say of an event that it waits behind one that was given up; arguments as ``given_up``."""
-    step = opened(state, event, source=source, now_ms=now_ms, settings=settings)
+    step = opened(state, event, source=source, now_ms=now_ms, settings=settings, repeated=repeated)
     if isinstance(event, MessageReceived):
         _park(step, event, reason)
     step.decided("parked", reason)
@@ -91,7 +95,7 @@ def behind(
     return step.finish()
 
 
-def dropped(
+def dropped(  # noqa: PLR0913 - what the shell looked up, keyword-only
     state: Conversation | None,
     event: Event,
     *,
@@ -99,9 +103,10 @@ def dropped(
     now_ms: int,
     settings: SettingsChanged | None,
     reason: str,
+    repeated: bool = False,
 ) -> Said:
     """Give a parked event its end without deciding it; arguments as ``given_up``."""
-    step = opened(state, event, source=source, now_ms=now_ms, settings=settings)
+    step = opened(state, event, source=source, now_ms=now_ms, settings=settings, repeated=repeated)
     if isinstance(event, MessageReceived) and step.first_time(natural_id(event)):
         step.outcome(event.wamid, OutcomeKind.IGNORED, reason)
     step.decided("dropped", reason)
@@ -117,17 +122,21 @@ def _park(step: Step, event: MessageReceived, code: str) -> None:
         step.change(person=event.sender, phone_number_id=event.phone_number_id)
     if event.answerable:  # a person may answer meanwhile, as long as WhatsApp lets them
         step.change(window_expires_ms=window_end(step.state, event))
-    natural = natural_id(event)
-    known = natural is None or seen.knows(step.state.seen, natural)
-    if not known and step.first_time(f"parked:{natural}"):
+    if not _known(step, event) and step.first_time(aside_id(event)):
         step.outcome(event.wamid, OutcomeKind.PARKED, code)
+
+
+def _known(step: Step, event: Event) -> bool:
+    """Say whether an event was acted on before."""
+    natural = natural_id(event)
+    return natural is not None and (step.repeated or seen.knows(step.state.seen, natural))
 
 
 def _speak(step: Step, event: Event) -> None:
     """Let a person's words reach the customer, if it is known who that is."""
     if not isinstance(event, HumanReplied) or event.kind in UNSAID:
         return
-    if event.origin is not ReplyOrigin.CONSOLE:
+    if event.origin is not ReplyOrigin.CONSOLE or _known(step, event):
         return
     if not (step.state.person.wa_id or step.state.person.user_id):
         if event.recipient is None:

@@ -41,6 +41,7 @@ class Step:
     Attributes:
         state: The conversation as decided so far.
         settings: The tenant's settings, or None when the tenant is not known.
+        repeated: True when the event is known by an id that left the state.
         now_ms: Time of the decision.
         effects: What is said, in order; the last one is the ConversationChanged.
     """
@@ -57,7 +58,8 @@ class Step:
     ) -> None:
         self.state = replace(state, seq=state.seq + 1)
         self.settings = settings
-        self._repeated = repeated
+        self.repeated = repeated
+        self._left = seen.leaving(state.seen)
         self.now_ms = now_ms
         self.effects: list[Event] = []
         version = settings.version if settings else 0
@@ -93,19 +95,10 @@ class Step:
 
     def first_time(self, natural_id: str | None) -> bool:
         """Say whether this id is new, and remember it."""
-        if natural_id is None or self._repeated or seen.knows(self.state.seen, natural_id):
+        if natural_id is None or self.repeated or seen.knows(self.state.seen, natural_id):
             return False
         self.change(seen=seen.remember(self.state.seen, natural_id, now_ms=self.now_ms))
         return True
-
-    def forget(self, left: seen.Buckets) -> None:
-        """Let ids leave the state that are kept elsewhere."""
-        if left:
-            newest = max(map(int, left))
-            self.change(
-                seen=seen.without(self.state.seen, left),
-                seen_elsewhere=max(newest, self.state.seen_elsewhere),
-            )
 
     def ended(
         self,
@@ -192,8 +185,18 @@ class Step:
             )
         )
 
+    def _forget(self) -> None:
+        """Let ids leave the state that are kept elsewhere: whoever begins a step keeps them."""
+        if self._left:
+            newest = max(map(int, self._left))
+            self.change(
+                seen=seen.without(self.state.seen, self._left),
+                seen_elsewhere=max(newest, self.state.seen_elsewhere),
+            )
+
     def finish(self) -> tuple[Conversation, tuple[Event, ...]]:
         """Close the step: the state after it, and what it says."""
+        self._forget()
         state, cause = self.state, self.sequels.cause
         changed = ConversationChanged(
             **self.sequels.envelope(CONVERSATION_CHANGED, f"{state.conversation_id}:{cause.seq}"),

@@ -25,3 +25,9 @@ def natural_id(event: Event) -> str | None:
             return f"report:{event.bubble_id}"
         case _:
             return None
+
+
+def aside_id(event: Event) -> str | None:
+    """Return the id by which dispatch knows that it has said of a message that it is set aside."""
+    natural = natural_id(event)
+    return None if natural is None else f"parked:{natural}"

@@ -114,5 +114,7 @@ class Redoer:
             return await stage.agent(before, event, delivery)
         hook, reason = given_up
         delivery.recalled.told(GIVEN_UP, [hook, reason])
-        after: tuple[Any, tuple[Event, ...]] = getattr(stage, hook)(before, event, delivery, reason)
+        after: tuple[Any, tuple[Event, ...]] = await getattr(stage, hook)(
+            before, event, delivery, reason
+        )
         return after

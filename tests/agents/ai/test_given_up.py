@@ -145,10 +145,10 @@ def test_deciding_it_again_says_the_same() -> None:
     assert give_up(before, result(call)) == give_up(before, result(call))
 
 
-def test_the_stage_names_the_settings_that_it_knew() -> None:
+async def test_the_stage_names_the_settings_that_it_knew() -> None:
     said: Any
-    _, (said,) = ai_gave_up(None, start(), OneDelivery(), "bug", tenants=Directory())
-    _, (blind,) = ai_gave_up(None, start(), OneDelivery(), "bug", tenants=Directory({}))
+    _, (said,) = await ai_gave_up(None, start(), OneDelivery(), "bug", tenants=Directory())
+    _, (blind,) = await ai_gave_up(None, start(), OneDelivery(), "bug", tenants=Directory({}))
 
     assert (said.cause.settings_version, said.cause.offset) == (7, SOURCE.offset)
     assert isinstance(blind, ResponseGenerated)

@@ -120,10 +120,10 @@ def test_nothing_is_said_twice_nor_about_what_is_not_due() -> None:
         assert desk.effects == ()
 
 
-def test_nothing_is_said_in_a_conversation_of_somebody_else() -> None:
+async def test_nothing_is_said_in_a_conversation_of_somebody_else() -> None:
     desk = Desk()
     desk.apply(bubble("b1"))
     stranger = replace(bubble("b2"), tenant_id="tenant_b")
 
     with pytest.raises(Rejected, match="wrong_conversation"):
-        outbound_gave_up(desk.state, stranger, OneDelivery(), "bug")
+        await outbound_gave_up(desk.state, stranger, OneDelivery(), "bug")

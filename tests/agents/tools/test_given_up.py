@@ -14,10 +14,10 @@ TOOLS = {
 }
 
 
-def give_up(
+async def give_up(
     state: ToolCalls | None, event: Event
 ) -> tuple[ToolCalls, tuple[ToolCallCompleted, ...]]:
-    after, events = tools_gave_up(state, event, OneDelivery(), "bug", toolbox=TOOLS)
+    after, events = await tools_gave_up(state, event, OneDelivery(), "bug", toolbox=TOOLS)
     said = tuple(each for each in events if isinstance(each, ToolCallCompleted))
     assert len(said) == len(events)
     return after, said
@@ -31,25 +31,27 @@ def give_up(
         ("nope", "failed", False),
     ],
 )
-def test_the_model_is_told_that_its_call_failed(tool: str, error: str, side_effect: bool) -> None:
-    state, (said,) = give_up(None, call(tool=tool))
+async def test_the_model_is_told_that_its_call_failed(
+    tool: str, error: str, side_effect: bool
+) -> None:
+    state, (said,) = await give_up(None, call(tool=tool))
 
     assert (said.ok, said.error, said.side_effect) == (False, error, side_effect)
     assert said.content == f'{{"error":"{error}","detail":"given_up:bug"}}'
     assert (said.call_id, said.turn_id, state.seen) == ("call-1", "turn-1", ("call-1",))
 
 
-def test_a_call_that_was_answered_is_not_answered_again() -> None:
-    state, _ = give_up(None, call())
+async def test_a_call_that_was_answered_is_not_answered_again() -> None:
+    state, _ = await give_up(None, call())
 
-    after, said = give_up(state, call())
+    after, said = await give_up(state, call())
 
     assert (said, after.seen) == ((), ("call-1",))
 
 
 @pytest.mark.parametrize("event", [start(), call(2, tenant_id="other")])
-def test_nothing_is_said_about_what_is_no_call_of_this_conversation(event: Event) -> None:
-    state, _ = give_up(None, call())
+async def test_nothing_is_said_about_what_is_no_call_of_this_conversation(event: Event) -> None:
+    state, _ = await give_up(None, call())
 
     with pytest.raises(Rejected):
-        give_up(state, event)
+        await give_up(state, event)

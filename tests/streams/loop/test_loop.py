@@ -141,7 +141,7 @@ async def test_a_rejected_event_becomes_one_dead_letter_and_its_neighbours_pass(
 
 
 async def test_a_parked_event_may_change_the_state_and_say_so() -> None:
-    def parked(
+    async def parked(
         state: Tally | None, event: Event, delivery: Delivery, reason: str
     ) -> tuple[Tally, tuple[Event, ...]]:
         assert delivery.now_ms

@@ -48,7 +48,7 @@ class Faulty:
         return await TOYS.talk(state, event, delivery)
 
 
-def parked(state: Tally | None, event: Event, delivery: Delivery, reason: str) -> Decided:
+async def parked(state: Tally | None, event: Event, delivery: Delivery, reason: str) -> Decided:
     assert delivery.now_ms
     said = replace(received(NAMES, 0, 99), event=NAMES.said.name, text=reason)
     return step(state, event, f"parked:{reason}"), (said,)
@@ -326,8 +326,8 @@ async def test_of_a_state_that_cannot_be_read_the_stage_speaks_outside_its_numbe
 
 
 async def test_a_closing_state_over_its_limit_parks_with_the_state_as_it_was() -> None:
-    def grown(state: Tally | None, event: Event, delivery: Delivery, reason: str) -> Decided:
-        after, events = parked(state, event, delivery, reason)
+    async def grown(state: Tally | None, event: Event, delivery: Delivery, reason: str) -> Decided:
+        after, events = await parked(state, event, delivery, reason)
         return replace(after, digest="x" * STATE_BYTES), events
 
     rig = Rig(Faulty("wamid.0.1"), parked=grown)
@@ -373,3 +373,20 @@ async def test_the_table_counts_its_parked_conversations() -> None:
 
     assert both == {KEY, b"conv_1"}
     assert set(rig.table.parked) == {b"conv_1"}
+
+
+async def test_an_event_of_another_company_behind_a_parked_one_is_given_up_alone() -> None:
+    rig = rig_of(Faulty("wamid.0.0"), parked=parked, behind=parked)
+    await park(rig, 0)
+    before = rig.table.entry(KEY)
+
+    stranger = replace(received(NAMES, 0, 1), tenant_id="somebody_else")
+    await rig.feed(rig.message(stranger, 1))
+
+    _, letter = rig.publisher.on(DLQ)
+    assert (told(letter)["dlq.error.type"], "dlq.sequence" in told(letter)) == (
+        "wrong_conversation",
+        False,
+    )
+    after = rig.table.entry(KEY)
+    assert (after.state, after.parked) == (before.state, before.parked)
