@@ -307,6 +307,10 @@ def test_a_result_is_always_bounded_json(content: Any) -> None:
         assert len(text.encode()) <= CONTENT_BYTES
 
 
+def test_names_that_are_the_same_once_they_are_clean_are_one() -> None:
+    assert bounded({"a": 1, "a\x7f": 2}) == '{"a":2}'
+
+
 def test_a_result_that_is_no_json_says_so() -> None:
     assert bounded(object()) == '{"error":"bad_result"}'
 
