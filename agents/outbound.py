@@ -19,8 +19,11 @@ from agents.core.gate_plan import plan
 from agents.core.gate_seen import seen
 from agents.core.gate_settle import settle
 from agents.ports import (
+    TAKEN_OVER,
     Accepted,
     Asked,
+    BubbleClaims,
+    Claimed,
     Claims,
     Clock,
     Courier,
@@ -38,7 +41,7 @@ from agents.ports import (
     unobserved,
 )
 from schemas.errors import Unavailable
-from schemas.events import Event
+from schemas.events import Author, Event
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +76,7 @@ class Desk:
     """What the gate needs of the world.
 
     Attributes:
-        claims: Rows that let an attempt be posted once.
+        claims: Rows that let an attempt be posted once, and what the AI says not after a takeover.
         permits: Who may send now.
         courier: Posts.
         tenants: Newest settings.
@@ -83,7 +86,7 @@ class Desk:
         ended: Told what came of a bubble that had a permit; None: nothing was written.
     """
 
-    claims: Claims
+    claims: BubbleClaims
     permits: Permits
     courier: Courier
     tenants: Tenants
@@ -146,28 +149,46 @@ async def _permitted(
         if not await desk.claims.taken("bubble", bubble.bubble_id, bubble.attempt):
             return withheld, 0
         return await _posted_before(bubble, desk)
-    receipt: Receipt | None = None
+    written: Receipt | None = None
     try:
-        receipt, posted_ms = await _post_once(bubble, letter, desk)
+        receipt, posted_ms = await _post_once(asked, bubble, letter, desk)
+        written = None if isinstance(receipt, Withheld) else receipt
     finally:
-        desk.ended(asked, receipt)
+        desk.ended(asked, written)
     return receipt, posted_ms
 
 
-async def _post_once(bubble: Bubble, letter: Letter, desk: Desk) -> tuple[Receipt, int]:
+async def _post_once(
+    asked: Asked, bubble: Bubble, letter: Letter, desk: Desk
+) -> tuple[Receipt | Withheld, int]:
     """Claim the attempt and post it; without the claim return what the claim's holder wrote.
+
+    What the AI says gets no claim once a takeover was written down, although the gate has not
+    come to its marker yet.
 
     Returns:
         The result, and when the request was written (now, when that is not known).
     """
     clock = desk.clock
     asked_ms = clock.now_ms()
-    if not await desk.claims.claim("bubble", bubble.bubble_id, bubble.attempt):
+    claimed = await _claimed(asked.conversation_id, bubble, desk.claims)
+    if claimed == "barred":
+        return Withheld(reason=TAKEN_OVER), 0
+    if claimed == "taken":
         return await _posted_before(bubble, desk)
     posted_ms = clock.now_ms()
     receipt = await desk.courier.post(letter, until_ms=asked_ms + CLAIM_VALID_MS)
     await _note(desk.claims, bubble, receipt)
     return receipt, posted_ms
+
+
+async def _claimed(conversation_id: str, bubble: Bubble, claims: BubbleClaims) -> Claimed:
+    if bubble.author is Author.AI:
+        return await claims.claim_ai(
+            bubble.bubble_id, bubble.attempt, conversation_id, bubble.epoch
+        )
+    given = await claims.claim("bubble", bubble.bubble_id, bubble.attempt)
+    return "given" if given else "taken"
 
 
 async def _posted_before(bubble: Bubble, desk: Desk) -> tuple[Receipt, int]:

@@ -1,7 +1,7 @@
 """Claims: rows that make an effect outside the log happen at most once (promise I4).
 
 A takeover is a row too, so that one order decides between it and a tool that is about to change
-something: both lock the conversation first.
+something: both lock the conversation first. A bubble of the AI looks at it as well.
 
 Rule 1: a claim is committed before its effect begins. Rule 2: a claim is never removed
 while its event can be delivered again. So a second delivery finds the row and knows that
@@ -51,8 +51,25 @@ class PostgresClaims:
                 given = await connection.fetchval(SQL["claim"], "tool", call_id, attempt)
         return "taken" if given is None else "given"
 
+    async def claim_ai(
+        self, bubble_id: str, attempt: int, conversation_id: str, epoch: int, /
+    ) -> Literal["given", "taken", "barred"]:
+        """Take the row of a bubble, unless a takeover of a newer epoch was written down.
+
+        One statement, without the lock: it sees every takeover that was committed before it, and
+        what is claimed at the same moment may be posted, as with the lock.
+
+        Raises:
+            Unavailable: Postgres is down.
+        """
+        with reachable():
+            found: Literal["given", "taken", "barred"] = await self.pool.fetchval(
+                SQL["claim_ai"], bubble_id, attempt, conversation_id, epoch
+            )
+        return found
+
     async def bar(self, conversation_id: str, epoch: int, /) -> None:
-        """Let no write of a conversation start for an epoch before this one.
+        """Let no write and no AI bubble of a conversation start for an epoch before this one.
 
         Raises:
             Unavailable: Postgres is down.

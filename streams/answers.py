@@ -135,6 +135,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "archive.keep": _of(None),
     "archive.knows": _of(bool),
     "claims.claim": _of(bool),
+    "claims.claim_ai": _of(Claimed),
     "claims.claim_write": _of(Claimed),
     "claims.taken": _of(bool),
     "claims.result": _of(str | None),

@@ -31,6 +31,7 @@ from agents.core.dispatch_tags import tag, untag
 from agents.core.dispatch_turns import begin, on_response
 from agents.core.naturals import natural_id
 from agents.core.texts import split
+from agents.ports.permits import TAKEN_OVER
 from schemas.errors import Rejected
 from schemas.events import (
     Author,
@@ -150,6 +151,11 @@ def _on_settled(step: Step, event: OutboundSettled) -> None:
     step.decided(f"bubble_{event.state}", event.reason, turn_id=event.turn_id)
     if event.reason == AI_DISABLED and allows(state.phase, Trigger.HAND):
         hand_over(step, AI_DISABLED)  # the tenant stopped its AI, and the gate an answer of it
+        return
+    undecided = event.reason == TAKEN_OVER and event.epoch >= state.epoch
+    if undecided and allows(state.phase, Trigger.HAND):
+        # It was written down, then its worker died, and the kill switch was on again.
+        hand_over(step, TAKEN_OVER)
         return
     lost = awaited and event.author is Author.AI and event.state in UNSENT
     if lost and allows(state.phase, Trigger.HAND):

@@ -11,9 +11,9 @@ from agents.core.gate_step import GateStep
 from agents.core.gate_waits import pair_spent
 from agents.core.gate_window import template_for
 from agents.core.whatsapp_errors import POLICIES, Action, ErrorClass, classify, wait_ms
-from agents.ports.permits import Withheld
+from agents.ports.permits import TAKEN_OVER, Withheld
 from agents.ports.whatsapp import Accepted, NotSent, Receipt, Refused, Unknown
-from schemas.events import BubbleState, Event
+from schemas.events import Author, BubbleState, Event
 
 UNKNOWN_CAP_MS: Final = 60_000
 """How long a status may take to prove an unknown result, before a person gets it."""
@@ -60,10 +60,16 @@ def settle(
 
 
 def _withheld(step: GateStep, planned: Bubble, reason: str) -> None:
-    """Let a bubble without a permit wait; a stopped account is told to a person at once."""
+    """Let a bubble without a permit wait; a stopped account is told to a person at once.
+
+    After a takeover nothing that the AI said before it is wanted any more.
+    """
     told = planned.reason == reason
     bubble = replace(planned, attempt=planned.attempt - 1, reason=reason)
     step.put(bubble)
+    if reason == TAKEN_OVER:
+        _drop_older(step, bubble.epoch)
+        return
     if reason == ErrorClass.ACCOUNT:
         step.end(bubble, BubbleState.FAILED, reason)
         return
@@ -75,6 +81,13 @@ def _withheld(step: GateStep, planned: Bubble, reason: str) -> None:
     timer = f"{'rate' if rate else 'held'}:{bubble.bubble_id}"
     open_still = window_ms is not None and window_ms > step.now_ms
     step.arm(timer, min(due_ms, window_ms or due_ms) if open_still else due_ms)
+
+
+def _drop_older(step: GateStep, epoch: int) -> None:
+    """Drop what the AI said up to an epoch that a person has ended."""
+    for bubble in step.state.bubbles:
+        if bubble.waits and bubble.author is Author.AI and bubble.epoch <= epoch:
+            step.drop(bubble, TAKEN_OVER)
 
 
 def _spend(step: GateStep, posted_ms: int) -> None:

@@ -34,8 +34,9 @@ from agents.ports.observation import (
     UnknownBubbles,
     unobserved,
 )
-from agents.ports.permits import Asked, Permits, Withheld
+from agents.ports.permits import TAKEN_OVER, Asked, Permits, Withheld
 from agents.ports.tools import (
+    BubbleClaims,
     Claimed,
     Claims,
     Takeovers,
@@ -59,10 +60,12 @@ from agents.ports.whatsapp import (
 
 __all__ = [
     "SWITCHED_OFF",
+    "TAKEN_OVER",
     "Accepted",
     "Agent",
     "Archive",
     "Asked",
+    "BubbleClaims",
     "BubbleMoved",
     "BubbleSettled",
     "CircuitChanged",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from schemas.events import Author
+
+TAKEN_OVER: Final = "taken_over"
+"""Why a bubble of the AI got no claim: a takeover was written down before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +32,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld:
-    """A bubble that got no permit: nothing was tried.
+    """A bubble that got no permit or no claim: nothing was tried.
 
     Attributes:
-        reason: ``number_rate``, or the class of the refusal that stopped its channel.
+        reason: ``number_rate``, the class of the refusal that stopped its channel, or
+            ``taken_over``.
     """
 
     reason: str

@@ -63,14 +63,14 @@ class Tool:
 
 
 Claimed = Literal["given", "taken", "barred"]
-"""What came of a claim of a write."""
+"""What came of a claim that a takeover may stand in the way of."""
 
 
 class Takeovers(Protocol):
     """Where a takeover is written down before anybody is told of it."""
 
     async def bar(self, conversation_id: str, epoch: int, /) -> None:
-        """Let no write of a conversation start for an epoch before this one.
+        """Let no write and no AI bubble of a conversation start for an epoch before this one.
 
         Raises Unavailable when Postgres is down.
         """
@@ -97,6 +97,19 @@ class Claims(Protocol):
 
     async def result(self, kind: str, effect_id: str, attempt: int, /) -> str | None:
         """Return the result that was written beside the claim, or None."""
+
+
+class BubbleClaims(Claims, Protocol):
+    """Claims of bubbles: a takeover stands in the way of what the AI says."""
+
+    async def claim_ai(
+        self, bubble_id: str, attempt: int, conversation_id: str, epoch: int, /
+    ) -> Claimed:
+        """Take the row of a bubble of the AI, unless it is barred; one that is taken stays taken.
+
+        It is barred once ``Takeovers.bar`` has returned for a newer epoch, whoever asks.
+        Raises Unavailable.
+        """
 
 
 class WriteClaims(Claims, Protocol):

@@ -119,7 +119,15 @@ async def test_a_migration_that_fails_leaves_nothing(pool: asyncpg.Pool) -> None
 
 
 def test_statements_are_found_by_their_names() -> None:
-    assert set(queries("claims")) == {"barred", "claim", "lock", "result", "settle", "taken"}
+    assert set(queries("claims")) == {
+        "barred",
+        "claim",
+        "claim_ai",
+        "lock",
+        "result",
+        "settle",
+        "taken",
+    }
 
 
 async def test_a_write_of_an_epoch_before_a_takeover_is_barred(pool: asyncpg.Pool) -> None:
@@ -161,3 +169,56 @@ async def test_no_write_is_claimed_once_a_takeover_was_written_down(pool: asyncp
     )
     for number in range(20):
         assert await claims.claim_write(f"race{number}:2", 1, f"race{number}", 0) == "barred"
+
+
+async def test_an_ai_bubble_of_an_epoch_before_a_takeover_is_barred(pool: asyncpg.Pool) -> None:
+    claims = PostgresClaims(pool)
+    assert await claims.claim_ai("sent-before", 1, "conv_told", 3) == "given"
+    await claims.bar("conv_told", 4)
+
+    assert await claims.claim_ai("sent-before", 1, "conv_told", 3) == "taken"
+    assert await claims.claim_ai("sent-before", 2, "conv_told", 3) == "barred"
+    assert await claims.claim_ai("too-late", 1, "conv_told", 3) == "barred"
+    assert not await claims.taken("bubble", "too-late", 1)
+    assert await claims.claim_ai("after-release", 1, "conv_told", 4) == "given"
+    assert await claims.claim_ai("after-release", 1, "conv_told", 4) == "taken"
+    assert await claims.claim_ai("elsewhere", 1, "conv_untold", 0) == "given"
+    assert await claims.claim("bubble", "a-persons", 1)
+
+
+async def test_no_ai_bubble_is_claimed_once_a_takeover_was_written_down(
+    pool: asyncpg.Pool,
+) -> None:
+    claims = PostgresClaims(pool)
+    told: list[str] = []
+
+    async def take(conversation: str) -> None:
+        await claims.bar(conversation, 1)
+        told.append(conversation)
+
+    async def speak(conversation: str, number: int) -> None:
+        before = conversation in told
+        given = await claims.claim_ai(f"{conversation}:{number}", 1, conversation, 0)
+        assert not before or given == "barred"
+
+    await asyncio.gather(
+        *(
+            step
+            for number in range(20)
+            for step in (
+                speak(f"said{number}", 0),
+                take(f"said{number}"),
+                speak(f"said{number}", 1),
+            )
+        )
+    )
+    for number in range(20):
+        assert await claims.claim_ai(f"said{number}:2", 1, f"said{number}", 0) == "barred"
+
+
+async def test_two_gates_that_claim_one_ai_bubble_get_it_once(pool: asyncpg.Pool) -> None:
+    claims = PostgresClaims(pool)
+
+    got = await asyncio.gather(*(claims.claim_ai("both", 1, "conv_both", 0) for _ in range(8)))
+
+    assert sorted(got) == ["given", *["taken"] * 7]

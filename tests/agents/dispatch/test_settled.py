@@ -149,3 +149,25 @@ def test_the_next_question_of_a_customer_whose_answer_was_not_delivered_is_a_per
 
     assert [(end.wamid, end.kind) for end in decided.outcomes] == [("w2", OutcomeKind.HANDED)]
     assert {each.kind for each in talk.of(HandoffRequested)} == {TurnKind.CANCEL, TurnKind.START}
+
+
+def test_an_answer_that_a_takeover_stopped_at_the_gate_calls_nobody_else() -> None:
+    talk = thinking()
+    talk.respond("R$ 10")
+    (bubble,) = talk.of(OutboundRequested)
+    talk.control(Command.PAUSE)
+
+    decided = talk.settle(bubble, BubbleState.DROPPED, "taken_over")
+
+    assert (decided.phase, decided.decision) == (Phase.PAUSED, "bubble_dropped")
+
+
+def test_an_answer_that_was_stopped_by_a_takeover_that_was_never_decided_goes_to_a_person() -> None:
+    """The switch was off when its worker died, and on when the event was decided again."""
+    talk = thinking()
+    talk.respond("R$ 10")
+    (bubble,) = talk.of(OutboundRequested)
+
+    decided = talk.settle(bubble, BubbleState.DROPPED, "taken_over")
+
+    assert (decided.phase, decided.reason) == (Phase.WITH_HUMAN, "taken_over")

@@ -13,6 +13,7 @@ from agents.ports import (
     Asked,
     BubbleMoved,
     BubbleSettled,
+    Claimed,
     Letter,
     NotSent,
     Observation,
@@ -55,6 +56,7 @@ class Rows:
     def __init__(self, clock: Hands) -> None:
         self.clock = clock
         self.results: dict[tuple[str, str, int], str | None] = {}
+        self.bars: dict[str, int] = {}
         self.down = False
         self.deaf = False
         self.takes_ms = 0
@@ -67,6 +69,14 @@ class Rows:
             return False
         self.results[kind, effect_id, attempt] = None
         return True
+
+    async def claim_ai(
+        self, bubble_id: str, attempt: int, conversation_id: str, epoch: int, /
+    ) -> Claimed:
+        taken = ("bubble", bubble_id, attempt) in self.results
+        if self.bars.get(conversation_id, 0) > epoch and not taken:
+            return "barred"
+        return "given" if await self.claim("bubble", bubble_id, attempt) else "taken"
 
     async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
         return (kind, effect_id, attempt) in self.results
@@ -339,12 +349,8 @@ async def test_an_unknown_result_that_no_status_tells_is_counted_for_a_person(
 ) -> None:
     office.courier.receipt = Unknown(reason="timeout")
     state, _ = await office.handle(bubble("b1"))
-    due = state.timers["unknown_cap:b1"]
-    fired = TimerFired(
-        **envelope("outbound.timer.fired", "cap", due), timer="unknown_cap:b1", due_at=due
-    )
 
-    await office.handle(fired, state)
+    await office.handle(fired("unknown_cap:b1", state), state)
 
     assert BubbleSettled(state="unknown", reason="timeout", unknown=True) in office.seen
 
@@ -355,3 +361,78 @@ async def test_a_stopped_account_is_counted_with_its_class(office: Office) -> No
     await office.handle(bubble("b1"))
 
     assert BubbleSettled(state="failed", reason="account", unknown=False) in office.seen
+
+
+def fired(timer: str, state: Gate) -> TimerFired:
+    due = state.timers[timer]
+    key = f"{timer}:{due}"
+    return TimerFired(**envelope("outbound.timer.fired", key, due), timer=timer, due_at=due)
+
+
+def told(effects: tuple[Event, ...]) -> list[tuple[str, BubbleState, str]]:
+    ended = (each for each in effects if isinstance(each, OutboundSettled))
+    return [(each.bubble_id, each.state, each.reason) for each in ended]
+
+
+async def test_what_the_ai_says_is_not_sent_once_a_takeover_was_written_down(
+    office: Office,
+) -> None:
+    """The marker is still on its way."""
+    office.claims.bars["conv_0f"] = 2
+
+    state, effects = await office.handle(bubble("b1", epoch=1))
+
+    assert told(effects) == [("b1", BubbleState.DROPPED, "taken_over")]
+    assert (office.courier.letters, office.claims.results) == ([], {})
+    assert office.permits.came == [None]
+    assert state.timers == {}
+
+
+async def test_the_other_parts_of_the_answer_go_with_it_and_a_persons_words_are_sent(
+    office: Office,
+) -> None:
+    office.permits.reason = "number_rate"
+    state: Gate | None = None
+    for event in (
+        bubble("b1", epoch=1, turn_id="t1"),
+        bubble("b2", epoch=1, turn_id="t1", ordinal=2),
+        bubble("h1", epoch=1, author=Author.HUMAN),
+        bubble("b3", epoch=3, turn_id="t2"),
+    ):
+        state, _ = await office.handle(event, state)
+    office.permits.reason = ""
+    office.claims.bars["conv_0f"] = 2
+    assert state is not None
+
+    state, effects = await office.handle(fired("rate:b1", state), state)
+    assert [(name, end) for name, end, _ in told(effects)] == [
+        ("b1", BubbleState.DROPPED),
+        ("b2", BubbleState.DROPPED),
+    ]
+    for name in ("h1", "b3"):
+        state, effects = await office.handle(fired("next", state), state)
+        assert told(effects) == [(name, BubbleState.ACCEPTED, "")]
+
+
+async def test_a_bubble_of_the_epoch_of_the_takeover_or_a_newer_one_is_sent(
+    office: Office,
+) -> None:
+    """After a release the AI speaks again, whatever was written down before."""
+    office.claims.bars["conv_0f"] = 2
+
+    _, effects = await office.handle(bubble("b1", epoch=2))
+
+    assert ends(effects) == [BubbleState.ACCEPTED]
+
+
+async def test_a_bubble_that_was_posted_before_the_takeover_is_no_dropped_one(
+    office: Office,
+) -> None:
+    event = bubble("b1", epoch=1)
+    await office.handle(event)
+    office.claims.bars["conv_0f"] = 2
+
+    _, effects = await office.handle(event)
+
+    assert ends(effects) == [BubbleState.ACCEPTED]
+    assert len(office.courier.letters) == 1

@@ -158,6 +158,14 @@ class World:
             return "barred"
         return "given" if await self.claim("tool", call_id, attempt) else "taken"
 
+    async def claim_ai(
+        self, bubble_id: str, attempt: int, conversation_id: str, epoch: int, /
+    ) -> Claimed:
+        taken = ("bubble", bubble_id, attempt) in self.claimed
+        if self.barred.get(conversation_id, 0) > epoch and not taken:
+            return "barred"
+        return "given" if await self.claim("bubble", bubble_id, attempt) else "taken"
+
     async def bar(self, conversation_id: str, epoch: int, /) -> None:
         await self.maybe("postgres")
         self.barred[conversation_id] = max(epoch, self.barred.get(conversation_id, 0))
