@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from streams.local.chaos import outages, processes, versions
+from streams.local.chaos import inbound, outages, processes, versions
 from streams.local.chaos.facts import Struck
 from streams.local.chaos.ground import Ground
 from streams.local.chaos.schedule import Planned
@@ -33,6 +33,7 @@ ACTS: Final[dict[str, Act]] = {
     "F16": processes.reset_offsets,
     "F17": versions.newer_schema,
     "W1": outages.whatsapp,
+    "W2": inbound.deliveries,
 }
 
 

@@ -281,5 +281,12 @@ FAULTS: Final[dict[str, Kind]] = {
         proof=at_least(kinds=5, cut=1),
         seconds=(15.0, 20.0),
     ),
+    "W2": Kind(
+        what="WhatsApp delivers what customers write again, in batches, overtaken by others, in"
+        " odd shapes",
+        victims=_only("simulator"),
+        proof=at_least(again=5, batches=3, overtaken=5, odd=3),
+        seconds=(15.0, 20.0),
+    ),
 }
 """Every fault by its name."""

@@ -19,6 +19,7 @@ from schemas.topics import (
 )
 from sinks.ports import Recorded
 from streams.clock import WallClock
+from streams.local.chaos import inbound
 from streams.local.chaos.acts import strike
 from streams.local.chaos.catalogue import Setting, ours
 from streams.local.chaos.customers import Customers
@@ -145,7 +146,12 @@ class Course:
         before = (await self.world.book())["last"]
         began_ms = self.clock.now_ms()
         customers = Customers(
-            self.current, self.world, self.clock, crowd, patience_s=asked.patience_s
+            self.current,
+            self.world,
+            self.clock,
+            crowd,
+            patience_s=asked.patience_s,
+            by_simulator=inbound.NAME in asked.faults,
         )
         ground = Ground(
             stack=self.stack,

@@ -25,6 +25,8 @@ from streams.webhook.serve import hash_key
 ACCEPTED: Final = 202
 PASSING: Final = (0, 404, 429, 500, 502, 503, 504)
 """Answers after which the same is asked again: the other side is away, or a little behind."""
+RELAYED: Final = (200, 502)
+"""Answers of the simulator that tell what our webhook answered."""
 FIRST_WAIT_S: Final = 0.2
 LONGEST_WAIT_S: Final = 2.0
 PERSON_S: Final = 60.0
@@ -42,6 +44,7 @@ class Customers:
         clock: Tells the time.
         crowd: Who they are.
         patience_s: How long one of them goes on trying.
+        by_simulator: Whether their messages go through the simulator, so that it can misbehave.
 
     Attributes:
         begun: Messages whose first attempt was made.
@@ -51,12 +54,20 @@ class Customers:
     """
 
     def __init__(
-        self, current: Settings, world: Outside, clock: Clock, crowd: Crowd, *, patience_s: float
+        self,
+        current: Settings,
+        world: Outside,
+        clock: Clock,
+        crowd: Crowd,
+        *,
+        patience_s: float,
+        by_simulator: bool = False,
     ) -> None:
         self.world = world
         self.clock = clock
         self.crowd = crowd
         self.patience_s = patience_s
+        self.relay = f"{world.simulator}/_simulator/webhook" if by_simulator else ""
         self.key = hash_key(current)
         self.token = current.api_token.get_secret_value()
         self.begun = 0
@@ -100,7 +111,12 @@ class Customers:
         headers = {SIGNATURE_HEADER: sign(self.world.secret, body)}
         refusals: Counter[str] = Counter()
         status = await self._patiently(
-            self.world.webhook, OK, refusals, self.patience_s, data=body, headers=headers
+            self.relay or self.world.webhook,
+            OK,
+            refusals,
+            self.patience_s,
+            data=body,
+            headers=headers,
         )
         self.posted.append(
             Posted(
@@ -157,6 +173,9 @@ class Customers:
         client: aiohttp.ClientSession = self.world.client
         try:
             async with client.post(url, **request) as answer:
+                if url == self.relay and answer.status in RELAYED:
+                    told: int = (await answer.json())["webhook_status"]
+                    return told
                 return answer.status
         except FAULTS:
             return 0

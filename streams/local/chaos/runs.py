@@ -16,6 +16,7 @@ MIXED: Final = (
     ("F7", "F8", "F10"),
     ("F1w", "F5"),
     ("F1", "W1"),
+    ("F1", "W2"),
 )
 """Faults that happen in one run."""
 

@@ -44,6 +44,12 @@ class Ours:
         self.seen.append(value["messages"][0]["id"])
         return web.Response(status=self.answers.pop(0) if self.answers else 200)
 
+    async def relay(self, request: web.Request) -> web.StreamResponse:
+        """Stand for the simulator: it tells what our webhook answered."""
+        status = (await self.webhook(request)).status
+        told = {"webhook_status": status}
+        return web.json_response(told, status=200 if status == 200 else 502)
+
     async def api(self, request: web.Request) -> web.StreamResponse:
         assert request.headers["Authorization"] == "Bearer token"
         self.seen.append(request.path.rpartition("/")[2])
@@ -51,8 +57,11 @@ class Ours:
 
 
 @asynccontextmanager
-async def facing(ours: Ours, patience_s: float = 5.0) -> AsyncIterator[Customers]:
+async def facing(
+    ours: Ours, patience_s: float = 5.0, *, by_simulator: bool = False
+) -> AsyncIterator[Customers]:
     app = web.Application()
+    app.router.add_post("/_simulator/webhook", ours.relay)
     app.router.add_post("/webhooks/whatsapp/{app}", ours.webhook)
     app.router.add_post("/v1/conversations/{conversation}/{command}", ours.api)
     async with TestServer(app) as server, aiohttp.ClientSession() as client:
@@ -62,9 +71,12 @@ async def facing(ours: Ours, patience_s: float = 5.0) -> AsyncIterator[Customers
             api_token=SecretStr("token"),
             webhook_port=server.port or 0,
             api_port=server.port or 0,
+            whatsapp_api_url=str(server.make_url("/v25.0")),
         )
         world = Outside(current, client)
-        yield Customers(current, world, Clock(), CROWD, patience_s=patience_s)
+        yield Customers(
+            current, world, Clock(), CROWD, patience_s=patience_s, by_simulator=by_simulator
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +125,17 @@ async def test_a_webhook_that_is_away_is_noted_as_no_answer() -> None:
         await customers.play([[write(1)]])
 
     assert [(p.answered_ms, p.refusals) for p in customers.posted] == [(0, {"0": 1})]
+
+
+async def test_what_our_webhook_answered_is_noted_of_a_message_that_went_by_the_simulator() -> None:
+    ours = Ours(503, 0, 200)
+
+    async with facing(ours, by_simulator=True) as customers:
+        customers.world.webhook = "http://127.0.0.1:1/webhooks"
+        await customers.play([[write(1), write(2)]])
+
+    assert ours.seen == ["w1", "w1", "w1", "w2"]
+    assert [posted.refusals for posted in customers.posted] == [{"503": 1, "0": 1}, {}]
 
 
 async def test_a_person_asks_again_until_the_conversation_is_known() -> None:
