@@ -141,11 +141,14 @@ def rates(
     load: Annotated[float, typer.Option(min=0.1, help="Traffic, as a part of the limit.")] = 1.0,
     seconds: Annotated[float, typer.Option(min=6, help="How long it is given.")] = 60.0,
     kill: Annotated[bool, typer.Option(help="Kill one worker on the way.")] = True,
+    window: Annotated[
+        float, typer.Option(min=1, help="Seconds until a customer's window closes.")
+    ] = 86_400.0,
 ) -> None:
     """Send from one number with several workers, against Meta's rules; one of them is killed.
 
     Starts a stack of its own and stops it again. Exit status 1 when something was refused, sent
-    twice or not sent.
+    twice or lost: what cannot be sent in time is a person's.
     """
     import uvloop
 
@@ -161,17 +164,19 @@ def rates(
         load=load,
         seconds=seconds,
         kill=kill,
+        window_s=window,
     )
     found = uvloop.run(rates(asked, lambda *_: None))
     refused = ", ".join(f"{count} x {code}" for code, count in sorted(found.refusals.items()))
     typer.echo(
         f"{found.accepted} of {found.asked} bubbles accepted, {found.duplicates} twice,"
-        f" refused: {refused or 'none'}\n"
+        f" {found.handed} for a person, {found.lost} lost, refused: {refused or 'none'}\n"
+        f"longest time from the request to WhatsApp: {found.longest_s:.1f} s\n"
         f"{found.seconds:.1f} s: {found.accepted / found.seconds:.1f} messages a second,"
         f" {found.used:.0%} of the limit of {found.limit}\n"
         f"in each 5 s: {' '.join(map(str, found.course))}"
     )
-    if found.refusals or found.duplicates or found.accepted != found.asked:
+    if not found.good:
         raise typer.Exit(1)
 
 

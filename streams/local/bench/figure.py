@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
+
+ENDS: Final = ("accepted", "failed", "unknown")
+"""Ends of a bubble of which somebody knows: sent, or a person is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,9 @@ class Allowance:
         refusals: Requests that it refused, by error code.
         seconds: From the first request to the last acceptance.
         course: Messages that it took in each stretch of five seconds.
+        ends: How many bubbles ended in each way, by what the gate says.
+        lost: Bubbles that have not ended.
+        longest_s: How long a bubble waited at most until WhatsApp took it.
     """
 
     limit: int
@@ -49,6 +56,21 @@ class Allowance:
     refusals: Mapping[int, int]
     seconds: float
     course: tuple[int, ...] = ()
+    ends: Mapping[str, int] = field(default_factory=dict)
+    lost: int = 0
+    longest_s: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether each bubble was sent once or is a person's, and none was refused or lost."""
+        once = sum(self.ends.get(state, 0) for state in ENDS) == self.asked
+        taken = self.ends.get("accepted", 0) <= self.accepted
+        return once and taken and not (self.lost or self.duplicates or self.refusals)
+
+    @property
+    def handed(self) -> int:
+        """Bubbles that a person has: too late for their window, or of unknown result."""
+        return sum(self.ends.get(state, 0) for state in ENDS[1:])
 
     @property
     def used(self) -> float:

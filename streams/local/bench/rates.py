@@ -30,6 +30,7 @@ from sinks.vault import Vault
 from streams.applied import applied
 from streams.clock import WallClock
 from streams.colocate import home
+from streams.local.bench.ends import Ends
 from streams.local.bench.figure import Allowance
 from streams.local.bench.pace import paced
 from streams.local.demo.seed import publish
@@ -48,7 +49,6 @@ CUSTOMERS: Final = 3_000
 SKEWED: Final = 0.7
 """Share of the conversations that lie on the first third of the partitions."""
 BATCH: Final = 500
-LOOK_S: Final = 0.5
 STRETCH_MS: Final = 5_000
 PATIENCE_S: Final = 120.0
 CONFIRM_S: Final = 30.0
@@ -65,6 +65,7 @@ class Asked:
         load: Traffic, as a part of the limit.
         seconds: How long it is given.
         kill: Whether one worker is killed after a third of it.
+        window_s: Seconds from the request until the customer's window closes.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class Asked:
     load: float = 1.0
     seconds: float = 60.0
     kill: bool = True
+    window_s: float = 86_400.0
 
     @property
     def bubbles(self) -> int:
@@ -154,39 +156,38 @@ class Bench:
         self.simulator = stack.env["WHATSAPP_API_URL"].rpartition("/")[0]
         self.clock = WallClock()
         self.people = customers(load(stack.home).topic_partitions)
+        self.ends = Ends()
 
     async def measure(self) -> Allowance:
         """Send, kill, wait until nothing moves any more, and ask the simulator."""
         await self._write_first()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        sending = asyncio.create_task(self._send())
-        if self.asked.kill:
-            await asyncio.sleep(self.asked.seconds / 3)
-            await self.stack.kill(f"{WORKER}-2")
-        await sending
-        deadline = loop.time() + PATIENCE_S
-        while (await self.control())["figures"]["accepted"] < self.asked.bubbles:
-            if loop.time() > deadline:
-                break
-            await asyncio.sleep(LOOK_S)
-        took_s, control = loop.time() - began, await self.control()
+        async with self.ends.following(Reading(self.stack.kafka_bootstrap, self.codec)):
+            sending = asyncio.create_task(self._send())
+            if self.asked.kill:
+                await asyncio.sleep(self.asked.seconds / 3)
+                await self.stack.kill(f"{WORKER}-2")
+            await sending
+            await self.ends.complete(PATIENCE_S)
+        control, messages = await self.control(), await self._messages()
+        times = [entry["at_ms"] for entry in messages]
         return Allowance(
             limit=self.asked.limit,
             asked=self.asked.bubbles,
             accepted=control["figures"]["accepted"],
             duplicates=control["figures"]["duplicates"],
             refusals={int(code): count for code, count in control["refusals"].items()},
-            seconds=took_s,
-            course=await self._course(),
+            seconds=(times[-1] - min(self.ends.asked_ms.values())) / 1000,
+            course=course(times),
+            ends=self.ends.counted(),
+            lost=self.ends.lost,
+            longest_s=self.ends.longest_s((each["bubble_id"], each["at_ms"]) for each in messages),
         )
 
-    async def _course(self) -> tuple[int, ...]:
-        """Return how many messages were taken in each stretch of time."""
+    async def _messages(self) -> list[dict[str, Any]]:
+        """Return what was taken, in order."""
         async with self.session.get(f"{self.simulator}/_simulator/messages") as answer:
-            times = [entry["at_ms"] for entry in (await answer.json())["messages"]]
-        places = Counter((at_ms - times[0]) // STRETCH_MS for at_ms in times)
-        return tuple(places[place] for place in range(max(places, default=-1) + 1))
+            found: list[dict[str, Any]] = (await answer.json())["messages"]
+        return found
 
     async def _write_first(self) -> None:
         """Let every customer write once: it opens their windows."""
@@ -225,6 +226,7 @@ class Bench:
     def _bubble(self, number: int, conversation: str, phone: str) -> OutboundRequested:
         now_ms = self.clock.now_ms()
         bubble_id = derived("bench", conversation, number)
+        self.ends.asked(bubble_id, now_ms)
         return OutboundRequested(
             event=OUTBOUND_REQUESTED.name,
             event_id=derived("bench", "request", bubble_id),
@@ -241,12 +243,19 @@ class Bench:
             phone_number_id=NUMBER,
             recipient=Person(wa_id=phone),
             text=f"Seu pedido saiu para entrega: {number}",
+            window_expires_at=now_ms + round(self.asked.window_s * 1000),
         )
 
     async def control(self) -> Any:
         """Return what the simulator counted."""
         async with self.session.get(f"{self.simulator}/_simulator/control") as answer:
             return await answer.json()
+
+
+def course(times: Sequence[int]) -> tuple[int, ...]:
+    """Return how many messages were taken in each stretch of time."""
+    places = Counter((at_ms - times[0]) // STRETCH_MS for at_ms in times)
+    return tuple(places[place] for place in range(max(places, default=-1) + 1))
 
 
 def customers(partitions: int, count: int = CUSTOMERS) -> list[tuple[str, str]]:

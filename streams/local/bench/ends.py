@@ -1,0 +1,78 @@
+"""How every bubble of a benchmark ended, as the gate tells it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from schemas.events import BubbleState, Event, OutboundKind, OutboundSettled
+from schemas.topics import OUTBOUND_SETTLED
+from streams.reading import Reading
+
+
+class Ends:
+    """Follows the ends of bubbles.
+
+    Attributes:
+        asked_ms: When each bubble was asked for.
+        states: How each bubble ended; more than one state is one too many.
+    """
+
+    def __init__(self) -> None:
+        self.asked_ms: dict[str, int] = {}
+        self.states: dict[str, list[BubbleState]] = {}
+        self._open: set[str] = set()
+        self._moved = asyncio.Event()
+
+    def asked(self, bubble_id: str, at_ms: int) -> None:
+        """Note that a bubble is asked for."""
+        self.asked_ms[bubble_id] = at_ms
+        self._open.add(bubble_id)
+
+    @contextlib.asynccontextmanager
+    async def following(self, reading: Reading) -> AsyncIterator[None]:
+        """Note the ends that come from now on, for as long as the block lasts."""
+        since = await reading.ends((OUTBOUND_SETTLED.name,))
+        task = asyncio.create_task(self._follow(reading, since))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _follow(self, reading: Reading, since: Mapping[Any, int]) -> None:
+        async for record in reading.follow((OUTBOUND_SETTLED.name,), since):
+            self.note(record.event)
+
+    def note(self, event: Event) -> None:
+        """Note one record."""
+        if isinstance(event, OutboundSettled) and event.kind is OutboundKind.MESSAGE:
+            self.states.setdefault(event.bubble_id, []).append(event.state)
+            self._open.discard(event.bubble_id)
+            self._moved.set()
+
+    async def complete(self, patience_s: float) -> None:
+        """Wait until every bubble that was asked for has ended, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while self.lost:
+                    self._moved.clear()
+                    await self._moved.wait()
+
+    @property
+    def lost(self) -> int:
+        """Bubbles that have not ended."""
+        return len(self._open)
+
+    def counted(self) -> Counter[str]:
+        """Return how many bubbles ended in each way."""
+        ends = (self.states[each] for each in self.asked_ms if each in self.states)
+        return Counter(str(states[0]) if len(states) == 1 else "twice" for states in ends)
+
+    def longest_s(self, accepted: Iterable[tuple[str, int]]) -> float:
+        """Return how long a bubble waited at most, given when each one was accepted."""
+        waits = (at_ms - self.asked_ms[name] for name, at_ms in accepted if name in self.asked_ms)
+        return max(waits, default=0) / 1000

@@ -1,0 +1,73 @@
+"""What a run of one number's rate says of its bubbles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from schemas.events import BubbleState, OutboundKind, OutboundSettled
+from streams.local.bench.ends import Ends
+from streams.local.bench.figure import Allowance
+from tests.agents.outbound.desk import bubble, envelope
+
+GOOD = Allowance(
+    limit=80,
+    asked=5,
+    accepted=3,
+    duplicates=0,
+    refusals={},
+    seconds=1.0,
+    ends={"accepted": 3, "failed": 1, "unknown": 1},
+)
+
+
+def settled(
+    name: str, state: BubbleState, kind: OutboundKind = OutboundKind.MESSAGE
+) -> OutboundSettled:
+    asked = bubble(name)
+    return OutboundSettled(
+        **envelope("outbound.message.settled", name),
+        bubble_id=name,
+        epoch=0,
+        author=asked.author,
+        kind=kind,
+        state=state,
+    )
+
+
+def test_a_bubble_that_a_person_has_is_not_lost() -> None:
+    assert GOOD.good
+    assert GOOD.handed == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ends": {"accepted": 3, "failed": 1}, "lost": 1},
+        {"ends": {"accepted": 3, "failed": 1, "dropped": 1}},
+        {"ends": {"accepted": 3, "failed": 1, "twice": 1}},
+        {"ends": {"accepted": 5}},  # WhatsApp has only three of them
+        {"duplicates": 1},
+        {"refusals": {130429: 1}},
+    ],
+)
+def test_what_is_lost_doubled_or_refused_is_not_good(wrong: dict[str, object]) -> None:
+    assert not replace(GOOD, **wrong).good  # type: ignore[arg-type] # one field each
+
+
+def test_the_ends_of_what_was_asked_for_are_counted_once() -> None:
+    ends = Ends()
+    for number in (1, 2, 3):
+        ends.asked(f"b{number}", number * 1000)
+    for event in (
+        settled("b1", BubbleState.ACCEPTED),
+        settled("b1", BubbleState.FAILED, OutboundKind.REPORT),
+        settled("b2", BubbleState.FAILED),
+        settled("somebody else's", BubbleState.FAILED),
+    ):
+        ends.note(event)
+
+    assert ends.counted() == {"accepted": 1, "failed": 1}
+    assert ends.lost == 1
+    assert ends.longest_s([("b1", 1500), ("b3", 9000), ("older", 99_000)]) == 6.0
