@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from streams.local.chaos import inbound, outages, processes, versions
+from streams.local.chaos import growth, inbound, outages, processes, versions
 from streams.local.chaos.facts import Struck
 from streams.local.chaos.ground import Ground
 from streams.local.chaos.schedule import Planned
@@ -27,6 +27,7 @@ ACTS: Final[dict[str, Act]] = {
     "F9": outages.model,
     "F10": outages.registry,
     "F11": outages.poison,
+    "F12": growth.refused,
     "F13": processes.scale,
     "F14": processes.skew,
     "F15": versions.hot_key,

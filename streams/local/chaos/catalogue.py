@@ -92,6 +92,10 @@ def _each_stage(setting: Setting, _: random.Random) -> list[tuple[str, ...]]:
     return [(name,) for name in setting.stages]
 
 
+def _one_stage(setting: Setting, chance: random.Random) -> list[tuple[str, ...]]:
+    return [(chance.choice(setting.stages),)]
+
+
 def _all_once(setting: Setting, _: random.Random) -> list[tuple[str, ...]]:
     return [setting.parts]
 
@@ -244,6 +248,11 @@ FAULTS: Final[dict[str, Kind]] = {
         victims=_only("kafka"),
         proof=at_least(written=1),
     ),
+    "F12": Kind(
+        what="four times the partitions: refused by the tool, and by a worker that is told so",
+        victims=_one_stage,
+        proof=at_least(by_tool=1, by_worker=1, unchanged=1),
+    ),
     "F13": Kind(
         what="workers scaled down to one, up to all, down to two",
         victims=_further,
@@ -282,8 +291,7 @@ FAULTS: Final[dict[str, Kind]] = {
         seconds=(15.0, 20.0),
     ),
     "W2": Kind(
-        what="WhatsApp delivers what customers write again, in batches, overtaken by others, in"
-        " odd shapes",
+        what="WhatsApp brings messages again, in batches, overtaken by others, in odd shapes",
         victims=_only("simulator"),
         proof=at_least(again=5, batches=3, overtaken=5, odd=3),
         seconds=(15.0, 20.0),
