@@ -34,6 +34,7 @@ from sinks.leases import PostgresLeases
 from sinks.memory import Memories
 from sinks.ports import Sink
 from sinks.processes import Processes
+from sinks.resting import RestingStates
 from sinks.seen_ids import SeenIds
 from sinks.transcripts import Transcripts
 from streams.clock import open_clock
@@ -44,6 +45,7 @@ from streams.permits import NumberPermits
 from streams.presence import Presence
 from streams.publish import Publisher
 from streams.registry import open_codec
+from streams.resting import DAY_MS, Rest
 from streams.settings import Settings, require_secrets
 from streams.sinking import SinkRunner
 from streams.stage import Stage
@@ -68,6 +70,7 @@ class Parts:
         codec: Events to bytes and back.
         publisher: What everything is published through.
         tenants: Settings of all tenants.
+        rest: Where idle conversations rest.
         loading: What loads in the background; the worker is not ready before its end.
         opened: Closes what the parts opened, newest first.
     """
@@ -77,6 +80,7 @@ class Parts:
     tenants: TenantSettings
     stages: Sequence[Stage] = ()
     sinks: Sequence[SinkRunner] = ()
+    rest: Rest | None = None
     loading: Awaitable[object] | None = None
     opened: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -112,6 +116,7 @@ async def build_worker(settings: Settings, names: Sequence[str]) -> Parts:
             client_id=client_id,
             told=Presence(Processes(pool), client_id),
         ),
+        rest=Rest(shelf=RestingStates(pool), idle_ms=round(settings.idle_days * DAY_MS)),
     )
     parts.opened.push_async_callback(pool.close)
     embedder = await parts.opened.enter_async_context(open_embedder(settings))

@@ -17,7 +17,7 @@ from streams.hearing import Hearing, listening
 from streams.lanes import Lanes
 from streams.parking import Parking
 from streams.publish import Record, record_of
-from streams.records import STATE_BYTES, Kept, next_due
+from streams.records import STATE_BYTES, Entry, Head, Kept, applying, mark_of, next_due
 from streams.stage import Stage
 from streams.steps import Applied, written_down
 
@@ -63,6 +63,29 @@ class Step:
     outbox: tuple[Record, ...] = ()
     parked: Parking | None = None
     loose: Record | None = None
+
+    def entry(self, before: Head | None, message: Any, *, epoch: int, at_ms: int) -> Entry:
+        """Return the table value that the message leaves behind.
+
+        Args:
+            before: Head of the value before, or None.
+            message: What was decided.
+            epoch: Ours, as the owner of the partition.
+            at_ms: Time of the writing.
+        """
+        topic, offset = message.topic, message.offset
+        applied, marks = applying(before, topic, offset, mark_of(message.value))
+        return Entry(
+            self.state,
+            applied,
+            (topic, offset),
+            self.outbox,
+            epoch,
+            self.due_ms,
+            self.parked,
+            marks,
+            at_ms,
+        )
 
 
 class LaneDelivery:

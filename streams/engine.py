@@ -20,13 +20,14 @@ from streams.health import Dependencies
 from streams.lanes import Lanes
 from streams.lineage import grown
 from streams.loop import Loop
-from streams.metrics import CONVERSATIONS_PARKED, LAG
+from streams.metrics import CONVERSATIONS_PARKED, LAG, TABLE_BYTES, TABLE_CONVERSATIONS
 from streams.naming import group_of
 from streams.parker import Parker
 from streams.partitioner import check_partitioner
 from streams.publish import Publisher
 from streams.pulse import Pulse
 from streams.recovery import SafeTables
+from streams.resting import Rest, Resting
 from streams.settings import Settings
 from streams.stage import Stage
 from streams.table import AckedTable
@@ -53,6 +54,7 @@ class Running:
     lanes: Lanes
     loop: Loop
     timers: Timers
+    resting: Resting
 
 
 class Engine:
@@ -65,7 +67,7 @@ class Engine:
         running: The parts of each stage, by name.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a worker is made of, keyword-only where it may be left out
         self,
         settings: Settings,
         stages: Sequence[Stage],
@@ -74,9 +76,11 @@ class Engine:
         *,
         clock: Clock,
         group: str | None = None,
+        rest: Rest | None = None,
     ) -> None:
         stages = [stage.without(settings.without_topic) for stage in stages]
         _check_inputs(stages)
+        self.rest = rest
         self.settings = settings
         self.publisher = publisher
         self.codec = codec
@@ -122,6 +126,7 @@ class Engine:
         await self.app.start()
         for part in self.running.values():
             part.timers.start()
+            part.resting.start()
 
     async def stop(self, *, leave: bool = False) -> None:
         """Finish what is in flight and commit; a static member keeps its place.
@@ -132,6 +137,7 @@ class Engine:
         self.app.leaving = leave
         for part in self.running.values():
             await part.timers.stop()
+            await part.resting.stop()
         await self.app.stop()
         await self.pulse.stop()
 
@@ -148,12 +154,16 @@ class Engine:
         self.running[table.name].timers.keep(partitions)
 
     def measure(self) -> None:
-        """Tell how far behind each assigned input partition is."""
+        """Tell how far behind each assigned input partition is, and how large the tables are."""
         consumer = self.app.safe_consumer
         for tp, ledger in list(consumer.ledgers.items()):
             end = consumer.highwater(tp)
             if end is not None:
                 LAG.labels(tp.topic, tp.partition).set(max(end - ledger.safe(), 0))
+        for name, part in self.running.items():
+            TABLE_CONVERSATIONS.labels(name, "memory").set(part.table.size())
+            TABLE_CONVERSATIONS.labels(name, "postgres").set(len(part.table.absent))
+            TABLE_BYTES.labels(name).set(part.table.bytes)
 
     async def _prove(self) -> bool:
         return await self.app.safe_consumer.prove_membership()
@@ -171,6 +181,9 @@ class Engine:
         lanes = loop.lanes = Lanes(app, stage, loop)
         loop.decider = Decider(stage, lanes, self.codec, self.clock)
         loop.parker = Parker(loop.decider, app.conf.id, table.epoch)
+        loop.resting = Resting(
+            table, lanes, self.publisher, pulse=self.pulse, clock=self.clock, rest=self.rest
+        )
         CONVERSATIONS_PARKED.labels(stage.name).set_function(lambda: len(table.parked))
         timers = Timers(
             stage,
@@ -187,7 +200,7 @@ class Engine:
             app.intakes[topic.name] = lanes
             self._subscribe(topic)
         app.families.append(frozenset([*(topic.name for topic in stage.inputs), stage.changelog]))
-        return Running(stage, table, lanes, loop, timers)
+        return Running(stage, table, lanes, loop, timers, loop.resting)
 
     def _subscribe(self, topic: Topic) -> None:
         """Make Faust subscribe; the records go to the lanes before any stream sees them."""

@@ -38,7 +38,8 @@ from streams.parker import Parker
 from streams.parking import Arm, Returned, arm_of
 from streams.publish import Publisher, Record
 from streams.pulse import Fenced, Pulse
-from streams.records import Entry, Head, Kept, applying, mark_of
+from streams.records import Entry, Head, Kept
+from streams.resting import Resting
 from streams.table import AckedTable
 
 log = structlog.get_logger(__name__)
@@ -71,12 +72,14 @@ class Loop:
         lanes: Where it runs; set by ``streams.engine``.
         decider: What it asks; set by ``streams.engine``.
         parker: Sets aside what is not decided; set by ``streams.engine``.
+        resting: Has the values that left memory; set by ``streams.engine``.
         fuse: Counts the events given up in a row.
     """
 
     lanes: Lanes
     decider: Decider
     parker: Parker
+    resting: Resting
 
     def __init__(
         self,
@@ -193,7 +196,7 @@ class Loop:
         if (lost := self._misplaced(message)) is not None:
             await self._bury(message, lost, trial)
             return
-        raw = self.table.raw(message.key)
+        raw = await self.resting.value(message.key, message.partition)
         kept = None if raw is None else Kept(raw)
         if kept is not None and kept.head.covers(message.topic, message.offset):
             if kept.head.belongs(message.topic, message.offset):
@@ -208,22 +211,8 @@ class Loop:
         if step.loose is not None:
             await self._publish(message, (step.loose,))
         head = None if kept is None else kept.head
-        mark = mark_of(message.value)
-        applied, marks = applying(head, message.topic, message.offset, mark)
-        await self._store(
-            message,
-            kept,
-            Entry(
-                step.state,
-                applied,
-                (message.topic, message.offset),
-                step.outbox,
-                self.table.epoch(message.partition),
-                step.due_ms,
-                step.parked,
-                marks,
-            ),
-        )
+        epoch, now_ms = self.table.epoch(message.partition), self.decider.clock.now_ms()
+        await self._store(message, kept, step.entry(head, message, epoch=epoch, at_ms=now_ms))
         self.counting.stored(len(step.state))
         await self._publish(message, step.outbox)
         if self.fuse.burnt and trial.verdict is None and arm in (Arm.DECIDE, Arm.RETURN):

@@ -94,6 +94,18 @@ STATE_SIZE: Final = Histogram(
     ["stage"],
     buckets=BYTES,
 )
+TABLE_CONVERSATIONS: Final = Gauge(
+    "table_conversations",
+    "Conversations of a table: with their value in memory, or at rest in Postgres.",
+    ["stage", "kept"],
+)
+TABLE_BYTES: Final = Gauge("table_bytes", "Bytes of a table's values in memory.", ["stage"])
+RESTED: Final = Counter(
+    "conversations_rested_total", "Times that an idle conversation left memory.", ["stage"]
+)
+WOKEN: Final = Counter(
+    "conversations_woken_total", "Times that a value at rest was read back.", ["stage"]
+)
 RETRIED: Final = Counter("events_retried_total", "Attempts after the first.", ["stage", "reason"])
 SKIPPED: Final = Counter("events_skipped_total", "Redelivered events already applied.", ["stage"])
 INFLIGHT: Final = Gauge("events_inflight", "Events taken and not finished.", ["stage"])

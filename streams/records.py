@@ -52,6 +52,8 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
         outbox: Sizes of the records to publish.
         parked: The flag of a parked conversation, or None.
         marks: Checksum of the last event applied, in the order of ``applied``.
+        at_ms: When it was written, Unix milliseconds; 0 is not known.
+        away: Mark of the value that is kept elsewhere (``streams.resting``); None: it is here.
     """
 
     version: int
@@ -63,6 +65,8 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     outbox: tuple[Parcel, ...] = ()
     parked: Parking | None = None
     marks: tuple[int, ...] = ()
+    at_ms: int = 0
+    away: int | None = None
 
     @classmethod
     def of(cls, raw: bytes) -> Head:
@@ -105,6 +109,8 @@ class Entry:
         due_ms: When the next timer is due.
         parked: The flag of a parked conversation, or None.
         marks: Checksum of the last event applied, in the order of ``applied``.
+        at_ms: When it was written, Unix milliseconds; 0 is not known.
+        away: Mark of the value that is kept elsewhere; None: it is here.
     """
 
     state: bytes
@@ -115,6 +121,8 @@ class Entry:
     due_ms: int | None = None
     parked: Parking | None = None
     marks: tuple[int, ...] = ()
+    at_ms: int = 0
+    away: int | None = None
 
     def dumps(self) -> bytes:
         """Encode as one line of bookkeeping, the state, and the raw outbox."""
@@ -128,6 +136,8 @@ class Entry:
             tuple(map(_parcel, self.outbox)),
             self.parked,
             self.marks,
+            self.at_ms,
+            self.away,
         )
         parts = [_ENCODER.encode(head), b"\n", self.state]
         for record in self.outbox:
@@ -152,6 +162,8 @@ class Entry:
             head.due_ms,
             head.parked,
             head.marks,
+            head.at_ms,
+            head.away,
         )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any, Final, cast
 
 import structlog
@@ -23,7 +22,6 @@ from schemas.errors import Unavailable
 from streams.lineage import check_counts, check_ends, check_ids, proofs
 from streams.logs import FAUST_LOG
 from streams.metrics import RECOVERING, RECOVERY_SECONDS
-from streams.records import Entry
 from streams.table import AckedTable, Logs
 
 log = structlog.get_logger(__name__)
@@ -87,9 +85,7 @@ class SafeRecovery(Recovery):
         await asyncio.gather(*(table.own(p, logs, app.engine.publisher) for p in partitions))
         while table.overridden:
             key, partition = next(iter(table.overridden.items()))
-            if (raw := table.raw(key)) is not None:
-                entry = replace(Entry.loads(raw), epoch=table.epoch(partition))
-                await table.put(key, entry, partition, app.engine.publisher)
+            await table.renew(key, partition, app.engine.publisher)
             del table.overridden[key]
 
     async def _check_ends(self, tables: Iterable[AckedTable]) -> None:

@@ -74,6 +74,8 @@ class Settings(BaseSettings):
         session_timeout_s: Silence after which the group gives a worker's partitions away.
         drain_s: How long a stopping worker finishes what is in flight.
         stuck_s: Longest time without progress, and without a known cause, before a worker ends.
+        idle_days: Days without an event after which a conversation's state leaves a worker's memory
+            for Postgres; it comes back with the next event. 0 lets none leave.
         max_inflight: Most events in flight per stage.
         linger_ms: How long the producer gathers a batch.
         failpoint: Where this worker kills itself, such as ``after_state:17``; chaos runs only.
@@ -121,6 +123,7 @@ class Settings(BaseSettings):
     session_timeout_s: float = Field(default=10.0, ge=6)
     drain_s: float = Field(default=2.0, ge=0)
     stuck_s: float = Field(default=120.0, ge=5)
+    idle_days: float = Field(default=10.0, ge=0)
     max_inflight: int = Field(default=16384, ge=1)
     linger_ms: int = Field(default=0, ge=0, le=1000)
     failpoint: str = Field(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import faust
 import structlog
 from faust.types import TP, EventT
 
+from streams.absent import Absent
 from streams.controls import CONTROL, FUSE_KEY, OWNER_KEY, Burnt, Owner
 from streams.logs import FAUST_LOG
 from streams.publish import Publisher, Record
@@ -47,6 +48,8 @@ class AckedTable(faust.Table[bytes, bytes]):
         overridden: Keys whose newest changelog record is a zombie's, and their partitions.
         parked: Parked conversations and their partitions.
         given_up: Events given up in a row, by partition (``streams.fuse``).
+        absent: Conversations whose value is kept elsewhere (``streams.resting``).
+        bytes: Size of the values here.
         armed: Told about due times.
     """
 
@@ -60,6 +63,8 @@ class AckedTable(faust.Table[bytes, bytes]):
         self.overridden: dict[bytes, int] = {}
         self.parked: dict[bytes, int] = {}
         self.given_up: dict[int, int] = {}
+        self.absent = Absent()
+        self.bytes = 0
         self.armed: Armed = _nobody
 
     @property
@@ -81,12 +86,17 @@ class AckedTable(faust.Table[bytes, bytes]):
         return self._values.get(key)
 
     def size(self) -> int:
-        """Return how many conversations are known here."""
+        """Return how many conversations have their value here."""
         return len(self._values)
+
+    def known(self) -> list[bytes]:
+        """Return the keys of the conversations that have their value here."""
+        return list(self._values)
 
     def partition_of(self, key: bytes) -> int | None:
         """Return the partition a stored conversation was written to."""
-        return self._partitions.get(key)
+        known = self._partitions.get(key)
+        return self.absent.partition_of(key) if known is None else known
 
     def epoch(self, partition: int) -> int:
         """Return our epoch as the owner of a partition."""
@@ -105,6 +115,38 @@ class AckedTable(faust.Table[bytes, bytes]):
         await (await publisher.post(record, partition))
         self._keep(key, raw, partition)
         self._note(key, partition, entry)
+
+    async def rest(self, key: bytes, mark: int, publisher: Publisher) -> None:
+        """Write to the changelog that a value is elsewhere, await the broker, then let it go.
+
+        The record keeps what proves the logs; the lane of the conversation must be empty.
+
+        Raises:
+            Unavailable: The broker did not take it.
+        """
+        raw, partition = self._values[key], self._partitions[key]
+        head, epoch = Head.of(raw), self.epoch(partition)
+        entry = Entry(b"", head.applied, epoch=epoch, marks=head.marks, at_ms=head.at_ms, away=mark)
+        record = Record(self.changelog_topic.get_topic_name(), key, entry.dumps())
+        await (await publisher.post(record, partition))
+        if self.raw(key) is raw:  # else it was recovered anew meanwhile
+            self._send_away(key, partition, epoch, mark)
+
+    async def renew(self, key: bytes, partition: int, publisher: Publisher) -> None:
+        """Write again, as ours, what a zombie overwrote.
+
+        Raises:
+            Unavailable: The broker did not take it.
+        """
+        raw, mark = self.raw(key), self.absent.mark(key, partition)
+        if raw is not None:
+            entry = replace(Entry.loads(raw), epoch=self.epoch(partition))
+            await self.put(key, entry, partition, publisher)
+        elif mark is not None:
+            entry = Entry(b"", {}, epoch=self.epoch(partition), away=mark)
+            record = Record(self.changelog_topic.get_topic_name(), key, entry.dumps())
+            await (await publisher.post(record, partition))
+            self._send_away(key, partition, entry.epoch, mark)
 
     async def burn(self, partition: int, given_up: int, publisher: Publisher) -> None:
         """Write how many events of a partition were given up in a row."""
@@ -128,6 +170,9 @@ class AckedTable(faust.Table[bytes, bytes]):
         self.overridden = {key: p for key, p in self.overridden.items() if p in kept}
         self.parked = {key: p for key, p in self.parked.items() if p in kept}
         self.given_up = {p: count for p, count in self.given_up.items() if p in kept}
+        self.absent.keep(kept)
+        ours = (key for key, partition in self._partitions.items() if partition in kept)
+        self.bytes = sum(len(self._values.get(key, b"")) for key in ours)
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Apply records that Faust recovered."""
@@ -154,13 +199,16 @@ class AckedTable(faust.Table[bytes, bytes]):
             self._drop(key, partition)
             return
         head = Head.of(raw)
-        if not self._wins(key, head):
+        if not self._wins(key, partition, head):
             self.overridden[key] = partition
             return
         self.overridden.pop(key, None)
         if head.epoch > self.epoch(partition):  # its control record was lost
             self.owners[partition] = Owner(epoch=head.epoch)
-        self._keep(key, raw, partition)
+        if head.away is None:
+            self._keep(key, raw, partition)
+        else:
+            self._send_away(key, partition, head.epoch, head.away)
         self._note(key, partition, head)
 
     def _control(self, key: bytes, raw: bytes, partition: int) -> None:
@@ -174,21 +222,36 @@ class AckedTable(faust.Table[bytes, bytes]):
             if burnt.epoch >= self.epoch(partition):
                 self.given_up[partition] = burnt.given_up
 
-    def _wins(self, key: bytes, head: Head) -> bool:
+    def _wins(self, key: bytes, partition: int, head: Head) -> bool:
         """Tell whether a record may replace what is known: higher epoch, then log order.
 
         ``applied`` cannot tell: over two topics {m9, t5} and {m11, t4} are not ordered.
         """
-        known = self.raw(key)
-        return known is None or head.epoch >= Head.of(known).epoch
+        raw = self.raw(key)
+        if raw is None:
+            return head.epoch >= (self.absent.epoch(key, partition) or 0)
+        known = Head.of(raw)
+        if head.away is not None and head.epoch == known.epoch:  # of the value, or of an older one
+            return all(head.covers(topic, offset) for topic, offset in known.applied.items())
+        return head.epoch >= known.epoch
 
     def _keep(self, key: bytes, raw: bytes, partition: int) -> None:
+        self.bytes += len(raw) - len(self._values.get(key, b""))
         self._values[key] = raw
         self._partitions[key] = partition
+        self.absent.discard(key, partition)
+
+    def _send_away(self, key: bytes, partition: int, epoch: int, mark: int) -> None:
+        self._let_go(key)
+        self.absent.add(key, partition, epoch, mark)
+
+    def _let_go(self, key: bytes) -> None:
+        self.bytes -= len(self._values.pop(key, b""))
+        self._partitions.pop(key, None)
 
     def _drop(self, key: bytes, partition: int) -> None:
-        self._values.pop(key, None)
-        self._partitions.pop(key, None)
+        self._let_go(key)
+        self.absent.discard(key, partition)
         self.overridden.pop(key, None)
         self.parked.pop(key, None)
         self.armed(key, partition, None)

@@ -23,6 +23,7 @@ from streams.logs import place
 from streams.lookout import Lookout
 from streams.patience import patiently
 from streams.publish import Publisher
+from streams.resting import Rest
 from streams.settings import Settings
 from streams.sinking import SinkRunner
 from streams.stage import Stage
@@ -63,6 +64,10 @@ class Parts(Protocol):
     @property
     def publisher(self) -> Publisher:
         """What everything is published through; the worker starts and stops it."""
+
+    @property
+    def rest(self) -> Rest | None:
+        """Where idle conversations rest."""
 
     @property
     def loading(self) -> Awaitable[object] | None:
@@ -200,6 +205,7 @@ class Worker:
             parts.publisher,
             clock=self.clock,
             group=self.group,
+            rest=parts.rest,
         )
         self.health.checks["stages"] = engine.why_not_ready
         self.health.checks["dependencies"] = engine.dependencies.why

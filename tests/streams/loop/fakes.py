@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from agents.ports import Agent
 from schemas.errors import Rejected, Unavailable
 from schemas.events import Event
 from schemas.topics import Topic
+from streams.absent import Absent
 from streams.deciding import Decider
 from streams.health import Dependencies
 from streams.lanes import Lanes
@@ -21,11 +22,13 @@ from streams.parker import Parker
 from streams.publish import Publisher, Record, record_of
 from streams.pulse import Pulse
 from streams.records import Entry
+from streams.resting import Rest, Resting, Values
 from streams.stage import Parked, Stage
 from streams.table import AckedTable
 from tests.streams.loop.toy import JsonCodec, Names, Tally
 
 NOW_MS = 1_700_000_100_000
+IDLE_MS = 1000
 NAMES = Names("unit")
 
 
@@ -119,6 +122,8 @@ class FakeTable(AckedTable):
         self.overridden = {}
         self.parked = {}
         self.given_up = {}
+        self.absent = Absent()
+        self.bytes = 0
         self.armed = lambda *_: None
         self._data: Any = FakeStore()
         self._changelog_topic: Any = FakeChangelog()
@@ -127,6 +132,39 @@ class FakeTable(AckedTable):
         raw = self.raw(key)
         assert raw is not None
         return Entry.loads(raw)
+
+
+class FakeShelf:
+    """Where values rest, without a database.
+
+    Attributes:
+        rows: By stage, key and mark.
+        down: What every method raises, if anything.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, bytes, int], bytes] = {}
+        self.down: Exception | None = None
+
+    def _answer(self) -> None:
+        if self.down is not None:
+            raise self.down
+
+    async def keep(self, stage: str, values: Values, /) -> None:
+        self._answer()
+        for key, (mark, raw) in values.items():
+            self.rows.setdefault((stage, key, mark), raw)
+
+    async def find(self, stage: str, key: bytes, mark: int, /) -> bytes | None:
+        self._answer()
+        return self.rows.get((stage, key, mark))
+
+    async def tidy(self, stage: str, marks: Mapping[bytes, int], /) -> None:
+        self._answer()
+        for key, mark in marks.items():
+            mine = [row for row in self.rows if row[:2] == (stage, key)]
+            for older in mine[: mine.index((stage, key, mark))]:
+                del self.rows[older]
 
 
 class FakeConf:
@@ -140,6 +178,7 @@ class FakeApp:
         self.flow_control = FakeFlow()
         self.consumer_generation_id = 1
         self.partitions = 1
+        self.serving = True
         self.crashed: BaseException | None = None
 
     async def crash(self, exc: BaseException) -> None:
@@ -162,6 +201,7 @@ class Rig:
         inputs: tuple[Topic, ...] = (NAMES.inbox, NAMES.answered),
         timer_topic: Topic | None = None,
         max_inflight_bytes: int = 1 << 20,
+        shelf: FakeShelf | None = None,
     ) -> None:
         self.app = FakeApp()
         self.publisher = FakePublisher()
@@ -193,6 +233,15 @@ class Rig:
         self.lanes = self.loop.lanes = Lanes(self.app, self.stage, self.loop)
         self.loop.decider = Decider(self.stage, self.lanes, self.codec, self.clock)
         self.loop.parker = Parker(self.loop.decider, self.app.conf.id, self.table.epoch)
+        self.shelf = FakeShelf() if shelf is None else shelf
+        self.resting = self.loop.resting = Resting(
+            self.table,
+            self.lanes,
+            self.publisher,
+            pulse=self.pulse,
+            clock=self.clock,
+            rest=Rest(shelf=self.shelf, idle_ms=IDLE_MS),
+        )
 
     async def prove(self) -> bool:
         return True

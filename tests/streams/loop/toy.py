@@ -30,10 +30,13 @@ from schemas.events import (
 )
 from schemas.ids import derived, trace
 from schemas.topics import Topic
+from sinks.database import open_pool
+from sinks.resting import RestingStates
 from streams.clock import WallClock
 from streams.ledger import Ledger
 from streams.logs import configure
 from streams.publish import Publisher
+from streams.resting import Rest
 from streams.settings import Settings
 from streams.sinking import SinkRunner
 from streams.stage import Stage
@@ -315,10 +318,13 @@ class ToyParts:
     publisher: Publisher
     tenants: NoTenants = field(default_factory=NoTenants)
     sinks: Sequence[SinkRunner] = ()
+    rest: Rest | None = None
+    pool: Any = None
     loading: None = None
 
     async def close(self) -> None:
-        return None
+        if self.pool is not None:
+            await self.pool.close()
 
 
 def toy_settings(bootstrap: str, **more: Any) -> Settings:
@@ -343,8 +349,12 @@ async def serve(argv: list[str]) -> int:
             for name in ("timer_ms", "bugs", "call_limit_s", "timers", "hurry")
             if name in options
         }
-        stages = Toys(names, **chosen).stages()
-        return ToyParts(stages, JsonCodec(), publisher)
+        parts = ToyParts(Toys(names, **chosen).stages(), JsonCodec(), publisher)
+        if "rest" in options:
+            dsn, idle_ms = options["rest"]
+            parts.pool = await open_pool(dsn)
+            parts.rest = Rest(shelf=RestingStates(parts.pool), idle_ms=idle_ms)
+        return parts
 
     return await Worker(settings, build, clock=WallClock(), group=names.group).run()
 

@@ -1,0 +1,53 @@
+"""Values of the stages' tables whose conversations are at rest (docs/adr/0020).
+
+A row never changes: it is named by the mark of its bytes, so a worker that was frozen may write
+late and replaces nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import asyncpg
+
+from sinks.database import queries, reachable
+
+SQL: Final = queries("resting")
+
+
+class RestingStates:
+    """The ``streams.resting.Shelf`` of production."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+
+    async def keep(self, stage: str, values: Mapping[bytes, tuple[int, bytes]], /) -> None:
+        """Keep values by the marks of their bytes, beside the earlier ones of their conversations.
+
+        Raises:
+            Unavailable: Postgres is down.
+        """
+        marks = [mark for mark, _ in values.values()]
+        raws = [raw for _, raw in values.values()]
+        with reachable():
+            await self.pool.execute(SQL["keep"], stage, list(values), marks, raws)
+
+    async def find(self, stage: str, key: bytes, mark: int, /) -> bytes | None:
+        """Return a value; None when there is none.
+
+        Raises:
+            Unavailable: Postgres is down.
+        """
+        with reachable():
+            found: bytes | None = await self.pool.fetchval(SQL["find"], stage, key, mark)
+        return found
+
+    async def tidy(self, stage: str, marks: Mapping[bytes, int], /) -> None:
+        """Delete what was kept of these conversations before the values with these marks.
+
+        Raises:
+            Unavailable: Postgres is down.
+        """
+        with reachable():
+            await self.pool.execute(SQL["tidy"], stage, list(marks), list(marks.values()))
