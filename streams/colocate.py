@@ -11,20 +11,13 @@ import asyncio
 from collections.abc import Iterable
 
 import structlog
-from aiokafka.partitioner import murmur2
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from schemas.errors import Misconfigured, Unavailable
-from streams.partitioner import partition_of
 
 log = structlog.get_logger(__name__)
-
-
-def home(key: bytes, partitions: int) -> int:
-    """Return the partition that a key belongs to."""
-    return partition_of(murmur2(key), partitions)
 
 
 async def check_partitions(bootstrap: str, topics: Iterable[str]) -> int:

@@ -9,9 +9,10 @@ vectors are those of ``UtilsTest.testMurmur2``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
-from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.partitioner import DefaultPartitioner, murmur2
 
 from schemas.errors import Misconfigured
 
@@ -34,6 +35,12 @@ Partitioner = Callable[[bytes, list[int], list[int]], int]
 def partition_of(java_hash: int, partitions: int) -> int:
     """Return the partition that Java's default partitioner gives a key of this hash."""
     return (java_hash & 0x7FFFFFFF) % partitions
+
+
+@lru_cache(maxsize=1 << 14)
+def home(key: bytes, partitions: int) -> int:
+    """Return the partition that a key belongs to; a conversation's is asked for at every record."""
+    return partition_of(murmur2(key), partitions)
 
 
 def check_partitioner(partitioner: Partitioner | None = None) -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, ProducerClosed
 
 from schemas.errors import Unavailable
+from streams.batching import Producer
 
 
-async def connected(**settings: Any) -> AIOKafkaProducer:
+async def connected(**settings: Any) -> Producer:
     """Return a producer that has begun; idempotent, acknowledged by all replicas.
 
     Raises:
         Unavailable: No broker answers.
     """
-    producer = AIOKafkaProducer(**settings, enable_idempotence=True, acks="all")
+    producer = Producer(**settings, enable_idempotence=True, acks="all")
     try:
         await producer.start()
     except KafkaConnectionError as exc:
@@ -25,13 +25,13 @@ async def connected(**settings: Any) -> AIOKafkaProducer:
     return producer
 
 
-def has_ended(producer: AIOKafkaProducer) -> bool:
+def has_ended(producer: Producer) -> bool:
     """Tell whether the task that sends has ended: nothing is sent any more."""
     task = producer._sender.sender_task  # noqa: SLF001 - aiokafka does not tell
     return task is None or task.done()
 
 
-async def abandon(producer: AIOKafkaProducer) -> None:
+async def abandon(producer: Producer) -> None:
     """Stop a producer without sending what it still holds; whoever waits for that is told.
 
     What is at the broker already is waited for, so that nothing of it comes after what the

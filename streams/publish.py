@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, partial
-from typing import Any, Final, Protocol
+from functools import lru_cache
+from typing import Final, Protocol
 
+import msgspec
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from aiokafka.partitioner import murmur2
-from prometheus_client import Counter
 
 from schemas.errors import PipelineError, Rejected, Unavailable
 from schemas.events import Event, SettingsChanged
 from schemas.ids import traceparent
+from streams.batching import Producer, Sent
 from streams.connections import mend
-from streams.metrics import EVENTS_PUBLISHED, PRODUCERS_RENEWED
-from streams.partitioner import partition_of
+from streams.metrics import PRODUCERS_RENEWED
+from streams.partitioner import home
 from streams.producing import abandon, connected, has_ended
 
 log = structlog.get_logger(__name__)
@@ -33,12 +31,10 @@ MAX_RECORD_BYTES: Final = 4 << 20
 """Largest record that we send; topics that keep states or dead letters allow as much."""
 
 BATCH_BYTES: Final = 256 << 10
-"""Largest batch of a partition; a full one makes every sender wait, each with a task of its own.
-At the client's 16 KiB that was an eighth of the CPU time of a busy hop. It stays below the limit of
-every topic: a batch that is refused as too large then holds one record, the one to blame."""
+"""Largest batch of a partition. It stays below the limit of every topic: a batch that is refused
+as too large then holds one record, the one to blame."""
 
 Headers = tuple[tuple[str, bytes], ...]
-Sent = asyncio.Future[tuple[int, int]]
 
 
 class Encoder(Protocol):
@@ -48,8 +44,7 @@ class Encoder(Protocol):
         """Return the Confluent wire format of the event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record to publish.
 
     Attributes:
@@ -70,15 +65,25 @@ class Record:
 def record_of(event: Event, codec: Encoder) -> Record:
     """Return the record of an event: its key, bytes, headers and time."""
     key = event.tenant_id if isinstance(event, SettingsChanged) else event.conversation_id
-    moment = datetime.fromtimestamp(event.occurred_at / 1000, UTC)
     headers = (
         ("traceparent", traceparent(event.trace_id, event.event_id).encode()),
         ("ce_id", event.event_id.encode()),
         ("ce_type", event.event.encode()),
-        ("ce_time", moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()),
+        ("ce_time", _rfc3339(event.occurred_at)),
         ("content-type", b"application/avro"),
     )
     return Record(event.event, key.encode(), codec.encode(event), headers, event.occurred_at)
+
+
+def _rfc3339(at_ms: int) -> bytes:
+    second, rest = divmod(at_ms, 1000)
+    return b"%s.%03dZ" % (_second(second), rest)
+
+
+@lru_cache(maxsize=128)
+def _second(at_s: int) -> bytes:
+    """Return a second as RFC 3339 without its zone; the records of one second share it."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat()[: len("2024-01-01T00:00:00")].encode()
 
 
 class Publisher:
@@ -97,8 +102,8 @@ class Publisher:
         self.client_id = client_id
         self.linger_ms = linger_ms
         self.request_timeout_ms = request_timeout_ms
-        self.producer: AIOKafkaProducer | None = None
-        self.broken: AIOKafkaProducer | None = None
+        self.producer: Producer | None = None
+        self.broken: Producer | None = None
         self.renewing = asyncio.Lock()
         self.counts: dict[str, int] = {}
 
@@ -112,8 +117,8 @@ class Publisher:
         if self.producer is None:
             self.producer = await self._connected()
 
-    async def _connected(self) -> AIOKafkaProducer:
-        return await connected(
+    async def _connected(self) -> Producer:
+        producer = await connected(
             bootstrap_servers=self.bootstrap,
             client_id=self.client_id,
             linger_ms=self.linger_ms,
@@ -121,6 +126,8 @@ class Publisher:
             max_request_size=MAX_RECORD_BYTES,
             max_batch_size=BATCH_BYTES,
         )
+        producer.failed = self._give_up
+        return producer
 
     async def stop(self) -> None:
         """Send what is open, then disconnect."""
@@ -170,65 +177,41 @@ class Publisher:
             Unavailable: The broker cannot be reached.
             Rejected: The record is larger than ``MAX_RECORD_BYTES``.
         """
-        return await self._post(await self._usable(), record, partition)
-
-    async def _post(self, producer: Any, record: Record, partition: int | None = None) -> Sent:
-        usable = producer is self.producer and producer is not self.broken
-        if not usable:
-            raise Unavailable("kafka")
+        producer = self.producer
+        if producer is None or producer is self.broken:
+            producer = await self._usable()
         try:
-            raw = await producer.send(
-                record.topic,
-                record.value,
-                record.key,
-                await self._home(producer, record) if partition is None else partition,
-                record.timestamp_ms,
-                list(record.headers),
-            )
+            if not producer.knows(record.topic):
+                await self._learn(producer, record.topic)
+            if partition is None and record.key is not None:
+                partition = self._home(producer, record.topic, record.key)
+            return producer.put(record, partition)
         except MessageSizeTooLargeError as exc:
             raise Rejected("record_too_large", record.topic) from exc
         except KafkaError as exc:
             if has_ended(producer):
                 self._give_up(producer, exc)
             raise Unavailable("kafka") from exc
-        sent: Sent = asyncio.get_running_loop().create_future()
-        raw.add_done_callback(partial(self._settle, producer, sent, record))
-        return sent
 
-    async def _home(self, producer: Any, record: Record) -> int | None:
+    async def _learn(self, producer: Producer, topic: str) -> None:
+        """Wait for the partitions of a topic.
+
+        Raises:
+            Unavailable: The producer was replaced meanwhile.
+            KafkaError: The broker does not know the topic.
+        """
+        await producer.partitions_for(topic)
+        if producer is not self.producer or producer is self.broken:
+            raise Unavailable("kafka")
+
+    def _home(self, producer: Producer, topic: str, key: bytes) -> int:
         """Return the partition of a key, by the count that was there when we began."""
-        if record.key is None:
-            return None
-        count = self.counts.get(record.topic)
+        count = self.counts.get(topic)
         if count is None:
-            count = self.counts[record.topic] = len(await producer.partitions_for(record.topic))
-        return partition_of(murmur2(record.key), count)
+            count = self.counts[topic] = producer.count(topic)
+        return home(key, count)
 
-    def _settle(
-        self,
-        producer: AIOKafkaProducer,
-        sent: Sent,
-        record: Record,
-        raw: asyncio.Future[Any],
-    ) -> None:
-        """Hand on what the broker said; its errors become ours."""
-        exc = None if raw.cancelled() else raw.exception()
-        if exc is not None:
-            self._give_up(producer, exc)
-        if sent.done():  # whoever waited was cancelled
-            return
-        if raw.cancelled():
-            sent.cancel()
-        elif exc is None:
-            _published(record.topic, event_type(record)).inc()
-            sent.set_result((raw.result().partition, raw.result().offset))
-        elif isinstance(exc, MessageSizeTooLargeError):
-            sent.set_exception(Rejected("record_too_large", record.topic))
-        else:
-            log.warning("publish.failed", topic=record.topic, error=type(exc).__name__)
-            sent.set_exception(Unavailable("kafka"))
-
-    def _give_up(self, producer: AIOKafkaProducer, exc: BaseException) -> None:
+    def _give_up(self, producer: Producer, exc: BaseException) -> None:
         """Use a producer no more: a record that failed leaves a hole in its sequence numbers.
 
         The broker then refuses every later batch of the partition, and aiokafka never begins a
@@ -239,10 +222,10 @@ class Publisher:
             PRODUCERS_RENEWED.labels(type(exc).__name__).inc()
             log.error("producer.broken", error=type(exc).__name__)
 
-    def _gone(self, producer: AIOKafkaProducer | None) -> bool:
+    def _gone(self, producer: Producer | None) -> bool:
         return producer is not None and producer is self.broken
 
-    async def _usable(self) -> Any:
+    async def _usable(self) -> Producer:
         """Return the producer; a broken one is replaced once nothing of it is under way.
 
         Raises:
@@ -252,7 +235,7 @@ class Publisher:
             raise Unavailable("kafka")
         if self.producer is self.broken:
             async with self.renewing:
-                if self.producer is not None and self.producer is self.broken:
+                if self.producer is self.broken:
                     fresh = await self._connected()
                     await abandon(self.producer)
                     self.producer, self.broken = fresh, None
@@ -260,16 +243,3 @@ class Publisher:
         if self.producer is None:  # stopped meanwhile
             raise Unavailable("kafka")
         return self.producer
-
-
-@cache
-def _published(topic: str, name: str) -> Counter:
-    return EVENTS_PUBLISHED.labels(topic, name)
-
-
-def event_type(record: Record) -> str:
-    """Return the event's name for metrics: its ``ce_type`` header, or its topic."""
-    for name, value in record.headers:
-        if name == "ce_type":
-            return value.decode("ascii", "replace")
-    return record.topic

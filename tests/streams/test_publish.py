@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import uuid4
 
 import pytest
 from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # untyped
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.errors import Rejected, Unavailable
 from streams import producing
+from streams.batching import Producer
 from streams.local.stack import Stack
 from streams.metrics import PRODUCERS_RENEWED
-from streams.publish import Publisher, Record
+from streams.publish import Publisher, Record, record_of
 from tests.streams.loop.harness import everything, publishing, until
+from tests.streams.loop.toy import JsonCodec, Names, received
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 KEYS = 8
 RECORDS = 30
@@ -30,11 +38,12 @@ class FakeProducer:
 
     made: ClassVar[list[FakeProducer]]
     failure: Exception
+    failed: Callable[[Any, Exception], None]
     ends = False
 
     def __init__(self, **_: Any) -> None:
         self.made.append(self)
-        self.sent: list[bytes] = []
+        self.sent: list[bytes | None] = []
         self.calls: list[str] = []
         self.sender_done = False
         self._sender = SimpleNamespace(
@@ -51,20 +60,24 @@ class FakeProducer:
     async def stop(self) -> None:
         self.calls.append("stop")
 
-    async def partitions_for(self, _: str) -> set[int]:
-        return {0}
+    def knows(self, _: str) -> bool:
+        return True
 
-    async def send(self, _: str, value: bytes, *__: Any) -> asyncio.Future[Any]:
+    def count(self, _: str) -> int:
+        return 1
+
+    def put(self, record: Record, _: int | None) -> asyncio.Future[tuple[int, int]]:
         first = self is self.made[0]
         if first and self.ends:
             self.sender_done = True
             raise self.failure
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
         if first:
-            future.set_exception(self.failure)
+            self.failed(self, self.failure)
+            future.set_exception(Unavailable("kafka"))
         else:
-            self.sent.append(value)
-            future.set_result(SimpleNamespace(partition=0, offset=len(self.sent)))
+            self.sent.append(record.value)
+            future.set_result((0, len(self.sent)))
         return future
 
 
@@ -74,7 +87,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> type[FakeProducer]:
         made: ClassVar[list[FakeProducer]] = []
         failure = OutOfOrderSequenceNumber()
 
-    monkeypatch.setattr(producing, "AIOKafkaProducer", Fake)
+    monkeypatch.setattr(producing, "Producer", Fake)
     return Fake
 
 
@@ -108,7 +121,7 @@ async def test_records_of_one_call_never_go_to_two_producers(fakes: type[FakePro
 
     def records() -> Iterator[Record]:
         yield Record("t", b"k", b"1")
-        publisher.producer = fakes()  # replaced while a call was under way
+        publisher.producer = cast(Producer, fakes())  # replaced while a call was under way
         yield Record("t", b"k", b"2")
 
     with pytest.raises(Unavailable):
@@ -128,6 +141,18 @@ async def test_an_error_that_ends_nothing_replaces_nothing(fakes: type[FakeProdu
         await publisher.post(Record("t", b"k", b"1"))
 
     assert publisher.broken is None
+
+
+@given(at=st.datetimes(timezones=st.just(UTC)))
+def test_a_record_says_its_time_as_rfc_3339(at: datetime) -> None:
+    occurred_at = round((at - EPOCH) / timedelta(milliseconds=1))
+    event = replace(received(Names("toy"), 0, 0), occurred_at=occurred_at)
+
+    said = dict(record_of(event, JsonCodec()).headers)["ce_time"].decode()
+
+    assert said.endswith("Z")
+    assert len(said) == len("2024-01-01T00:00:00.000Z")
+    assert datetime.fromisoformat(said) == EPOCH + timedelta(milliseconds=occurred_at)
 
 
 async def speak(publisher: Publisher, topic: str, key: int) -> None:

@@ -12,13 +12,13 @@ from typing import Final
 from schemas.errors import Unavailable
 from schemas.topics import HANDOFF_REQUESTED
 from streams.clock import WallClock
-from streams.colocate import home
 from streams.groups import Groups
 from streams.local.bench.turns import Turns, given
 from streams.local.bench.waiting import WITHOUT, WORKER
 from streams.local.stack import Stack, StackOptions, running
 from streams.local.stack.supervisor import Tell
 from streams.naming import group_of
+from streams.partitioner import home
 from streams.settings import load
 
 WORKERS: Final = 3

@@ -29,7 +29,6 @@ from sinks.tenants import Tenants
 from sinks.vault import Vault
 from streams.applied import applied
 from streams.clock import WallClock
-from streams.colocate import home
 from streams.local.bench.ends import Ends
 from streams.local.bench.figure import Allowance
 from streams.local.bench.pace import paced
@@ -39,6 +38,7 @@ from streams.local.simulator.envelopes import envelope
 from streams.local.stack import Stack, StackOptions, running
 from streams.local.stack.own import STAGES
 from streams.local.stack.supervisor import Tell
+from streams.partitioner import home
 from streams.publish import Publisher, record_of
 from streams.reading import Reading
 from streams.registry import open_codec

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from streams.colocate import home
 from streams.local.stack import Stack
+from streams.partitioner import home
 from streams.publish import record_of
 from tests.streams.loop.harness import (
     PARTITIONS,

@@ -14,7 +14,7 @@ from faust.types import TP
 from schemas.errors import Misconfigured
 from schemas.topics import MESSAGE_RECEIVED, STATEFUL_STAGES, TOOL_REQUESTED
 from streams.clock import WallClock
-from streams.colocate import check_partitions, home, split
+from streams.colocate import check_partitions, split
 from streams.controls import Owner
 from streams.engine import Engine
 from streams.health import Dependencies, Health, HealthServer
@@ -22,6 +22,7 @@ from streams.layouts import inputs_of
 from streams.lineage import check_ends, check_ids
 from streams.local.stack import Stack
 from streams.naming import group_of
+from streams.partitioner import home
 from streams.publish import Publisher
 from tests.streams.loop.fakes import NAMES, FakeTable
 from tests.streams.loop.harness import create, everything, publish, publishing, toys, until

@@ -18,11 +18,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-e
 from faust.types import TP
 
 from schemas.errors import Misconfigured
-from streams.colocate import home
 from streams.controls import Owner
 from streams.groups import Groups
 from streams.lineage import Proof, check_counts
 from streams.local.stack import Stack
+from streams.partitioner import home
 from streams.positions import Positions
 from streams.publish import Record
 from streams.records import UNMARKED, Entry, Head, applying, mark_of

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from agents.core.person_call import call_person
 from agents.ports import Delivery
@@ -252,7 +253,7 @@ async def test_a_lost_event_can_be_dropped_without_its_bytes() -> None:
     rig = rig_of(Faulty("wamid.0.0"), parked=parked)
     (letter,) = await park(rig, 0)
 
-    await rig.feed(returned(replace(letter, value=None), 10, drop="1"))
+    await rig.feed(returned(structs.replace(letter, value=None), 10, drop="1"))
 
     assert rig.table.entry(KEY).parked is None
     assert rig.publisher.on(DLQ) == [letter]

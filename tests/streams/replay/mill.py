@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from agents.outbound import Desk
 from agents.ports import (
@@ -362,7 +363,7 @@ class Mill:
         letter = self.letters.pop(0)
         dropped = ((DROP, b"1"),) if self.mood.random() < 0.2 else ()
         topic = letter.topic.removesuffix(DLQ_SUFFIX)
-        self.append(replace(letter, topic=topic, headers=(*letter.headers, *dropped)))
+        self.append(structs.replace(letter, topic=topic, headers=(*letter.headers, *dropped)))
         return True
 
     def fire(self) -> bool:

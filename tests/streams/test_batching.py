@@ -1,0 +1,166 @@
+"""Records go straight into the producer's batches, in order, and are settled with their batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    BrokerResponseError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerClosed,
+)
+
+from schemas.errors import Rejected, Unavailable
+from streams.batching import Batch, Producer
+from streams.metrics import EVENTS_PUBLISHED
+from streams.publish import Record
+
+TOPIC = "toy.batches"
+PLACE = TopicPartition(TOPIC, 1)
+BATCH_BYTES = 1000
+LARGEST = 2000
+
+
+@pytest.fixture
+async def producer() -> AsyncIterator[Producer]:
+    made = Producer(
+        bootstrap_servers="nowhere:1",
+        enable_idempotence=True,
+        max_batch_size=BATCH_BYTES,
+        max_request_size=LARGEST,
+    )
+    made.client.cluster._partitions = {TOPIC: {0: None, 1: None}}
+    made.client.cluster.leader_for_partition = lambda _: 0
+    made._txn_manager.set_pid_and_epoch(7, 0)
+    yield made
+    made._closed = True  # it was never started
+
+
+def record(number: int, size: int = 300) -> Record:
+    return Record(TOPIC, b"k", b"%d" % number + b"." * size, (("ce_type", b"toy.said"),))
+
+
+def drained(producer: Producer) -> Batch:
+    """Take the next batch as the sender does."""
+    nodes, _ = producer._message_accumulator.drain_by_nodes(ignore_nodes=())
+    batch: Batch = nodes[0][PLACE]
+    batch.get_data_buffer()
+    return batch
+
+
+async def test_nobody_waits_for_a_full_batch_and_order_is_kept(producer: Producer) -> None:
+    sent = [producer.put(record(number), 1) for number in range(10)]
+
+    offset = 0
+    while PLACE in producer._message_accumulator._batches:
+        batch = drained(producer)
+        assert batch.record_count < 10
+        batch.done(offset, -1, None)
+        offset += batch.record_count
+
+    assert await asyncio.gather(*sent) == [(1, number) for number in range(10)]
+
+
+async def test_a_batch_wakes_what_sends_it(producer: Producer) -> None:
+    waiting = producer._message_accumulator.waiter()
+
+    producer.put(record(0), 1)
+
+    assert waiting.done()
+
+
+async def test_what_the_broker_has_is_counted_by_event(producer: Producer) -> None:
+    counter = EVENTS_PUBLISHED.labels(TOPIC, "toy.said")
+    before = counter._value.get()
+    sent = [producer.put(record(number, 10), 1) for number in range(3)]
+    assert counter._value.get() == before
+
+    drained(producer).done(0, -1, None)
+
+    await asyncio.gather(*sent)
+    assert counter._value.get() == before + 3
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MessageSizeTooLargeError(), Rejected("record_too_large", TOPIC)),
+        (KafkaError(), Unavailable("kafka")),
+        (BrokerResponseError(), Unavailable("kafka")),
+        (ProducerClosed(), Unavailable("kafka")),
+    ],
+)
+async def test_a_batch_that_fails_fails_each_record_and_tells_once(
+    producer: Producer, error: Exception, expected: Exception
+) -> None:
+    told: list[Any] = []
+    producer.failed = lambda which, why: told.append((which, why))
+    sent = [producer.put(record(number, 10), 1) for number in range(3)]
+
+    drained(producer).failure(error)
+
+    failures = await asyncio.gather(*sent, return_exceptions=True)
+    assert [(type(exc), str(exc)) for exc in failures] == [(type(expected), str(expected))] * 3
+    assert told == [(producer, error)]
+
+
+async def test_one_who_waits_no_more_does_not_disturb_the_others(producer: Producer) -> None:
+    first, second, third = (producer.put(record(number, 10), 1) for number in range(3))
+    second.cancel()
+
+    drained(producer).done(5, -1, None)
+
+    assert (await first, await third) == ((1, 5), (1, 7))
+
+
+async def test_a_record_over_the_limit_is_refused_and_not_appended(producer: Producer) -> None:
+    with pytest.raises(MessageSizeTooLargeError):
+        producer.put(record(0, LARGEST), 1)
+
+    assert not producer._message_accumulator._batches
+
+
+async def test_a_record_larger_than_a_batch_goes_alone(producer: Producer) -> None:
+    for number, size in enumerate((10, BATCH_BYTES + 100, 10)):
+        producer.put(record(number, size), 1)
+
+    assert [drained(producer).record_count for _ in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("error", [KafkaError(), None], ids=["the sender ended", "it is closed"])
+async def test_nothing_is_appended_where_nothing_is_sent(
+    producer: Producer, error: Exception | None
+) -> None:
+    accumulator = producer._message_accumulator
+    if error is None:
+        accumulator._closed = True
+    else:
+        accumulator.fail_all(error)
+
+    with pytest.raises(KafkaError):
+        producer.put(record(0), 1)
+
+    assert not accumulator._batches
+
+
+async def test_a_topic_is_known_while_the_cluster_tells_its_partitions(producer: Producer) -> None:
+    assert producer.knows(TOPIC)
+    assert producer.count(TOPIC) == 2
+    assert not producer.knows("toy.other")
+
+
+async def test_a_record_without_a_key_goes_to_any_partition(producer: Producer) -> None:
+    cluster: Any = SimpleNamespace(
+        partitions_for_topic=lambda _: {0, 1}, available_partitions_for_topic=lambda _: {1}
+    )
+    producer._metadata = cluster
+
+    producer.put(Record(TOPIC, None, b"x"), None)
+
+    assert list(producer._message_accumulator._batches) == [PLACE]
