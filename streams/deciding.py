@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -19,6 +18,7 @@ from streams.parking import Parking
 from streams.publish import Record, record_of
 from streams.records import STATE_BYTES, Entry, Head, Kept, applying, mark_of, next_due
 from streams.stage import Stage
+from streams.states import States
 from streams.steps import Applied, written_down
 
 T = TypeVar("T")
@@ -45,8 +45,7 @@ class Codec(Protocol):
         """Ask the registry for a schema."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """What an event makes of a conversation.
 
     Attributes:
@@ -91,7 +90,7 @@ class Step:
 class LaneDelivery:
     """One event's delivery to an agent (``agents.ports.Delivery``)."""
 
-    __slots__ = ("codec", "hearing", "lanes", "message", "now_ms")
+    __slots__ = ("_source", "codec", "hearing", "lanes", "message", "now_ms")
 
     def __init__(self, lanes: Lanes, message: Any, codec: Codec, now_ms: int) -> None:
         self.hearing = Hearing()
@@ -99,12 +98,15 @@ class LaneDelivery:
         self.message = message
         self.codec = codec
         self.now_ms = now_ms
+        self._source: Position | None = None
 
     @property
     def source(self) -> Position:
         """Where the event stands in the log."""
-        message = self.message
-        return Position(topic=message.topic, partition=message.partition, offset=message.offset)
+        if self._source is None:
+            at = self.message
+            self._source = Position(topic=at.topic, partition=at.partition, offset=at.offset)
+        return self._source
 
     async def unless(
         self,
@@ -154,11 +156,7 @@ class Decider:
         self.lanes = lanes
         self.codec = codec
         self.clock = clock
-        self.states = msgspec.json.Decoder(stage.state)
-
-    def state_of(self, kept: Kept | None) -> Any:
-        """Return the state that a table value holds, or None."""
-        return self.states.decode(kept.state) if kept is not None and kept.state else None
+        self.states = States(stage.state)
 
     async def decide(self, message: Any, kept: Kept | None) -> Step:
         """Ask the agent.
@@ -171,7 +169,8 @@ class Decider:
         event = await self.event(message)
         delivery = self.delivery(message)
         with listening(delivery.hearing):
-            state, events = await self.stage.agent(self.state_of(kept), event, delivery)
+            before = self.states.of(message.key, kept)
+            state, events = await self.stage.agent(before, event, delivery)
         return self.step(event, delivery, state, events)
 
     def delivery(self, message: Any) -> LaneDelivery:
@@ -189,8 +188,10 @@ class Decider:
         raw = ENCODER.encode(state)
         if len(raw) > STATE_BYTES:
             raise Rejected("state_too_large", f"{len(raw)} bytes, at most {STATE_BYTES}")
-        applied = Applied(self.stage, event, delivery.source, delivery.now_ms, delivery.hearing)
-        said = written_down(applied, state, raw, events)
+        self.states.remember(delivery.message.key, raw, state)
+        said = written_down(
+            Applied(self.stage, event, delivery, delivery.hearing), state, raw, events
+        )
         outbox = tuple(record_of(each, self.codec) for each in said)
         for record in outbox:
             if (size := len(record.value or b"")) > EFFECT_BYTES:

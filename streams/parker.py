@@ -12,10 +12,10 @@ the last resort.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 import structlog
+from msgspec.structs import replace
 
 from agents.core.person_call import call_person
 from schemas.errors import Rejected, Unavailable
@@ -116,7 +116,7 @@ class Parker:
     def _check(self, event: Event, kept: Kept) -> None:
         """Refuse an event that belongs to another company's conversation, if that can be seen."""
         try:
-            state = self.decider.state_of(kept)
+            state = self.decider.states.of(None, kept)
         except ValueError:  # msgspec's errors are ValueErrors
             return
         whose = (event.tenant_id, event.conversation_id)
@@ -149,7 +149,9 @@ class Parker:
             return None
         try:
             event = await self.decider.event(message)
-            asked = await self._asked(hook, self.decider.state_of(kept), event, message, reason)
+            asked = await self._asked(
+                hook, self.decider.states.of(message.key, kept), event, message, reason
+            )
         except Unavailable:
             raise
         except Rejected:  # no event to speak of
@@ -211,7 +213,7 @@ class Parker:
     def _due(self, kept: Kept | None) -> int | None:
         """Return when the next timer is due; the head of a parked conversation does not say."""
         try:
-            state = self.decider.state_of(kept)
+            state = self.decider.states.of(None, kept)
         except ValueError:  # msgspec's errors are ValueErrors
             return None
         return next_due(state.timers) if state is not None else None

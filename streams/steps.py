@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from agents.core.sequels import caused_by
-from agents.ports import State
-from schemas.events import Event, Position, StepTaken
+from agents.ports import Delivery, State
+from schemas.events import Event, StepTaken
 from schemas.ids import derived
 from streams.hearing import Hearing
 from streams.stage import Stage
@@ -19,22 +21,19 @@ STATE_BYTES: Final = 48 << 10
 """A larger state, with what was heard, is not written down: an effect is at most 64 KiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """An event that a stage applies.
 
     Attributes:
         stage: The stage.
         event: The event.
-        source: Where it stands in the log.
-        now_ms: Time of the decision.
+        delivery: Where it stands in the log, and the time of the decision.
         hearing: What the stage hears while it decides.
     """
 
     stage: Stage
     event: Event
-    source: Position
-    now_ms: int
+    delivery: Delivery
     hearing: Hearing
 
 
@@ -80,11 +79,11 @@ def _noted(
         conversation_id=state.conversation_id,
         customer_id=state.customer_id,
         idempotency_key=f"{stage.name}:{state.conversation_id}:{state.seq}",
-        occurred_at=applied.now_ms,
+        occurred_at=applied.delivery.now_ms,
         cause=caused_by(
-            applied.source,
+            applied.delivery.source,
             seq=state.seq,
-            now_ms=applied.now_ms,
+            now_ms=applied.delivery.now_ms,
             settings_version=settings_version,
         ),
         stage=stage.name,

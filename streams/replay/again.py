@@ -102,7 +102,7 @@ class Redoer:
         with listening(recalled):
             after, said = await self._decide(stage, before, event, delivery)
         raw = ENCODER.encode(after)
-        applied = Applied(stage, event, step.source, step.cause.decided_at, recalled)
+        applied = Applied(stage, event, delivery, recalled)
         told = written_down(applied, after, raw, said)
         return Redone(raw, told, tuple(record_of(each, self.codec) for each in told))
 
