@@ -104,6 +104,7 @@ class Codec:
 
     def __init__(self, ids: Mapping[str, int], *, lookup: Lookup | None = None) -> None:
         self._lookup = lookup
+        self._records = dict(RECORD_OF_TOPIC)
         self._heads = {topic: HEADER.pack(MAGIC, ids[topic]) for topic in RECORD_OF_TOPIC}
         self._readings = {
             ids[topic]: _Reading(record, PARSED[record], None)
@@ -115,6 +116,11 @@ class Codec:
         """Return a codec that needs no registry: ids are hashes of the subjects' names."""
         return cls({topic.name: zlib.crc32(topic.subject.encode()) for topic in TOPICS})
 
+    def extend(self, topic: str, like: str) -> None:
+        """Let a topic that is none of the pipeline's hold the records of one that is."""
+        self._records[topic] = self._records[like]
+        self._heads[topic] = self._heads[like]
+
     def encode(self, event: Event) -> bytes:
         """Return the value of an event on the topic that it names.
 
@@ -123,7 +129,7 @@ class Codec:
                 a field does not fit its schema.
         """
         record = type(event)
-        if RECORD_OF_TOPIC.get(event.event) is not record:
+        if self._records.get(event.event) is not record:
             raise Rejected("wrong_record", f"{record.__name__} does not belong on its topic")
         body = io.BytesIO()
         body.write(self._heads[event.event])

@@ -46,16 +46,11 @@ class Renamed:
 
     def __init__(self, source: str, target: str) -> None:
         self.codec = Codec.offline()
-        self.source = source
         self.target = target
-
-    def encode(self, event: Event) -> bytes:
-        """Encode as the record of the real topic."""
-        return self.codec.encode(replace(event, event=MESSAGE_RECEIVED.name))
-
-    def decode(self, raw: bytes | None) -> Event:
-        """Decode; say that it belongs to the measured topic."""
-        return replace(self.codec.decode(raw), event=self.source)
+        for topic in (source, target):
+            self.codec.extend(topic, MESSAGE_RECEIVED.name)
+        self.encode = self.codec.encode
+        self.decode = self.codec.decode
 
     async def learn(self, schema_id: int) -> None:
         """Learn nothing: every schema is known."""
