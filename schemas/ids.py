@@ -9,16 +9,30 @@ from typing import Final
 
 NAMESPACE: Final = uuid.UUID("6f1d1c9e-3f0b-5c0a-9a7e-2b5f0c8d4e11")
 """Namespace of our uuid5 ids; never changes."""
+_PREFIX: Final = NAMESPACE.bytes
 
 
 def derived(*parts: object) -> str:
     """Return the UUID that follows from these parts; equal parts give equal ids."""
-    return str(uuid.uuid5(NAMESPACE, "\x1f".join(map(str, parts))))
+    digits = _uuid5("\x1f".join(map(str, parts)))
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def trace(*parts: object) -> str:
     """Return a W3C trace id (32 hex digits) that follows from these parts."""
-    return uuid.uuid5(NAMESPACE, "\x1f".join(("trace", *map(str, parts)))).hex
+    return _uuid5("\x1f".join(("trace", *map(str, parts))))
+
+
+def _uuid5(name: str) -> str:
+    """Return the digits of ``uuid.uuid5``, which takes three times as long for every record.
+
+    Source: RFC 9562, section 5.5: the first 16 bytes of the SHA-1 of namespace and name, with
+    the version in the upper half of byte 6 and the variant in the two upper bits of byte 8.
+    """
+    digest = bytearray(hashlib.sha1(_PREFIX + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    return digest.hex()
 
 
 def traceparent(trace_id: str, event_id: str) -> str:

@@ -10,8 +10,7 @@ told the same again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -158,6 +157,8 @@ class Hearing:
 
     def heard(self, settings_version: int) -> tuple[str, ...]:
         """Return what was heard, for a record that names the version of the settings."""
+        if not self.notes and not self.versions:
+            return ()
         found = list(self.notes)
         if any(version != settings_version for version in self.versions):
             found += [Note(SETTINGS, gave=raw(version)) for version in self.versions]
@@ -167,14 +168,20 @@ class Hearing:
 _CURRENT: ContextVar[Hearing] = ContextVar("hearing")
 
 
-@contextmanager
-def listening(hearing: Hearing) -> Iterator[Hearing]:
+class listening:  # noqa: N801 - it is used as a verb
     """Let everything that is asked inside be heard here."""
-    token = _CURRENT.set(hearing)
-    try:
-        yield hearing
-    finally:
-        _CURRENT.reset(token)
+
+    __slots__ = ("_hearing", "_token")
+
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+
+    def __enter__(self) -> Hearing:
+        self._token = _CURRENT.set(self._hearing)
+        return self._hearing
+
+    def __exit__(self, *_: object) -> None:
+        _CURRENT.reset(self._token)
 
 
 class _Overheard:

@@ -204,7 +204,8 @@ class Lanes:
             log.error("lane.given_up", error=place(exc), stage=self.stage.name)  # noqa: TRY400
             await self.app.crash(exc)
         finally:
-            CUT_SHORT.inc(len(queue))
+            if queue:
+                CUT_SHORT.inc(len(queue))
             if self.lanes.get(key) is lane:
                 del self.lanes[key]
                 self._leave(key, len(queue), lane.bytes)

@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 import structlog
@@ -29,6 +30,8 @@ QUIET: Final = (
 )
 """Libraries whose lower levels quote requests, records or addresses."""
 
+_RECORD: ContextVar[Any] = ContextVar("record", default=None)
+
 FAUST_LOG: Final = logging.getLogger("faust")
 """What our subclasses of Faust's services say; else it would go by the name of our modules."""
 
@@ -44,6 +47,7 @@ def configure(level: str, *, service: str, instance: str = "0") -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _placed,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
@@ -72,6 +76,19 @@ def configure(level: str, *, service: str, instance: str = "0") -> None:
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=service, instance=instance)
+
+
+def about(record: Any) -> None:
+    """Let every line of this task say where the record stands that it is about."""
+    _RECORD.set(record)
+
+
+def _placed(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Name the record; only here, since most records are never written of."""
+    if (record := _RECORD.get()) is not None:
+        for field in ("topic", "partition", "offset"):
+            line.setdefault(field, getattr(record, field))
+    return line
 
 
 def _worth(record: logging.LogRecord) -> bool:

@@ -24,7 +24,6 @@ import structlog
 from faust.types import TP
 
 from schemas.errors import Rejected, Unavailable
-from streams.colocate import home
 from streams.controls import CONTROL
 from streams.counting import Counting
 from streams.deciding import Decider, Poison, Step, original
@@ -32,10 +31,11 @@ from streams.dlq import Verdict, dead_letter
 from streams.fuse import Fuse
 from streams.health import Dependencies
 from streams.lanes import Lanes
-from streams.logs import place
+from streams.logs import about, place
 from streams.metrics import RETRIED, SKIPPED
 from streams.parker import Parker
 from streams.parking import Arm, Returned, arm_of
+from streams.partitioner import home
 from streams.publish import Publisher, Record
 from streams.pulse import Fenced, Pulse
 from streams.records import Entry, Head, Kept
@@ -106,7 +106,9 @@ class Loop:
     def done_before(self, message: Any) -> bool:
         """Tell, without a task, that a redelivered message needs nothing more."""
         key = message.key
-        raw = self.table.raw(key) if key is not None else None
+        if key is None or not self.table.reached(message.tp, message.offset):
+            return False
+        raw = self.table.raw(key)
         if raw is None or self.table.partition_of(key) != message.partition:
             return False
         head = Head.of(raw)
@@ -121,9 +123,7 @@ class Loop:
         """Process one message to its end, or leave it unsettled for its next owner."""
         trial = Trial()
         self.counting.began(message.topic)
-        structlog.contextvars.bind_contextvars(
-            topic=message.topic, partition=message.partition, offset=message.offset
-        )
+        about(message)
         try:
             while self.lanes.current(message) and not await self._attempt(message, trial):
                 pass
@@ -281,7 +281,7 @@ class Loop:
 
     async def _fence(self, message: Any) -> None:
         """Refuse to write for a partition that may have another owner."""
-        trusted = await self.pulse.trusted()
+        trusted = self.pulse.calm() or await self.pulse.trusted()
         # Looked at last: a rebalance may come while membership is proved.
         if not trusted or message.generation_id != self.app.consumer_generation_id:
             raise Fenced

@@ -52,10 +52,14 @@ class Pulse:
             with contextlib.suppress(asyncio.CancelledError):
                 await self.task
 
+    def calm(self) -> bool:
+        """Tell whether nothing is suspected; else ask ``trusted``."""
+        self.look()
+        return not self.suspect
+
     async def trusted(self) -> bool:
         """Tell whether this worker may write now."""
-        self.look()
-        if not self.suspect:
+        if self.calm():
             return True
         async with self.lock:
             await self._clear()

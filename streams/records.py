@@ -186,10 +186,10 @@ class Kept:
         begin = raw.index(b"\n") + 1
         self._begin = begin + self.head.state_bytes
         self.state = raw[begin : self._begin]
-        sizes = sum(
-            max(parcel.key_bytes, 0) + max(parcel.value_bytes, 0) for parcel in self.head.outbox
-        )
-        if self._begin + sizes != len(raw):
+        end = self._begin
+        for parcel in self.head.outbox:
+            end += max(parcel.key_bytes, 0) + max(parcel.value_bytes, 0)
+        if end != len(raw):
             raise Unreadable("table value with another length than it says")
 
     def outbox(self) -> tuple[Record, ...]:
@@ -222,7 +222,7 @@ class _Rest:
 
 
 def _parcel(record: Record) -> Parcel:
-    headers = tuple((name, value.decode("latin-1")) for name, value in record.headers)
+    headers = tuple([(name, value.decode("latin-1")) for name, value in record.headers])
     return Parcel(
         record.topic, _size(record.key), _size(record.value), headers, record.timestamp_ms
     )
@@ -243,8 +243,10 @@ def applying(
     """Return ``applied`` and ``marks`` after one more event."""
     before = {} if head is None else head.applied
     applied = {**before, topic: offset}
+    if len(applied) == 1:
+        return applied, (mark,)
     marks = {**dict(zip(before, head.marks if head else (), strict=False)), topic: mark}
-    return applied, tuple(marks.get(name, UNMARKED) for name in applied)
+    return applied, tuple([marks.get(name, UNMARKED) for name in applied])
 
 
 def next_due(timers: Mapping[str, Any]) -> int | None:

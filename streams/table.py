@@ -148,6 +148,10 @@ class AckedTable(faust.Table[bytes, bytes]):
             await (await publisher.post(record, partition))
             self._send_away(key, partition, entry.epoch, mark)
 
+    def reached(self, tp: TP, offset: int) -> bool:
+        """Tell whether an event at this offset, or a later one, was applied by anyone."""
+        return offset <= self.ends.get(tp, -1)
+
     async def burn(self, partition: int, given_up: int, publisher: Publisher) -> None:
         """Write how many events of a partition were given up in a row."""
         burnt = Burnt(epoch=self.epoch(partition), given_up=given_up)
