@@ -75,4 +75,4 @@ class Allowance:
     @property
     def used(self) -> float:
         """Part of the limit that was used, over the whole run."""
-        return self.accepted / (self.limit * self.seconds)
+        return self.accepted / (self.limit * self.seconds) if self.seconds else 0.0
