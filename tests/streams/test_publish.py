@@ -44,6 +44,8 @@ class FakeProducer:
     def __init__(self, **_: Any) -> None:
         self.made.append(self)
         self.sent: list[bytes | None] = []
+        self.places: list[int | None] = []
+        self.partitions = 1
         self.calls: list[str] = []
         self.sender_done = False
         self._sender = SimpleNamespace(
@@ -64,9 +66,9 @@ class FakeProducer:
         return True
 
     def count(self, _: str) -> int:
-        return 1
+        return self.partitions
 
-    def put(self, record: Record, _: int | None) -> asyncio.Future[tuple[int, int]]:
+    def put(self, record: Record, partition: int | None) -> asyncio.Future[tuple[int, int]]:
         first = self is self.made[0]
         if first and self.ends:
             self.sender_done = True
@@ -77,6 +79,7 @@ class FakeProducer:
             future.set_exception(Unavailable("kafka"))
         else:
             self.sent.append(record.value)
+            self.places.append(partition)
             future.set_result((0, len(self.sent)))
         return future
 
@@ -128,6 +131,24 @@ async def test_records_of_one_call_never_go_to_two_producers(fakes: type[FakePro
         await publisher.publish(records())
 
     assert fakes.made[1].sent == []
+
+
+async def test_a_key_stays_where_it_was_when_somebody_gives_its_topic_more_partitions(
+    fakes: type[FakeProducer],
+) -> None:
+    publisher = Publisher("nowhere:1", client_id="test")
+    fakes()  # the first one of a test fails
+    await publisher.start()
+    producer = fakes.made[1]
+    keys = [Record("t", f"k{number}".encode(), b"v") for number in range(20)]
+
+    producer.partitions = 4
+    await publisher.publish(keys)
+    producer.partitions = 8
+    await publisher.publish(keys)
+
+    assert producer.places[:20] == producer.places[20:]
+    assert set(producer.places) == {0, 1, 2, 3}
 
 
 async def test_an_error_that_ends_nothing_replaces_nothing(fakes: type[FakeProducer]) -> None:

@@ -8,11 +8,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # untyped
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-exported untyped
+    AdminClient,
+    NewPartitions,
+    NewTopic,
+)
 from faust.types import TP
 
 from schemas.errors import Misconfigured
 from schemas.topics import MESSAGE_RECEIVED, STATEFUL_STAGES, TOOL_REQUESTED
+from streams import partitioner
 from streams.clock import WallClock
 from streams.colocate import check_partitions, split
 from streams.controls import Owner
@@ -132,6 +137,38 @@ async def test_health_says_what_a_worker_waits_for() -> None:
         assert b"events_consumed_total" in body
     finally:
         await server.stop()
+
+
+async def test_a_client_that_puts_keys_elsewhere_is_refused_before_a_broker_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(partitioner, "DefaultPartitioner", lambda: lambda _, every, __: every[0])
+    publisher = Publisher("127.0.0.1:1", client_id="x")
+    settings, stages = toy_settings("127.0.0.1:1"), Toys(NAMES).stages()
+    engine = Engine(settings, stages, JsonCodec(), publisher, clock=WallClock())
+
+    with pytest.raises(Misconfigured, match="conversations would have two owners"):
+        await engine.check()
+
+
+@pytest.mark.integration
+async def test_a_worker_whose_topics_differ_in_width_refuses_to_start(
+    stack: Stack, tmp_path: Path
+) -> None:
+    bootstrap, names = stack.kafka_bootstrap, Names(uuid4().hex[:8])
+    create(bootstrap, names)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    wider = [NewPartitions(names.answered.name, 8)]
+    for future in admin.create_partitions(wider).values():
+        future.result()
+
+    async with toys(bootstrap, names, tmp_path) as start:
+        worker = await start("one")
+
+        assert await asyncio.wait_for(worker.process.wait(), 60) == 1
+
+        (crashed,) = worker.said("worker.crashed")
+        assert "topics of one process need equal partition counts" in crashed["error"]
 
 
 @pytest.mark.integration
