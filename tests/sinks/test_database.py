@@ -8,9 +8,10 @@ import asyncpg
 import pytest
 
 from schemas.errors import Misconfigured, Unavailable
-from sinks.claims import PostgresClaims
+from sinks.claims import SQL, PostgresClaims
 from sinks.database import open_pool, queries, reachable
 from sinks.migrations import Migration, migrate, migrations
+from tests.streams.loop.harness import until
 
 pytestmark = pytest.mark.integration
 
@@ -222,3 +223,37 @@ async def test_two_gates_that_claim_one_ai_bubble_get_it_once(pool: asyncpg.Pool
     got = await asyncio.gather(*(claims.claim_ai("both", 1, "conv_both", 0) for _ in range(8)))
 
     assert sorted(got) == ["given", *["taken"] * 7]
+
+
+async def locked_out(pool: asyncpg.Pool) -> bool:
+    """Tell whether somebody waits for a conversation."""
+    here = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+    waiting = f"SELECT true FROM pg_locks WHERE database = {here} AND NOT granted LIMIT 1"  # noqa: S608 - fixed text
+    return bool(await pool.fetchval(waiting))
+
+
+@pytest.mark.parametrize("late", ["takeover", "write"])
+async def test_a_takeover_and_a_write_that_meet_wait_for_each_other(
+    pool: asyncpg.Pool, late: str
+) -> None:
+    claims, conversation = PostgresClaims(pool), f"conv_late_{late}"
+
+    async def second() -> str:
+        if late == "write":
+            return await claims.claim_write("late", 1, conversation, 0)
+        await claims.bar(conversation, 1)
+        return "barred"
+
+    async with pool.acquire() as first, first.transaction():
+        await first.execute(SQL["lock"], conversation)
+        if late == "write":
+            await first.execute(SQL["claim"], "takeover", conversation, 1)
+        waits = asyncio.ensure_future(second())
+
+        async def seen() -> bool:
+            return waits.done() or await locked_out(pool)
+
+        await until(seen, "the second one at the lock")
+        assert not waits.done()
+
+    assert await waits == "barred"

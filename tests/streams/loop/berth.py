@@ -31,6 +31,8 @@ class Log:
         positions: What the client would fetch next.
         committed: What the group has committed.
         fetched: Every partition that was ever asked for.
+        left_out: What is assigned and not to be fetched.
+        partitions: How many partitions the client knows of each topic.
     """
 
     lengths: dict[TP, int]
@@ -38,6 +40,7 @@ class Log:
     committed: dict[TP, int] = field(default_factory=dict)
     fetched: set[TP] = field(default_factory=set)
     left_out: set[TP] = field(default_factory=set)
+    partitions: int = 4
     consumer: Any = None
 
     def assignment(self) -> set[TP]:
@@ -71,6 +74,9 @@ class Log:
     async def earliest_offsets(self, *places: TP) -> dict[TP, int]:
         return dict.fromkeys(places, 0)
 
+    def highwater(self, tp: TP) -> int:
+        return self.lengths[tp]
+
     async def highwaters(self, *places: TP) -> dict[TP, int]:
         return {tp: self.lengths[tp] for tp in places}
 
@@ -82,6 +88,9 @@ class Log:
             return False  # as a broker does that has given the partition to another member
         self.committed |= offsets
         return True
+
+    def partition_count(self, _: str) -> int:
+        return self.partitions
 
     def pace(self, moved: bool) -> None:
         """Fetch as fast as it goes."""

@@ -172,6 +172,22 @@ async def test_a_worker_whose_topics_differ_in_width_refuses_to_start(
 
 
 @pytest.mark.integration
+async def test_a_worker_that_is_set_for_another_number_of_partitions_refuses_to_start(
+    stack: Stack, tmp_path: Path
+) -> None:
+    bootstrap, names = stack.kafka_bootstrap, Names(uuid4().hex[:8])
+    create(bootstrap, names)
+
+    async with toys(bootstrap, names, tmp_path) as start:
+        worker = await start("one", settings={"topic_partitions": 2})
+
+        assert await asyncio.wait_for(worker.process.wait(), 60) == 1
+
+        (crashed,) = worker.said("worker.crashed")
+        assert "had 2 partitions and now have 4" in crashed["error"]
+
+
+@pytest.mark.integration
 async def test_topics_of_different_width_are_refused(stack: Stack) -> None:
     names, odd = Names(uuid4().hex[:8]), f"toy.{uuid4().hex[:8]}.odd"
     create(stack.kafka_bootstrap, names)
