@@ -27,8 +27,11 @@ from streams.settings import load
 CONNECTIONS: Final = 256
 SESSION_S: Final = 6.0
 """Shortest session timeout that the brokers allow: a dead worker is missed soon."""
+IDLE_DAYS: Final = 3 / 86_400
+"""Conversations rest after three seconds, so that many do when a fault strikes."""
 SETTINGS: Final = {
     "SESSION_TIMEOUT_S": f"{SESSION_S:g}",
+    "IDLE_DAYS": f"{IDLE_DAYS:.8f}",
     # Any free port: a stack of the same machine's developer has the usual ones.
     "WEBHOOK_PORT": "0",
     "API_PORT": "0",
