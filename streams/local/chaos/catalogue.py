@@ -249,9 +249,9 @@ FAULTS: Final[dict[str, Kind]] = {
         proof=at_least(written=1),
     ),
     "F12": Kind(
-        what="four times the partitions: refused by the tool, and by a worker that is told so",
+        what="four times the partitions: refused by tool and worker; at the end they are there",
         victims=_one_stage,
-        proof=at_least(by_tool=1, by_worker=1, unchanged=1),
+        proof=at_least(by_tool=1, by_worker=1, unchanged=1, ended=1, not_again=1),
     ),
     "F13": Kind(
         what="workers scaled down to one, up to all, down to two",

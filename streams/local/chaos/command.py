@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from schemas.errors import PipelineError
+from streams.local.chaos import growth
 from streams.local.chaos.archive import read, write
 from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.course import Course, Run, recovered
@@ -51,12 +53,14 @@ class Shape:
         brokers: Kafka brokers.
         workers: How many of each worker process.
         proxied: Whether a proxy of ours stands before each broker.
+        wasted: Whether nobody can use it after a run.
     """
 
     layout: Layout
     brokers: int
     workers: int
     proxied: bool
+    wasted: bool = False
 
     @classmethod
     def of(cls, run: Run) -> Shape:
@@ -67,13 +71,15 @@ class Shape:
             brokers=max((kind.brokers for kind in kinds), default=1),
             workers=max((kind.workers for kind in kinds), default=1),
             proxied=any(kind.proxied for kind in kinds),
+            wasted=growth.NAME in run.faults,
         )
 
     @property
     def folder(self) -> str:
         """Name of the folder of such a stack."""
         proxied = "-proxied" if self.proxied else ""
-        return f"{self.layout}-{self.brokers}b-{self.workers}w{proxied}"
+        wasted = "-wasted" if self.wasted else ""
+        return f"{self.layout}-{self.brokers}b-{self.workers}w{proxied}{wasted}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +131,7 @@ async def series(home: Path, runs: Sequence[Run], say: Say) -> AsyncIterator[Tol
                     while left:
                         yield await _played(home / "histories", shape, course, left[0])
                         left.popleft()
-                        if not await recovered(course):
+                        if shape.wasted or not await recovered(course):
                             break
             except PipelineError as exc:
                 failed += course is None
@@ -158,6 +164,8 @@ async def standing(folder: Path, shape: Shape, say: Say) -> AsyncIterator[Course
         settings=SETTINGS,
         fronts=tuple((proxy.upstream, proxy.port) for proxy in proxies),
     )
+    if shape.wasted:  # what an earlier run left; its logs were kept until now
+        shutil.rmtree(options.home, ignore_errors=True)
     async with contextlib.AsyncExitStack() as opened:
         for proxy in proxies:
             opened.push_async_callback(proxy.stop)

@@ -19,7 +19,7 @@ from schemas.topics import (
 )
 from sinks.ports import Recorded
 from streams.clock import WallClock
-from streams.local.chaos import inbound
+from streams.local.chaos import growth, inbound
 from streams.local.chaos.acts import strike
 from streams.local.chaos.catalogue import Setting, ours
 from streams.local.chaos.customers import Customers
@@ -170,7 +170,7 @@ class Course:
         book = await self.world.book(before)
         wamids = [message.wamid for message in sent]
         search = self._search(crowd)
-        return [
+        facts: list[Fact] = [
             *customers.posted,
             *customers.asked,
             *struck,
@@ -186,6 +186,7 @@ class Course:
                 unfinished=unfinished(history(sent, records, ()), wamids),
             ),
         ]
+        return await growth.for_good(ground, facts) if growth.NAME in asked.faults else facts
 
     async def _strike(
         self, ground: Ground, crowd: Crowd, faults: Sequence[Planned]

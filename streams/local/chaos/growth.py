@@ -1,7 +1,7 @@
 """F12: somebody wants more partitions. The tool refuses it, and so does a worker that is told so.
 
-Partitions that are there cannot be taken away again, so no topic grows in a run that goes on. What
-ends a worker whose topics did grow is tested with brokers (``tests/streams/loop``).
+Partitions that are there cannot be taken away again. So topics grow only when the run is over, on
+a stack that nobody uses afterwards: every worker ends, says why, and does not start again.
 """
 
 from __future__ import annotations
@@ -9,14 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but an untyped re-export
+    AdminClient,
+    NewPartitions,
+)
+
+from schemas.errors import Unavailable
+from schemas.topics import STATEFUL_STAGES, changelog
+from streams.local.chaos.catalogue import Setting, ours
+from streams.local.chaos.facts import Fact, Struck
 from streams.local.chaos.ground import Ground
 from streams.local.chaos.schedule import Planned
 from streams.local.chaos.witness import EVERY_TOPIC
 from streams.local.stack.process import until
 
+NAME: Final = "F12"
+"""A run with it leaves its stack with topics that have grown."""
 MORE: Final = 4
 """How many times the partitions that there are."""
 SETTING: Final = "TOPIC_PARTITIONS"
@@ -56,17 +69,55 @@ async def _by_tool(env: Mapping[str, str]) -> bool:
 
 async def _by_worker(ground: Ground, part: str, more: Mapping[str, str]) -> bool:
     """Start a worker that expects the partitions; say whether it ended with the reason."""
-    stack, log = ground.stack, ground.stack.log(part)
-    began = log.stat().st_size
-    stack.launch(part, more)
+    began = ground.stack.log(part).stat().st_size
+    ground.stack.launch(part, more)
+    if await _ended(ground, part, began):
+        return True
+    if ground.stack.ended(part) is None:
+        await ground.stack.kill(part)
+    return False
+
+
+async def _ended(ground: Ground, part: str, began: int) -> bool:
+    """Wait for the end of a worker; say whether it gave the reason since a place of its log."""
+    stack = ground.stack
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(until(lambda: stack.ended(part) is not None), PATIENCE_S)
-    if stack.ended(part) is None:
-        await stack.kill(part)
-        return False
-    with log.open("rb") as file:
+    with stack.log(part).open("rb") as file:
         file.seek(began)
-        return stack.ended(part) != 0 and REFUSAL.encode() in file.read()
+        return stack.ended(part) not in (0, None) and REFUSAL.encode() in file.read()
+
+
+async def for_good(ground: Ground, facts: Iterable[Fact]) -> list[Fact]:
+    """Let every topic grow when the run is over, and add what came of it to what was seen of F12.
+
+    Raises:
+        Unavailable: Kafka does not make the partitions.
+    """
+    workers = Setting(parts=ours(ground.stack.names), brokers=1).stages
+    began = {part: ground.stack.log(part).stat().st_size for part in workers}
+    await asyncio.to_thread(_grow, ground)
+    ended = {part: await _ended(ground, part, size) for part, size in began.items()}
+    again = [ended[part] and await _by_worker(ground, part, {}) for part in workers]
+    grown: dict[str, float | str] = {"ended": all(ended.values()), "not_again": all(again)}
+    return [
+        replace(fact, evidence=fact.evidence | grown)
+        if isinstance(fact, Struck) and fact.fault == NAME
+        else fact
+        for fact in facts
+    ]
+
+
+def _grow(ground: Ground) -> None:
+    admin = AdminClient({"bootstrap.servers": ground.current.kafka_bootstrap})
+    count = MORE * ground.current.topic_partitions
+    names = (*EVERY_TOPIC, *map(changelog, STATEFUL_STAGES))
+    made = admin.create_partitions([NewPartitions(name, count) for name in names])
+    try:
+        for future in made.values():
+            future.result()
+    except KafkaException as exc:
+        raise Unavailable("kafka") from exc
 
 
 async def _counts(ground: Ground) -> int:

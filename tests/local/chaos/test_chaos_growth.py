@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from schemas.errors import Misconfigured
 from streams.lineage import grown
 from streams.local.chaos import growth
 from streams.local.chaos.catalogue import FAULTS
+from streams.local.chaos.facts import Fact, Struck
 from streams.local.chaos.schedule import Planned
 from streams.provision import Difference, Kind, refuse_partitions
 
@@ -27,6 +29,7 @@ class Standing:
     calls: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     over: int | None = None
+    names: tuple[str, ...] = ("kafka", "api", "worker", "worker-memory")
 
     def log(self, name: str) -> Path:
         path = self.folder / f"{name}.log"
@@ -37,7 +40,7 @@ class Standing:
         return self.over
 
     def launch(self, name: str, settings: dict[str, str]) -> None:
-        self.calls.append(f"launch {settings['TOPIC_PARTITIONS']}")
+        self.calls.append(f"launch {settings.get('TOPIC_PARTITIONS', name)}")
         with self.log(name).open("a") as log:
             log.write(self.says)
         self.over = self.ends
@@ -60,7 +63,7 @@ def ground(stack: Standing, *counts: int) -> Any:
 
     return SimpleNamespace(
         stack=stack,
-        current=SimpleNamespace(topic_partitions=12),
+        current=SimpleNamespace(topic_partitions=12, kafka_bootstrap="nowhere:1"),
         witness=SimpleNamespace(reading=SimpleNamespace(ends=ends)),
     )
 
@@ -88,7 +91,8 @@ async def test_four_times_the_partitions_are_asked_for_and_then_everything_goes_
 
     assert tool == ["48"]
     assert stack.calls == ["stop worker", "launch 48", "start worker"]
-    assert FAULTS["F12"].proof(found) is None
+    assert FAULTS["F12"].proof(found) == "ended 0 of 1, not_again 0 of 1"
+    assert FAULTS["F12"].proof(found | {"ended": 1, "not_again": 1}) is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,7 @@ async def test_what_is_not_refused_proves_nothing(
 
     found = await growth.refused(ground(stack, *counts), PLANNED)
 
-    assert FAULTS["F12"].proof(found) == why
+    assert FAULTS["F12"].proof(found | {"ended": 1, "not_again": 1}) == why
     assert ("kill worker" in stack.calls) == (stack.ends is None)
 
 
@@ -117,3 +121,64 @@ def test_the_tool_says_of_it_what_the_fault_looks_for() -> None:
 
     with pytest.raises(Misconfigured, match=growth.REFUSAL):
         refuse_partitions([wanted])
+
+
+def seen(*faults: str) -> list[Fact]:
+    return [
+        Struck(
+            fault=name, whom=(), sent=1, unsent=1, began_ms=1, ended_ms=2, evidence={"by_tool": 1}
+        )
+        for name in faults
+    ]
+
+
+def growing(stack: Standing, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the worker end by itself when the topics grow, with its words."""
+    made: list[str] = []
+
+    class Admin:
+        def __init__(self, _: object) -> None:
+            pass
+
+        def create_partitions(self, wanted: list[Any]) -> dict[str, Future[None]]:
+            made.extend(f"{each.topic} {each.new_total_count}" for each in wanted)
+            stack.launch("worker", {})
+            done: Future[None] = Future()
+            done.set_result(None)
+            return {each.topic: done for each in wanted}
+
+    monkeypatch.setattr(growth, "AdminClient", Admin)
+    return made
+
+
+async def test_at_the_end_topics_grow_and_no_worker_serves_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = Standing(tmp_path)
+    made = growing(stack, monkeypatch)
+
+    first, other = await growth.for_good(ground(stack), seen("F12", "F1"))
+
+    assert isinstance(first, Struck)
+    assert first.evidence == {"by_tool": 1, "ended": True, "not_again": True}
+    assert [other] == seen("F1")
+    assert "inbox.message.received 48" in made
+    assert "whaticket.dispatch.changelog 48" in made
+    assert stack.calls == ["launch worker", "launch worker"]  # by itself, and started again
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [({"ends": None}, {"ended": False, "not_again": False}), ({"ends": 0}, {"ended": False})],
+    ids=["it goes on", "a good end"],
+)
+async def test_a_worker_that_does_not_refuse_grown_topics_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], ends: dict[str, bool]
+) -> None:
+    stack = Standing(tmp_path, **changes)
+    growing(stack, monkeypatch)
+
+    (found,) = await growth.for_good(ground(stack), seen("F12"))
+
+    assert isinstance(found, Struck)
+    assert found.evidence.items() >= ends.items()

@@ -110,3 +110,13 @@ async def test_a_stack_that_does_not_come_back_is_not_used_again(
 
     assert [isinstance(each, Told) for each in told] == [True, True]
     assert len(stacks) == 2
+
+
+async def test_a_stack_whose_topics_grew_is_used_by_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [run(1, "F12"), run(2, "F12"), run(3, "F1")]
+
+    _, stacks = await played(tmp_path, monkeypatch, runs)
+
+    assert stacks == ["all-in-one-1b-1w", *["all-in-one-1b-1w-wasted"] * 2]
