@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 
 from schemas.topics import MESSAGE_RECEIVED
+from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.ground import LOOK_S, Ground, lasting
 from streams.local.chaos.proxy import Weather
 from streams.local.chaos.schedule import Planned
@@ -54,6 +55,8 @@ WHATSAPP_WISHES: Final = (
 )
 """What a result may be unknown by, and statuses that come as they never should."""
 MODEL_S: Final = 45.0
+WHATSAPP_S: Final = 60.0
+"""How much longer than planned WhatsApp may take for enough of it to happen."""
 BIG: Final = (1 << 20) + 1
 
 
@@ -176,11 +179,23 @@ async def whatsapp(ground: Ground, planned: Planned) -> Seen:
     async with client.post(f"{root}/misbehaviour", json=wishes) as answer:
         before = (await answer.json())["happened"]
     await lasting(planned.seconds)
+    deadline = time.monotonic() + WHATSAPP_S
+    while True:  # nothing is sent to it while the workers are being struck themselves
+        async with client.get(f"{root}/control") as answer:
+            told = (await answer.json())["happened"]
+        seen = {kind: n for kind, times in told.items() if (n := times - before.get(kind, 0)) > 0}
+        found: Seen = {"kinds": len(seen), **seen}
+        if proved(found) or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(LOOK_S)
     async with client.delete(f"{root}/misbehaviour") as answer:
-        told = (await answer.json())["happened"]
-    happened = {kind: times - before.get(kind, 0) for kind, times in told.items()}
-    seen = {kind: times for kind, times in happened.items() if times > 0}
-    return {"kinds": len(seen), **seen}
+        answer.raise_for_status()
+    return found
+
+
+def proved(seen: Seen) -> bool:
+    """Tell whether enough went wrong at WhatsApp's side."""
+    return FAULTS["W1"].proof(seen) is None
 
 
 async def registry(ground: Ground, planned: Planned) -> Seen:
