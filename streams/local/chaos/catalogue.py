@@ -293,7 +293,7 @@ FAULTS: Final[dict[str, Kind]] = {
     "W2": Kind(
         what="WhatsApp brings messages again, in batches, overtaken by others, in odd shapes",
         victims=_only("simulator"),
-        proof=at_least(again=5, batches=3, overtaken=5, odd=3),
+        proof=at_least(again=5, batched=5, overtaken=5, odd=3),
         seconds=(15.0, 20.0),
     ),
 }

@@ -36,13 +36,13 @@ async def deliveries(ground: Ground, planned: Planned) -> dict[str, float | str]
 
 def seen(acts: Iterable[Mapping[str, Any]]) -> dict[str, float | str]:
     """Count what really happened: a batch of one message is none, nor is a delay without effect."""
-    found = {"again": 0, "batches": 0, "overtaken": 0, "odd": 0}
+    found = {"again": 0, "batched": 0, "overtaken": 0, "odd": 0}
     for act in acts:
         kind, detail = act["kind"], act["detail"]
         if kind == "redeliver":
             found["again"] += int(detail["taken"])
         elif kind == "batch":
-            found["batches"] += detail["messages"] > 1
+            found["batched"] += detail["messages"] if detail["messages"] > 1 else 0
         elif kind == "reorder":
             found["overtaken"] += detail["overtaken_by"] > 0
         elif kind == "odd":
