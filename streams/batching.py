@@ -2,8 +2,9 @@
 
 ``AIOKafkaProducer.send`` goes through five calls and two futures for each record, and whoever
 meets a full batch waits until it leaves; then all who wait try again, and most wait once more.
-Here a record is appended at once, and a full batch is followed by the next one: what waits is
-bounded by those who wait for it, as before. The broker's answer settles a whole batch.
+Here a record is appended at once, and a full batch is followed by the next one, up to a limit:
+while a broker is away, those who gave up waiting must not fill the memory with what they sent.
+The broker's answer settles a whole batch.
 
 Source: aiokafka 0.14.0, ``producer/producer.py`` (``send``), ``producer/message_accumulator.py``
 (``add_message``, ``MessageBatch``).
@@ -21,7 +22,7 @@ from typing import Any, Final, Protocol
 import prometheus_client
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, ProducerClosed
 from aiokafka.producer.message_accumulator import MessageBatch
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -32,6 +33,9 @@ log = structlog.get_logger(__name__)
 
 Sent = asyncio.Future[tuple[int, int]]
 Failed = Callable[["Producer", BaseException], None]
+
+QUEUED: Final = 32
+"""Batches of a partition that may wait to be sent; more than a stage's events in flight fill."""
 
 _size: Final = DefaultRecordBatchBuilder.estimate_size_in_bytes
 
@@ -144,6 +148,25 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc] # aiokafka publishes no 
     def count(self, topic: str) -> int:
         """Return how many partitions a known topic has."""
         return len(self.client.cluster.partitions_for_topic(topic))
+
+    def full(self, topic: str, partition: int | None) -> bool:
+        """Tell whether too much of a partition waits already; then wait for ``room``."""
+        queued = self._message_accumulator._batches.get((topic, partition))  # noqa: SLF001 - see above
+        return queued is not None and len(queued) >= QUEUED
+
+    async def room(self, topic: str, partition: int | None) -> None:
+        """Wait until there is room for a partition's records.
+
+        Raises:
+            KafkaError: It took too long, or this producer has ended.
+        """
+        batches = self._message_accumulator._batches  # noqa: SLF001 - see above
+        try:
+            async with asyncio.timeout(self._request_timeout_ms / 1000):
+                while self.full(topic, partition):
+                    await batches[topic, partition][0].wait_drain()
+        except TimeoutError:
+            raise KafkaTimeoutError from None
 
     def put(self, record: Outgoing, partition: int | None) -> Sent:
         """Append a record of a known topic to the newest batch of its partition.

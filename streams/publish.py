@@ -181,11 +181,7 @@ class Publisher:
         if producer is None or producer is self.broken:
             producer = await self._usable()
         try:
-            if not producer.knows(record.topic):
-                await self._learn(producer, record.topic)
-            if partition is None and record.key is not None:
-                partition = self._home(producer, record.topic, record.key)
-            return producer.put(record, partition)
+            return await self._append(producer, record, partition)
         except MessageSizeTooLargeError as exc:
             raise Rejected("record_too_large", record.topic) from exc
         except KafkaError as exc:
@@ -193,16 +189,17 @@ class Publisher:
                 self._give_up(producer, exc)
             raise Unavailable("kafka") from exc
 
-    async def _learn(self, producer: Producer, topic: str) -> None:
-        """Wait for the partitions of a topic.
-
-        Raises:
-            Unavailable: The producer was replaced meanwhile.
-            KafkaError: The broker does not know the topic.
-        """
-        await producer.partitions_for(topic)
-        if producer is not self.producer or producer is self.broken:
+    async def _append(self, producer: Producer, record: Record, partition: int | None) -> Sent:
+        topic = record.topic
+        if not producer.knows(topic):
+            await producer.partitions_for(topic)
+        if partition is None and record.key is not None:
+            partition = self._home(producer, topic, record.key)
+        if producer.full(topic, partition):
+            await producer.room(topic, partition)
+        if producer is not self.producer or producer is self.broken:  # replaced meanwhile
             raise Unavailable("kafka")
+        return producer.put(record, partition)
 
     def _home(self, producer: Producer, topic: str, key: bytes) -> int:
         """Return the partition of a key, by the count that was there when we began."""

@@ -12,12 +12,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import (
     BrokerResponseError,
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     ProducerClosed,
 )
 
 from schemas.errors import Rejected, Unavailable
-from streams.batching import Batch, Producer
+from streams.batching import QUEUED, Batch, Producer
 from streams.metrics import EVENTS_PUBLISHED
 from streams.publish import Record
 
@@ -117,6 +118,46 @@ async def test_one_who_waits_no_more_does_not_disturb_the_others(producer: Produ
     drained(producer).done(5, -1, None)
 
     assert (await first, await third) == ((1, 5), (1, 7))
+
+
+async def test_what_waits_for_a_broker_that_is_away_is_bounded(producer: Producer) -> None:
+    number = 0
+    while not producer.full(TOPIC, 1):
+        producer.put(record(number), 1)
+        number += 1
+    queued = producer._message_accumulator._batches[PLACE]
+    assert len(queued) == QUEUED
+
+    waiting = [asyncio.create_task(producer.room(TOPIC, 1)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+
+    drained(producer)
+
+    await asyncio.gather(*waiting)
+    assert not producer.full(TOPIC, 1)
+    assert not producer.full(TOPIC, 0)
+
+
+async def test_one_who_waits_for_room_too_long_is_told(producer: Producer) -> None:
+    producer._request_timeout_ms = 0
+    while not producer.full(TOPIC, 1):
+        producer.put(record(0), 1)
+
+    with pytest.raises(KafkaTimeoutError):
+        await producer.room(TOPIC, 1)
+
+
+async def test_one_who_waits_for_room_hears_that_the_producer_ended(producer: Producer) -> None:
+    while not producer.full(TOPIC, 1):
+        producer.put(record(0), 1)
+    waiting = asyncio.create_task(producer.room(TOPIC, 1))
+    await asyncio.sleep(0)
+
+    producer._message_accumulator.fail_all(ProducerClosed())
+
+    with pytest.raises(ProducerClosed):
+        await waiting
 
 
 async def test_a_record_over_the_limit_is_refused_and_not_appended(producer: Producer) -> None:

@@ -65,6 +65,9 @@ class FakeProducer:
     def knows(self, _: str) -> bool:
         return True
 
+    def full(self, *_: object) -> bool:
+        return False
+
     def count(self, _: str) -> int:
         return self.partitions
 
