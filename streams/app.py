@@ -56,6 +56,9 @@ SINKS: Final = ("memory", "transcripts")
 NAMES: Final = (*STATEFUL_STAGES, *SINKS)
 """What a worker may run, as ``whaticket worker NAME``."""
 
+MEMORY_GATHER_S: Final = 1.0
+"""Consoles look at transcripts; a memory is for another day."""
+
 EMBEDDING: Final = {"ai", "memory"}
 """Those who embed texts."""
 
@@ -240,7 +243,7 @@ class _Workshop:
             "memory": lambda: Memories(self.pool, self.embedder),
             "transcripts": self._transcripts,
         }
-        return SinkRunner(
+        runner = SinkRunner(
             made[name](),
             read_by(name),
             f"whaticket.{name}",
@@ -248,6 +251,9 @@ class _Workshop:
             codec=self.parts.codec,
             publisher=self.parts.publisher,
         )
+        if name == "memory":
+            runner.gather_s = MEMORY_GATHER_S
+        return runner
 
     def _transcripts(self) -> Transcripts:
         # Redis and Socket.IO are slow to import, and only this sink speaks to them.

@@ -111,6 +111,7 @@ class FetchSessions:
 
     def __init__(self, client: Any, witness: Witness | None = None) -> None:
         self._client = client
+        self.cluster = client.cluster  # asked for every partition at each look
         self._witness = witness
         self._sessions: defaultdict[int, Session] = defaultdict(Session)
 
@@ -141,7 +142,9 @@ class Planner:
     """The fetcher's choice of what to do next, without looking at every partition for nothing.
 
     The fetcher looks whenever something was consumed or answered. While a fetch is under way at
-    every broker there is nothing to choose, and its answer makes it look again.
+    every broker there is nothing to choose, and its answer makes it look again. Nor does it wait
+    for each paused partition, a task's worth of work for each of them at every look: one that
+    goes on is seen with the next answer.
     """
 
     def __init__(self, fetcher: Any) -> None:
@@ -154,7 +157,8 @@ class Planner:
         busy = fetcher._in_flight  # noqa: SLF001 - see above
         if busy and all(broker.nodeId in busy for broker in fetcher._client.cluster.brokers()):  # noqa: SLF001 - see above
             return [], {}, fetcher._fetcher_timeout, False, []  # noqa: SLF001 - see above
-        return self._look(assignment)
+        fetches, resets, timeout, unknown_leader, _ = self._look(assignment)
+        return fetches, resets, timeout, unknown_leader, []
 
 
 def keep_sessions(consumer: Any, witness: Witness | None = None) -> None:

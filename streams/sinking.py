@@ -40,8 +40,8 @@ T = TypeVar("T")
 BATCH: Final = 500
 POLL_MS: Final = 200
 GATHER_S: Final = 0.1
-"""How far apart two batches begin when the first was not full: a batch costs the same few
-statements whether it holds one record or a hundred, and nobody waits for a sink."""
+"""As it is, unless a sink asks for more: a batch costs the same few statements whether it holds
+one record or a hundred, and nobody waits for a sink."""
 TRIES: Final = 3
 FUSE: Final = 25
 WAIT_S: Final = 0.5
@@ -67,6 +67,7 @@ class SinkRunner:
     Attributes:
         name: The group's last word, for logs and metrics.
         dependencies: Which stores batches wait for; the worker shares its own.
+        gather_s: How far apart two batches begin when the first was not full.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class SinkRunner:
         self.name = group.rsplit(".", 1)[-1]
         self.codec = codec
         self.publisher = publisher
+        self.gather_s = GATHER_S
         self.clock: Clock = open_clock(settings)
         self.dependencies = Dependencies()
         self.consumer = AIOKafkaConsumer(
@@ -133,7 +135,7 @@ class SinkRunner:
                 if fetched:
                     await self.write(fetched)
                 if 0 < sum(map(len, fetched.values())) < BATCH:
-                    await self._pause(began + GATHER_S - time.monotonic())
+                    await self._pause(began + self.gather_s - time.monotonic())
             except Lost:
                 log.info("sink.batch_lost", sink=self.name)
             except KafkaError as exc:

@@ -197,7 +197,7 @@ class SafeConsumer(driver.Consumer):
             self.fetch_epoch += 1
             await super().seek_wait(partitions)
 
-    def verify_event_path(self, now: float, tp: TP) -> None:
+    async def verify_all_partitions_active(self) -> None:
         """Complain of no quiet partition: a fetch session tells only of those that move."""
 
     def verify_recovery_event_path(self, now: float, tp: TP) -> None:

@@ -36,6 +36,8 @@ def told(built: Any) -> tuple[int, int, dict[int, int], list[int]]:
 class Broker:
     """Answers fetches as a broker's session cache does; may refuse or break some."""
 
+    cluster = None
+
     def __init__(self) -> None:
         self.sent: list[tuple[int, int, dict[int, int], list[int]]] = []
         self.answers: list[Any] = []
@@ -148,12 +150,14 @@ async def test_other_requests_pass() -> None:
         ({1, 2}, 0),
     ],
 )
-def test_nothing_is_planned_while_every_broker_is_asked(busy: set[int], looks: int) -> None:
+def test_nothing_is_planned_while_every_broker_is_asked_and_no_pause_is_waited_for(
+    busy: set[int], looks: int
+) -> None:
     looked: list[object] = []
 
-    def look(assignment: object) -> str:
+    def look(assignment: object) -> tuple[object, ...]:
         looked.append(assignment)
-        return "fetches"
+        return "fetches", "resets", 0.1, True, ["a paused partition"]
 
     brokers = [SimpleNamespace(nodeId=1), SimpleNamespace(nodeId=2)]
     fetcher = SimpleNamespace(
@@ -166,7 +170,7 @@ def test_nothing_is_planned_while_every_broker_is_asked(busy: set[int], looks: i
     planned = Planner(fetcher).plan("assignment")
 
     assert len(looked) == looks
-    assert planned == ("fetches" if looks else ([], {}, 0.2, False, []))
+    assert planned == (("fetches", "resets", 0.1, True, []) if looks else ([], {}, 0.2, False, []))
 
 
 @pytest_asyncio.fixture

@@ -195,6 +195,33 @@ async def test_partitions_lost_while_a_batch_is_written_are_not_committed() -> N
     assert consumer.committed == {}
 
 
+@pytest.mark.parametrize(
+    ("fetched", "gathers"),
+    [(3, [0.25]), (sinking.BATCH, []), (0, [])],
+    ids=["some", "full", "none"],
+)
+async def test_a_sink_gathers_after_a_batch_that_was_not_full(
+    fetched: int, gathers: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[float] = []
+    async with shelving(Shelf()) as (runner, consumer, _):
+        runner.gather_s = 0.25
+
+        async def getmany(**_: int) -> dict[TopicPartition, list[Row]]:
+            runner.stopping.set()
+            return {INBOX: rows(fetched)} if fetched else {}
+
+        async def pause(seconds: float) -> None:
+            paused.append(seconds)
+
+        monkeypatch.setattr("streams.sinking.time.monotonic", lambda: 100.0)
+        monkeypatch.setattr(consumer, "getmany", getmany, raising=False)
+        monkeypatch.setattr(runner, "_pause", pause)
+        await runner._run()
+
+    assert paused == gathers
+
+
 def test_records_of_several_topics_are_merged_by_time_and_each_keeps_its_order() -> None:
     first = [Row("a", n, None, timestamp=t) for n, t in enumerate([5, 3, 9])]
     second = [Row("b", n, None, timestamp=t) for n, t in enumerate([4, 6])]
