@@ -17,6 +17,7 @@ from confluent_kafka import TopicPartition
 from schemas.errors import Unavailable
 from streams.failpoint import POINTS, REACHED
 from streams.groups import Groups
+from streams.local.chaos.catalogue import stage_of
 from streams.local.chaos.ground import Ground, lasting
 from streams.local.chaos.schedule import Planned
 from streams.local.stack import Stack
@@ -27,7 +28,8 @@ Seen = dict[str, float | str]
 
 CRASHES: Final = 6
 PASSES: Final = (2, 14)
-"""At which pass of the point a worker dies."""
+RARE: Final = {"tools": (1, 3)}
+"""At which pass of the point a worker dies; sooner in a stage that seldom has anything to do."""
 SKEWS_MS: Final = (-3_600_000, 3_540_000)
 """Brokers refuse what is more than an hour ahead of them."""
 EMPTY_S: Final = 30.0
@@ -52,9 +54,10 @@ async def crash(ground: Ground, planned: Planned) -> Seen:
     chance = random.Random(planned.seed)  # noqa: S311 - a plan, not a secret
     found: Counter[str] = Counter()
     points = itertools.islice(itertools.cycle(chance.sample(POINTS, len(POINTS))), CRASHES)
+    between = RARE.get(stage_of(part), PASSES)
     await ground.stack.kill(part)
     for point in points:
-        passes = chance.randint(*PASSES)
+        passes = chance.randint(*between)
         if await _crashed(ground.stack, part, f"{point}:{passes}"):
             found[point] += 1
             await ground.note_commits()

@@ -118,6 +118,16 @@ async def test_a_worker_crashes_at_every_point_before_it_is_left_alone(tmp_path:
     assert FAULTS["F1w"].proof(seen) is None
 
 
+async def test_a_stage_with_little_to_do_crashes_sooner(tmp_path: Path) -> None:
+    stack = Standing(tmp_path)
+    here, _ = ground(stack)
+
+    await processes.crash(here, planned("F1w", "worker-tools"))
+
+    passes = [int(about.rpartition(":")[2]) for verb, about in stack.calls if verb == "launch"]
+    assert max(passes) <= 3
+
+
 async def test_a_worker_that_ends_otherwise_did_not_crash_at_a_point(tmp_path: Path) -> None:
     stack = Standing(tmp_path, crashes=False)
     here, _ = ground(stack)
