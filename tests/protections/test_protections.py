@@ -36,7 +36,7 @@ def test_what_is_taken_away_and_who_notices_are_there(removal: Removal) -> None:
     code = (ROOT / removal.module).read_text("utf-8")
     file, _, test = removal.test.partition("::")
 
-    assert code.count(removal.old) == 1
+    assert code.count(removal.old) == 1, f"say in tests/protections what replaced {removal.old!r}"
     assert removal.new != removal.old
     assert re.search(
         rf"^(async )?def {test.partition('[')[0]}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE
