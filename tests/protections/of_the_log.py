@@ -137,7 +137,7 @@ STATES: Final = (
         part="a redelivered event publishes it again",
         module=LOOP,
         old="            if kept.head.belongs(message.topic, message.offset):",
-        new="            if not kept.head.belongs(message.topic, message.offset):",
+        new="            if kept.head.version < 0:",
         without="the same, though the effects are there",
         test=f"{TESTS}/test_loop.py::test_a_redelivered_event_publishes_the_stored_effects_again",
     ),

@@ -17,6 +17,7 @@ from streams import loop
 from streams.controls import FUSE_KEY, OWNER_KEY, Burnt, Owner
 from streams.fuse import FUSE, FuseBlown
 from streams.parker import LETTER_BYTES
+from streams.partitioner import home
 from streams.publish import Record
 from streams.records import STATE_BYTES, Entry
 from tests.streams.loop.fakes import DOWN, NAMES, REJECTED, FakeMessage, Rig, failing
@@ -279,9 +280,16 @@ async def test_a_key_of_another_partition_is_a_dead_letter_and_no_state() -> Non
 async def test_a_known_key_on_another_partition_is_a_dead_letter_whatever_its_offset() -> None:
     """Offsets of two partitions have nothing to do with each other: it was not applied before."""
     rig = Rig(TOYS.talk)
-    await rig.feed(rig.message(received(NAMES, 0, 0), 7))
+    rig.app.partitions = 2
+    here, there = (
+        next(n for n in range(9) if home(f"conv_{n}".encode(), 2) == place) for place in (0, 1)
+    )
+    await rig.feed(
+        rig.message(received(NAMES, here, 0), 7),
+        rig.message(received(NAMES, there, 0), 7, partition=1),
+    )
 
-    await rig.feed(rig.message(received(NAMES, 0, 1), 3, partition=1))
+    await rig.feed(rig.message(received(NAMES, here, 1), 3, partition=1))
 
     (letter,) = rig.publisher.on(NAMES.inbox.dlq)
     assert dict(letter.headers)["dlq.error.type"] == b"misplaced_key"
