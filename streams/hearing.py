@@ -112,10 +112,11 @@ class Hearing:
 
     async def ask(self, call: str, of: str, kind: Kind, question: Question) -> Any:
         """Ask, and note the answer."""
-        note = Note(call, of)
+        note = Note(call, of, raised=TIMEOUT)  # until there is an answer
         self.notes.append(note)
         try:
             note.gave = raw(kind.dump(await question()))
+            note.raised = ""
         except Unavailable as exc:
             note.raised, note.gave = "unavailable", raw([exc.service, exc.retry_after_s])
             raise
@@ -149,9 +150,11 @@ class Hearing:
         try:
             return await cut_short()
         except Superseded as exc:
-            inside = self.notes[mark:]
+            # Copies: what was asked beside a call that failed may still come, and is not heard.
+            inside = [msgspec.structs.replace(note) for note in self.notes[mark:]]
             for note in inside:
                 note.raised = SUPERSEDED if note.raised == TIMEOUT else note.raised
+            self.notes[mark:] = inside
             self.told(SUPERSEDED, Cut(number, bool(inside), exc.by).plain)
             raise
 

@@ -19,6 +19,7 @@ from agents.ports import (
     ToolReturned,
 )
 from schemas.errors import Unavailable
+from streams.answers import KINDS
 from streams.hearing import (
     SUPERSEDED,
     Cut,
@@ -234,3 +235,26 @@ def test_a_call_that_an_event_cut_short_is_noted_as_it_was_before_switches_cut_c
 
     assert recalled.superseded == {0: Cut(0, began=True)}
     assert Cut(0, began=True).plain == [0, True]
+
+
+async def test_a_question_that_outlives_a_call_that_was_cut_short_is_noted_as_cut_short() -> None:
+    hearing, kind, answer = Hearing(), KINDS["archive.knows"], asyncio.Event()
+
+    async def late() -> bool:
+        await answer.wait()
+        return True
+
+    async def cut_short() -> None:
+        asking.append(asyncio.ensure_future(hearing.ask("archive.knows", "q", kind, late)))
+        await asyncio.sleep(0)
+        raise Superseded
+
+    asking: list[asyncio.Future[Any]] = []
+    with pytest.raises(Superseded):
+        await hearing.unless(cut_short)
+    noted = hearing.heard(0)
+    answer.set()
+    await asyncio.gather(*asking)
+
+    assert [note.raised for note in notes(noted)] == [SUPERSEDED, ""]
+    assert hearing.heard(0) == noted
