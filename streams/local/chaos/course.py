@@ -180,7 +180,7 @@ class Course:
             *await witness.effects(customers.conversations(), began_ms),
             *await self._seen(witness, since, search, written),
             *await witness.stored(since),
-            await witness.again(began_ms),
+            await _patiently(lambda: witness.again(began_ms)),
             Ended(
                 at_ms=self.clock.now_ms(),
                 unfinished=unfinished(history(sent, records, ()), wamids),
