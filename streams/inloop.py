@@ -90,8 +90,9 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
     async def on_stop(self) -> None:
         """Do what the thread would have done at its end; leave the group if it is for good."""
         app: Any = self.app
-        if app.leaving:
-            leave_for_good(self._ensure_consumer())
+        instance = app.conf.consumer_group_instance_id
+        if app.leaving and instance:
+            leave_for_good(self._ensure_consumer(), instance)
         await self.on_thread_stop()
         self._shutdown.set()
 

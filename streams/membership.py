@@ -10,11 +10,13 @@ version 7, LeaveGroup version 3 of the protocol guide.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import structlog
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.group import HeartbeatRequest
@@ -24,7 +26,15 @@ from schemas.errors import PipelineError, Unavailable
 
 FENCED: Final = 82
 """Error code: another member has joined as the same instance."""
+UNKNOWN_MEMBER: Final = 25
+"""Error code: no such member; it has left already."""
 NO_EPOCH: Final = -1
+ANY_MEMBER: Final = ""
+"""Member id of a request that means the instance, whoever it is just now."""
+LEAVE_S: Final = 5.0
+"""Longest time that a worker tries to leave its group before it ends all the same."""
+log = structlog.get_logger(__name__)
+
 _TEXT: Final = String("utf-8")
 _RESULT: Final = ("throttle_time_ms", Int32), ("error_code", Int16)
 
@@ -162,8 +172,8 @@ class _Commit(Request[CommitBytes]):  # type: ignore[misc] # ditto
 class _Leave(Request[LeaveBytes]):  # type: ignore[misc] # ditto
     API_KEY = 13
 
-    def __init__(self, group: str, instances: Iterable[str]) -> None:
-        self.fields = (group, [("", instance) for instance in instances])
+    def __init__(self, group: str, members: Iterable[tuple[str, str]]) -> None:
+        self.fields = (group, list(members))
 
     def build(self, request_struct_class: type[LeaveBytes]) -> LeaveBytes:
         return request_struct_class(*self.fields)
@@ -200,9 +210,26 @@ def be_static(consumer: Any, instance: str, replaced: Callable[[], None]) -> Non
     coordinator._send_req = StaticMember(coordinator, instance, replaced).send  # noqa: SLF001 - see above
 
 
-def leave_for_good(consumer: Any) -> None:
-    """Let a consumer leave its group when it stops, though it is a static member."""
-    consumer._coordinator._group_instance_id = None  # noqa: SLF001 - see above
+def leave_for_good(consumer: Any, instance: str) -> None:
+    """Let a consumer leave its group when it stops, though it is a static member.
+
+    aiokafka asks the coordinator that it knows, once. A worker that is stopped while it starts
+    may know none just then, and would keep its place until its session ends.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001 - aiokafka has no setting
+
+    async def leave() -> None:
+        member = coordinator.member_id
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                found = await _removed(consumer._client, coordinator.group_id, [(member, instance)])  # noqa: SLF001 - see above
+            if errors := {error for _, _, error in found} - {0, UNKNOWN_MEMBER}:
+                log.warning("group.not_left", error=min(errors))
+        except (KafkaError, TimeoutError) as exc:
+            log.warning("group.not_left", error=type(exc).__name__)
+        coordinator.reset_generation()
+
+    coordinator._maybe_leave_group = leave  # noqa: SLF001 - see above
 
 
 async def dismiss(bootstrap: str, group: str, instances: Iterable[str]) -> list[str]:
@@ -211,18 +238,32 @@ async def dismiss(bootstrap: str, group: str, instances: Iterable[str]) -> list[
     Raises:
         Unavailable: No broker answers.
     """
-    names = list(instances)
     client = AIOKafkaClient(bootstrap_servers=bootstrap, client_id="whaticket.groups")
     try:
         await client.bootstrap()
-        node = await client.coordinator_lookup(CoordinationType.GROUP, group)
-        await client.ready(node, group=ConnectionGroup.COORDINATION)
-        response = await client.send(node, _Leave(group, names), group=ConnectionGroup.COORDINATION)
+        found = await _removed(client, group, [(ANY_MEMBER, instance) for instance in instances])
     except KafkaError as exc:
         raise Unavailable("kafka") from exc
     finally:
         await client.close()
-    return [instance for _, instance, error in response.members if not error]
+    return [instance for _, instance, error in found if not error]
+
+
+async def _removed(
+    client: Any, group: str, members: Iterable[tuple[str, str]]
+) -> list[tuple[str, str, int]]:
+    """Remove members, by member id and instance; return what the coordinator said of each.
+
+    Raises:
+        KafkaError: There is no coordinator, or it does not answer.
+    """
+    node = await client.coordinator_lookup(CoordinationType.GROUP, group)
+    await client.ready(node, group=ConnectionGroup.COORDINATION)
+    response = await client.send(node, _Leave(group, members), group=ConnectionGroup.COORDINATION)
+    if response.error_code:
+        raise for_code(response.error_code)(response)
+    found: list[tuple[str, str, int]] = response.members
+    return found
 
 
 def _errors(response: Any) -> set[int]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from streams.groups import Groups
 from streams.local.stack import Stack
-from streams.membership import dismiss
+from streams.membership import dismiss, leave_for_good
 from tests.streams.loop.harness import create, everything, lag, publish, publishing, toys, until
 from tests.streams.loop.toy import Names, received
 
@@ -131,6 +134,49 @@ async def test_a_worker_that_leaves_for_good_or_is_dismissed_gives_its_place_up_
         workers[1].process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(workers[1].process.wait(), 30) == 0
         assert await members() == {"one"}
+
+
+@asynccontextmanager
+async def member(bootstrap: str, names: Names) -> AsyncIterator[Any]:
+    """A static member of the group, as a worker that is stopped for good has it."""
+    consumer = AIOKafkaConsumer(
+        names.said.name,
+        bootstrap_servers=bootstrap,
+        group_id=names.group,
+        group_instance_id="one",
+        enable_auto_commit=False,
+        session_timeout_ms=30_000,
+    )
+    await consumer.start()
+    leave_for_good(consumer, "one")
+    yield consumer
+    await consumer.stop()
+
+
+async def test_a_member_leaves_though_it_has_just_lost_its_coordinator(
+    stack: Stack, names: Names
+) -> None:
+    groups = Groups(stack.kafka_bootstrap)
+
+    async with member(stack.kafka_bootstrap, names) as consumer:
+        before = await asyncio.to_thread(groups.instances, [names.group])
+        consumer._coordinator.coordinator_dead()
+
+    assert before == {names.group: {"one"}}
+    assert await asyncio.to_thread(groups.instances, [names.group]) == {}
+
+
+async def test_a_member_that_leaves_gives_up_no_place_but_its_own(
+    stack: Stack, names: Names
+) -> None:
+    groups = Groups(stack.kafka_bootstrap)
+
+    async with member(stack.kafka_bootstrap, names) as consumer:
+        consumer._coordinator.member_id = "one-of-an-earlier-process"
+
+    left = await asyncio.to_thread(groups.instances, [names.group])
+    assert left == {names.group: {"one"}}
+    assert await dismiss(stack.kafka_bootstrap, names.group, ["one"]) == ["one"]
 
 
 async def test_a_rolling_release_that_adds_a_topic_serves_it_after_the_last_restart(
