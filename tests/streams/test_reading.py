@@ -7,13 +7,13 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # untyped
 
 from schemas.codec import Codec
 from schemas.errors import Misconfigured, Unavailable
 from schemas.events import MessageReceived
 from schemas.examples import examples
-from schemas.topics import CONVERSATION_CHANGED, MESSAGE_RECEIVED, STEP_TAKEN
+from schemas.topics import CONVERSATION_CHANGED, MESSAGE_RECEIVED
 from streams.publish import Publisher, Record, record_of
 from streams.reading import Reading
 from streams.settings import Settings
@@ -105,11 +105,14 @@ async def test_following_yields_what_comes(publisher: Publisher, reading: Readin
 async def test_a_partition_that_lost_records_tells_the_time_of_the_oldest_left(
     publisher: Publisher, reading: Reading, provisioned: Settings
 ) -> None:
-    topic, key = STEP_TAKEN.name, uuid4().hex.encode()
+    # A topic of its own, kept for ever: retention would delete records of such times by itself.
+    topic, key = f"cut-{uuid4().hex}", uuid4().hex.encode()
+    admin = AdminClient({"bootstrap.servers": provisioned.kafka_bootstrap})
+    (made,) = admin.create_topics([NewTopic(topic, 3, 1, config={"retention.ms": "-1"})]).values()
+    await asyncio.to_thread(made.result, 30)
     posted = [await publisher.post(Record(topic, key, b"x", (), at)) for at in (1000, 2000, 3000)]
     partition, newest = (await asyncio.gather(*posted))[-1]
     whole = await reading.cut([topic], partition=partition)
-    admin = AdminClient({"bootstrap.servers": provisioned.kafka_bootstrap})
     (deleted,) = admin.delete_records([TopicPartition(topic, partition, newest)]).values()
     await asyncio.to_thread(deleted.result, 30)
 
