@@ -91,6 +91,8 @@ class Cluster:
             "transaction.state.log.num.partitions": "12",
             "share.coordinator.state.topic.replication.factor": replicas,
             "share.coordinator.state.topic.min.isr": in_sync,
+            # Tests and replays write records of long ago: who reads them at once shall find them.
+            "log.retention.check.interval.ms": "3600000",
             "group.initial.rebalance.delay.ms": "0",
             "group.min.session.timeout.ms": "6000",
             # A broker that was killed is refused until its old session ends.
