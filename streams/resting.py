@@ -162,14 +162,15 @@ class Resting:
         """
         assert self.rest is not None  # noqa: S101 - start() asks before
         before_ms = self.clock.now_ms() - self.rest.idle_ms
-        keys, count = self.table.known(), 0
+        keys, count, size = self.table.known(), 0, 0
         found: dict[bytes, bytes] = {}
         for at in range(0, len(keys), LOOKS):
             for key, raw in self._idle(keys[at : at + LOOKS], before_ms):
                 found[key] = raw
-                if len(found) >= BATCH or sum(map(len, found.values())) >= BATCH_BYTES:
+                size += len(raw)
+                if len(found) >= BATCH or size >= BATCH_BYTES:
                     count += await self._leave(self.rest.shelf, found)
-                    found = {}
+                    found, size = {}, 0
             await asyncio.sleep(0)
         return count + (await self._leave(self.rest.shelf, found) if found else 0)
 
