@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
-from schemas.errors import PipelineError, Unavailable
+from schemas.errors import PipelineError
 from schemas.topics import (
     CONTROL_REQUESTED,
     HUMAN_REPLIED,
@@ -24,7 +24,7 @@ from streams.local.chaos.acts import strike
 from streams.local.chaos.catalogue import Setting, ours
 from streams.local.chaos.customers import Customers
 from streams.local.chaos.facts import Began, Ended, Fact, Logged, Posted, Struck, Taken
-from streams.local.chaos.ground import AGAIN_S, Ground, Say, comes_ready
+from streams.local.chaos.ground import Ground, Say, comes_ready
 from streams.local.chaos.leaks import Search
 from streams.local.chaos.proxy import Proxy
 from streams.local.chaos.schedule import Planned, schedule
@@ -34,6 +34,7 @@ from streams.local.load.history import Sent, history, unfinished
 from streams.local.load.run import TOPICS, quiet
 from streams.local.outside import Outside, conversation_of
 from streams.local.stack import Stack
+from streams.patience import patiently
 from streams.reading import Reading
 from streams.registry import open_codec
 from streams.settings import Settings
@@ -138,7 +139,7 @@ class Course:
         return [began, *await self._play(crowd, faults, asked)]
 
     async def _play(self, crowd: Crowd, faults: Sequence[Planned], asked: Run) -> list[Fact]:
-        codec = await _patiently(lambda: open_codec(self.current))
+        codec = await patiently("registry", lambda: open_codec(self.current), limit_s=REACH_S)
         reading = Reading(self.current.kafka_bootstrap, codec)
         witness = Witness(self.stack, self.current, self.world.client, self.clock, reading)
         since = await reading.ends((*EVERY_TOPIC, *LETTERS, *CHANGELOGS))
@@ -180,7 +181,7 @@ class Course:
             *await witness.effects(customers.conversations(), began_ms),
             *await self._seen(witness, since, search, written),
             *await witness.stored(since),
-            await _patiently(lambda: witness.again(began_ms)),
+            await patiently("replay", lambda: witness.again(began_ms), limit_s=REACH_S),
             Ended(
                 at_ms=self.clock.now_ms(),
                 unfinished=unfinished(history(sent, records, ()), wamids),
@@ -254,25 +255,6 @@ def _taken(book: Mapping[str, Any]) -> Iterator[Taken]:
             wamid=entry["wamid"],
             at_ms=entry["at_ms"],
         )
-
-
-T = TypeVar("T")
-
-
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until everything that it needs is there: the fault of an earlier run may echo.
-
-    Raises:
-        Unavailable: It is not, in two minutes.
-    """
-    deadline = time.monotonic() + REACH_S
-    while True:
-        try:
-            return await ask()
-        except Unavailable:
-            if time.monotonic() > deadline:
-                raise
-        await asyncio.sleep(AGAIN_S)
 
 
 async def recovered(course: Course) -> bool:
