@@ -6,6 +6,7 @@ import asyncio
 import random
 import struct
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -166,9 +167,7 @@ async def model(ground: Ground, _: Planned) -> Seen:
         if not told["waiting"] or time.monotonic() > deadline:
             break
         await asyncio.sleep(LOOK_S)
-    happened = {kind: times - before.get(kind, 0) for kind, times in told["happened"].items()}
-    seen = {kind: times for kind, times in happened.items() if times > 0}
-    return {"kinds": len(seen), **seen}
+    return _since(before, told["happened"])
 
 
 async def whatsapp(ground: Ground, planned: Planned) -> Seen:
@@ -182,10 +181,8 @@ async def whatsapp(ground: Ground, planned: Planned) -> Seen:
     deadline = time.monotonic() + WHATSAPP_S
     while True:  # nothing is sent to it while the workers are being struck themselves
         async with client.get(f"{root}/control") as answer:
-            told = (await answer.json())["happened"]
-        seen = {kind: n for kind, times in told.items() if (n := times - before.get(kind, 0)) > 0}
-        found: Seen = {"kinds": len(seen), **seen}
-        if proved(found) or time.monotonic() > deadline:
+            found = _since(before, (await answer.json())["happened"])
+        if FAULTS["W1"].proof(found) is None or time.monotonic() > deadline:
             break
         await asyncio.sleep(LOOK_S)
     async with client.delete(f"{root}/misbehaviour") as answer:
@@ -193,9 +190,10 @@ async def whatsapp(ground: Ground, planned: Planned) -> Seen:
     return found
 
 
-def proved(seen: Seen) -> bool:
-    """Tell whether enough went wrong at WhatsApp's side."""
-    return FAULTS["W1"].proof(seen) is None
+def _since(before: Mapping[str, int], now: Mapping[str, int]) -> Seen:
+    """Return how often each kind of thing has happened since, and how many kinds did."""
+    seen = {kind: n for kind, times in now.items() if (n := times - before.get(kind, 0)) > 0}
+    return {"kinds": len(seen), **seen}
 
 
 async def registry(ground: Ground, planned: Planned) -> Seen:
