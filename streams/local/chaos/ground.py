@@ -17,6 +17,7 @@ from streams.local.chaos.proxy import Proxy
 from streams.local.chaos.witness import Witness
 from streams.local.outside import FAULTS
 from streams.local.stack import Stack
+from streams.local.stack.process import until
 from streams.settings import Settings
 
 LOOK_S = 0.05
@@ -82,6 +83,15 @@ class Ground:
     def refusals(self) -> int:
         """Return how often the webhook has said 503 so far."""
         return self.customers.refused["503"]
+
+
+async def last_words(stack: Stack, part: str, began: int, patience_s: float) -> bytes:
+    """Wait for the end of a part, but not for ever; return its log since a place of it."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(until(lambda: stack.ended(part) is not None), patience_s)
+    with stack.log(part).open("rb") as file:
+        file.seek(began)
+        return file.read()
 
 
 async def comes_ready(client: aiohttp.ClientSession, url: str, patience_s: float) -> bool:

@@ -7,7 +7,6 @@ a stack that nobody uses afterwards: every worker ends, says why, and does not s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -23,10 +22,9 @@ from schemas.errors import Unavailable
 from schemas.topics import STATEFUL_STAGES, changelog
 from streams.local.chaos.catalogue import Setting, ours
 from streams.local.chaos.facts import Fact, Struck
-from streams.local.chaos.ground import Ground
+from streams.local.chaos.ground import Ground, last_words
 from streams.local.chaos.schedule import Planned
 from streams.local.chaos.witness import EVERY_TOPIC
-from streams.local.stack.process import until
 
 NAME: Final = "F12"
 """A run with it leaves its stack with topics that have grown."""
@@ -80,12 +78,8 @@ async def _by_worker(ground: Ground, part: str, more: Mapping[str, str]) -> bool
 
 async def _ended(ground: Ground, part: str, began: int) -> bool:
     """Wait for the end of a worker; say whether it gave the reason since a place of its log."""
-    stack = ground.stack
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(until(lambda: stack.ended(part) is not None), PATIENCE_S)
-    with stack.log(part).open("rb") as file:
-        file.seek(began)
-        return stack.ended(part) not in (0, None) and REFUSAL.encode() in file.read()
+    said = await last_words(ground.stack, part, began, PATIENCE_S)
+    return ground.stack.ended(part) not in (0, None) and REFUSAL.encode() in said
 
 
 async def for_good(ground: Ground, facts: Iterable[Fact]) -> list[Fact]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import random
 import signal
@@ -18,10 +17,9 @@ from schemas.errors import Unavailable
 from streams.failpoint import POINTS, REACHED
 from streams.groups import Groups
 from streams.local.chaos.catalogue import stage_of
-from streams.local.chaos.ground import Ground, lasting
+from streams.local.chaos.ground import Ground, last_words, lasting
 from streams.local.chaos.schedule import Planned
 from streams.local.stack import Stack
-from streams.local.stack.process import until
 from streams.naming import APP
 
 Seen = dict[str, float | str]
@@ -71,15 +69,10 @@ async def crash(ground: Ground, planned: Planned) -> Seen:
 
 async def _crashed(stack: Stack, part: str, failpoint: str) -> bool:
     """Start a worker that is to crash; say whether it did, there."""
-    log = stack.log(part)
-    began = log.stat().st_size
+    began = stack.log(part).stat().st_size
     stack.launch(part, {"FAILPOINT": failpoint})
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(until(lambda: stack.ended(part) is not None), CRASH_S)
-    with log.open("rb") as file:
-        file.seek(began)
-        said = REACHED.encode() in file.read()
-    return said and stack.ended(part) == -signal.SIGKILL
+    said = await last_words(stack, part, began, CRASH_S)
+    return REACHED.encode() in said and stack.ended(part) == -signal.SIGKILL
 
 
 async def roll(ground: Ground, planned: Planned) -> Seen:
