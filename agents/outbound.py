@@ -14,10 +14,11 @@ import msgspec
 import structlog
 
 from agents.core.gate import Bubble, Gate
-from agents.core.gate_next import LONGEST_WAIT_MS, window_of
+from agents.core.gate_next import LONGEST_WAIT_MS
 from agents.core.gate_plan import plan
 from agents.core.gate_seen import seen
 from agents.core.gate_settle import settle
+from agents.core.gate_window import window_of
 from agents.ports import (
     TAKEN_OVER,
     Accepted,
@@ -177,7 +178,10 @@ async def _post_once(
     if claimed == "taken":
         return await _posted_before(bubble, desk)
     posted_ms = clock.now_ms()
-    receipt = await desk.courier.post(letter, until_ms=asked_ms + CLAIM_VALID_MS)
+    until_ms = asked_ms + CLAIM_VALID_MS
+    if letter.template is None:  # permit and claim may have taken what was left of its window
+        until_ms = min(until_ms, asked.deadline_ms)
+    receipt = await desk.courier.post(letter, until_ms=until_ms)
     await _note(desk.claims, bubble, receipt)
     return receipt, posted_ms
 

@@ -8,7 +8,7 @@ from typing import Final
 from agents.core.gate import Bubble, Gate
 from agents.core.gate_step import GateStep
 from agents.core.gate_waits import order_due, pair_due, stopped
-from agents.core.gate_window import template_for
+from agents.core.gate_window import WINDOW_CLOSING, person_due, template_for, window_of
 from agents.ports.whatsapp import Letter, Read, Template
 from schemas.events import BubbleState, Event, TimerFired
 
@@ -64,14 +64,16 @@ def too_late(step: GateStep, bubble: Bubble) -> str:
     window = window_of(step.state, bubble)
     if window is not None and step.now_ms >= window:
         return "window_closed"  # first: a tenant may have a template for it
-    return "expired" if step.now_ms - bubble.requested_ms >= LONGEST_WAIT_MS else ""
+    if step.now_ms - bubble.requested_ms >= LONGEST_WAIT_MS:
+        return "expired"
+    return WINDOW_CLOSING if _waits_too_long(step, bubble) else ""
 
 
-def window_of(state: Gate, bubble: Bubble) -> int | None:
-    """Return when the 24 h window closes for a bubble, as far as is known."""
-    if bubble.window_expires_ms is None:
-        return None
-    return max(bubble.window_expires_ms, state.window_expires_ms or 0)
+def _waits_too_long(step: GateStep, bubble: Bubble) -> bool:
+    """Say whether the customer's own limit lasts until a person must have the bubble."""
+    person_ms = person_due(step.state, bubble, step.settings)
+    now_ms = _reached_ms(step, f"pair:{bubble.bubble_id}")
+    return person_ms is not None and _pair_due(step, bubble, now_ms) >= max(person_ms, now_ms + 1)
 
 
 def wake_next(step: GateStep, now_ms: int) -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from agents.core.gate import Bubble, Gate
-from agents.core.gate_next import Plan, wake_next, window_of
+from agents.core.gate_next import Plan, wake_next
 from agents.core.gate_step import GateStep
 from agents.core.gate_waits import pair_spent
-from agents.core.gate_window import template_for
+from agents.core.gate_window import WINDOW_CLOSING, person_due, template_for
 from agents.core.whatsapp_errors import POLICIES, Action, ErrorClass, classify, wait_ms
 from agents.ports.permits import TAKEN_OVER, Withheld
 from agents.ports.whatsapp import Accepted, NotSent, Receipt, Refused, Unknown
@@ -73,14 +73,16 @@ def _withheld(step: GateStep, planned: Bubble, reason: str) -> None:
     if reason == ErrorClass.ACCOUNT:
         step.end(bubble, BubbleState.FAILED, reason)
         return
+    person_ms = person_due(step.state, bubble, step.settings)
+    if person_ms is not None and step.now_ms >= person_ms:
+        step.end(bubble, BubbleState.FAILED, WINDOW_CLOSING, error_code=bubble.error_code)
+        return
     if not told:
         step.updated(bubble, BubbleState.PLANNED)
     rate = reason == "number_rate"
     due_ms = step.now_ms + (RATE_LOOK_MS if rate else HELD_LOOK_MS)
-    window_ms = window_of(step.state, bubble)
     timer = f"{'rate' if rate else 'held'}:{bubble.bubble_id}"
-    open_still = window_ms is not None and window_ms > step.now_ms
-    step.arm(timer, min(due_ms, window_ms or due_ms) if open_still else due_ms)
+    step.arm(timer, due_ms if person_ms is None else min(due_ms, person_ms))
 
 
 def _drop_older(step: GateStep, epoch: int) -> None:
@@ -117,7 +119,11 @@ def _refused(step: GateStep, bubble: Bubble, kind: ErrorClass, now_ms: int) -> N
 
 
 def _again(step: GateStep, bubble: Bubble, kind: ErrorClass, due_ms: int) -> None:
-    """Let a refused bubble wait for another try."""
+    """Let a refused bubble wait for another try; a person has it when that comes too late."""
+    person_ms = person_due(step.state, bubble, step.settings)
+    if person_ms is not None and due_ms >= person_ms:
+        step.end(bubble, BubbleState.FAILED, WINDOW_CLOSING, error_code=bubble.error_code)
+        return
     bubble = replace(bubble, reason=str(kind))
     step.put(bubble)
     step.updated(bubble, BubbleState.PLANNED)

@@ -1,15 +1,45 @@
-"""What is sent when WhatsApp's 24 h window is closed: a template of the tenant, if it has one."""
+"""The 24 h window of a bubble: until when it may wait, and what is sent when it has closed."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from agents.core.gate import Bubble
+from agents.core.gate import Bubble, Gate
 from agents.ports.whatsapp import Template
 from schemas.events import SettingsChanged
 
 PARAMETER_CHARS: Final = 1024
 """Source: WhatsApp Cloud API, "Templates", body text; a parameter has no line breaks or tabs."""
+
+WINDOW_CLOSING: Final = "window_closing"
+"""Why a bubble is given to a person although its window is still open."""
+PERSON_MARGIN_MS: Final = 15 * 60_000
+"""What a person has to see a bubble that could not be sent, and to answer in its place.
+
+What waited for a day loses nothing by it; in WhatsApp's own time dispatch's margin comes on top.
+"""
+PERSON_PART: Final = 4
+"""A bubble that is asked for late waits for three quarters of what is left, and leaves one."""
+
+
+def window_of(state: Gate, bubble: Bubble) -> int | None:
+    """Return when the 24 h window closes for a bubble, as far as is known."""
+    if bubble.window_expires_ms is None:
+        return None
+    return max(bubble.window_expires_ms, state.window_expires_ms or 0)
+
+
+def person_due(state: Gate, bubble: Bubble, settings: SettingsChanged | None) -> int | None:
+    """Return when a bubble that still cannot be sent goes to a person; None: not for its window.
+
+    Nobody needs it in time whose words a template carries when the window has closed, and what
+    has no known window waits for its longest time.
+    """
+    window = window_of(state, bubble)
+    if window is None or bubble.template or template_for(settings, bubble) is not None:
+        return None
+    open_ms = max(0, window - bubble.requested_ms)
+    return window - min(PERSON_MARGIN_MS, open_ms // PERSON_PART)
 
 
 def template_for(settings: SettingsChanged | None, bubble: Bubble) -> Template | None:

@@ -171,7 +171,8 @@ def rates(
     typer.echo(
         f"{found.accepted} of {found.asked} bubbles accepted, {found.duplicates} twice,"
         f" {found.handed} for a person, {found.lost} lost, refused: {refused or 'none'}\n"
-        f"longest time from the request to WhatsApp: {found.longest_s:.1f} s\n"
+        f"longest time from the request to WhatsApp: {found.longest_s:.1f} s,"
+        f" to a person: {found.handed_s:.1f} s, {found.late} of them after their window\n"
         f"{found.seconds:.1f} s: {found.limit * found.used:.1f} messages a second,"
         f" {found.used:.0%} of the limit of {found.limit}\n"
         f"in each 5 s: {' '.join(map(str, found.course))}"

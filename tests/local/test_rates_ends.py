@@ -23,11 +23,11 @@ GOOD = Allowance(
 
 
 def settled(
-    name: str, state: BubbleState, kind: OutboundKind = OutboundKind.MESSAGE
+    name: str, state: BubbleState, kind: OutboundKind = OutboundKind.MESSAGE, at_ms: int = 0
 ) -> OutboundSettled:
     asked = bubble(name)
     return OutboundSettled(
-        **envelope("outbound.message.settled", name),
+        **envelope("outbound.message.settled", name, at_ms),
         bubble_id=name,
         epoch=0,
         author=asked.author,
@@ -71,3 +71,13 @@ def test_the_ends_of_what_was_asked_for_are_counted_once() -> None:
     assert ends.counted() == {"accepted": 1, "failed": 1}
     assert ends.lost == 1
     assert ends.longest_s([("b1", 1500), ("b3", 9000), ("older", 99_000)]) == 6.0
+
+
+def test_a_run_tells_what_a_person_had_only_after_its_window() -> None:
+    ends = Ends()
+    for name, at_ms in (("b1", 15_999), ("b2", 21_000), ("b3", 90_000)):
+        ends.asked(name, 1_000)
+        state = BubbleState.UNKNOWN if name == "b3" else BubbleState.FAILED
+        ends.note(settled(name, state, at_ms=at_ms))
+
+    assert (ends.handed_s, ends.late(20.0), ends.late(20.1)) == (20.0, 1, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
 from schemas.events import BubbleState, Event, OutboundKind, OutboundSettled
@@ -19,11 +19,13 @@ class Ends:
     Attributes:
         asked_ms: When each bubble was asked for.
         states: How each bubble ended; more than one state is one too many.
+        failed_ms: When each bubble that could not be sent was given to a person.
     """
 
     def __init__(self) -> None:
         self.asked_ms: dict[str, int] = {}
         self.states: dict[str, list[BubbleState]] = {}
+        self.failed_ms: dict[str, int] = {}
         self._open: set[str] = set()
         self._moved = asyncio.Event()
 
@@ -51,6 +53,8 @@ class Ends:
         """Note one record."""
         if isinstance(event, OutboundSettled) and event.kind is OutboundKind.MESSAGE:
             self.states.setdefault(event.bubble_id, []).append(event.state)
+            if event.state is BubbleState.FAILED:
+                self.failed_ms[event.bubble_id] = event.occurred_at
             self._open.discard(event.bubble_id)
             self._moved.set()
 
@@ -74,5 +78,16 @@ class Ends:
 
     def longest_s(self, accepted: Iterable[tuple[str, int]]) -> float:
         """Return how long a bubble waited at most, given when each one was accepted."""
-        waits = (at_ms - self.asked_ms[name] for name, at_ms in accepted if name in self.asked_ms)
-        return max(waits, default=0) / 1000
+        return max(self._waits_ms(accepted), default=0) / 1000
+
+    @property
+    def handed_s(self) -> float:
+        """How long a bubble waited at most until a person had it, because it could not be sent."""
+        return max(self._waits_ms(self.failed_ms.items()), default=0) / 1000
+
+    def late(self, window_s: float) -> int:
+        """Return how many a person has whose window, so long after they were asked for, is over."""
+        return sum(wait_ms >= window_s * 1000 for wait_ms in self._waits_ms(self.failed_ms.items()))
+
+    def _waits_ms(self, ends: Iterable[tuple[str, int]]) -> Iterator[int]:
+        return (at_ms - self.asked_ms[name] for name, at_ms in ends if name in self.asked_ms)

@@ -47,6 +47,8 @@ class Allowance:
         ends: How many bubbles ended in each way, by what the gate says.
         lost: Bubbles that have not ended.
         longest_s: How long a bubble waited at most until WhatsApp took it.
+        handed_s: How long a bubble that could not be sent waited at most until a person had it.
+        late: How many of these a person has after their window has closed.
     """
 
     limit: int
@@ -59,6 +61,8 @@ class Allowance:
     ends: Mapping[str, int] = field(default_factory=dict)
     lost: int = 0
     longest_s: float = 0.0
+    handed_s: float = 0.0
+    late: int = 0
 
     @property
     def good(self) -> bool:

@@ -183,6 +183,8 @@ class Bench:
             ends=self.ends.counted(),
             lost=self.ends.lost,
             longest_s=self.ends.longest_s((each["bubble_id"], each["at_ms"]) for each in messages),
+            handed_s=self.ends.handed_s,
+            late=self.ends.late(self.asked.window_s),
         )
 
     async def _messages(self) -> list[dict[str, Any]]:

@@ -382,17 +382,6 @@ def test_a_stopped_account_is_told_to_a_person_at_once() -> None:
     assert desk.ends == [("b1", FAILED, "account")]
 
 
-def test_a_bubble_without_a_permit_goes_to_a_person_when_its_window_closes() -> None:
-    desk = Desk()
-    closes = T0 + 4_000
-    desk.apply(bubble("b1", window_expires_at=closes), Withheld(reason="number_rate"))
-    assert desk.it.timers == {"rate:b1": closes}
-
-    desk.fire("rate:b1")
-
-    assert desk.ends == [("b1", FAILED, "window_closed")]
-
-
 # The tenant's kill switch
 
 

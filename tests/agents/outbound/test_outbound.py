@@ -258,6 +258,15 @@ async def test_a_claim_that_is_too_old_is_not_used(office: Office) -> None:
     assert list(state.timers) == ["retry:b1"]
 
 
+async def test_nothing_is_written_after_the_window_has_closed_meanwhile(office: Office) -> None:
+    office.claims.takes_ms = 1_001
+
+    _, effects = await office.handle(bubble("b1", window_expires_at=T0 + 1_000))
+
+    assert office.courier.letters == []
+    assert ends(effects) == [BubbleState.FAILED]
+
+
 async def test_two_workers_with_the_same_event_post_once(office: Office) -> None:
     results = await asyncio.gather(*(office.handle(bubble("b1")) for _ in range(5)))
 
