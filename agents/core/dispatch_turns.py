@@ -199,6 +199,10 @@ def _answered(step: Step, turn: RunningTurn, parts: tuple[str, ...]) -> None:
     )
     if step.state.pending and step.state.phase is Phase.IDLE:  # they waited long enough
         begin(step)
+    elif not step.state.pending and step.state.phase is Phase.GATHERING:
+        # An edit had taken the turn back: nothing newer is gathered.
+        step.disarm("burst")
+        step.move(Trigger.EMPTY, gathering_since_ms=0)
     if step.state.phase is not Phase.WITH_HUMAN:
         step.decided("answered", f"agent:{turn.agent}", turn_id=turn.turn_id)
 

@@ -98,6 +98,16 @@ def test_a_side_effect_of_a_revoked_question_is_told() -> None:
     assert talk.it.phase is Phase.IDLE
 
 
+def test_an_answer_with_a_side_effect_that_was_quicker_than_the_edit_leaves_nothing_open() -> None:
+    talk = thinking("quero dois")
+    edit(talk, "w1", "quero três")
+
+    talk.respond("Pedido feito.", side_effects=("call-1",))
+
+    assert talk.texts == ["Pedido feito."]
+    assert (talk.it.phase, talk.it.timers) == (Phase.IDLE, {})
+
+
 def test_a_side_effect_without_an_answer_still_goes_to_a_person() -> None:
     talk = thinking("faz o pedido")
     revoke(talk, "w1")
