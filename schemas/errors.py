@@ -6,6 +6,7 @@ r"""Errors of the pipeline, split by what the loop does with the event.
       x Rejected      the event can never succeed: park it, go on with others
       x Unavailable   a dependency is down: wait, then try the same event again
       x Misconfigured the operator must change something before anything starts
+          x Refusing  a dependency refuses us: ``Unavailable`` for who is at work already
 
 Any other exception is a bug: the loop tries a bounded number of times, then parks.
 Messages never hold message text, names, phone numbers or secrets (promise I7).
@@ -50,3 +51,15 @@ class Unavailable(PipelineError):
 
 class Misconfigured(PipelineError):
     """A setting, a topic or a schema is wrong; says which one and what to do."""
+
+
+class Refusing(Unavailable, Misconfigured):
+    """A dependency is there and refuses us: a wrong password, a table that is missing.
+
+    Nothing starts with it. What runs waits for it as for one that is down, because it is no fault
+    of the event, and the next try may work: an operator repairs it, and no restart is needed.
+    """
+
+    def __init__(self, service: str, what: str) -> None:
+        super().__init__(service)
+        self.args = (what,)

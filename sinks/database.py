@@ -13,7 +13,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from schemas.errors import Misconfigured, Unavailable
+from schemas.errors import Refusing, Unavailable
 
 CONNECT_TIMEOUT_S: Final = 5.0
 COMMAND_TIMEOUT_S: Final = 15.0
@@ -97,15 +97,16 @@ def reachable() -> Iterator[None]:
 
     Raises:
         Unavailable: It is down, overloaded, failing over, or too slow: try again.
-        Misconfigured: It refuses our user or database, or has no tables yet.
+        Refusing: It refuses our user or database, or has no tables yet.
     """
     try:
         yield
     except WAITING as exc:
         raise Unavailable("postgres") from exc
     except REFUSING as exc:
-        raise Misconfigured(
-            f"postgres refuses ({exc.sqlstate}): check POSTGRES_DSN and run `whaticket migrate`"
+        raise Refusing(
+            "postgres",
+            f"postgres refuses ({exc.sqlstate}): check POSTGRES_DSN and run `whaticket migrate`",
         ) from exc
     except asyncpg.InterfaceError as exc:
         # asyncpg has one class for a lost connection and for a wrong argument

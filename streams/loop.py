@@ -159,7 +159,9 @@ class Loop:
             seconds = max(seconds, min(exc.retry_after_s, LONGEST_ASKED_S))
         trial.waits = min(trial.waits + 1, 16)
         RETRIED.labels(self.stage_name, exc.service).inc()
-        log.warning("event.waiting", service=exc.service, seconds=round(seconds, 2))
+        log.warning(
+            "event.waiting", service=exc.service, seconds=round(seconds, 2), error=str(exc)
+        )
         return await self.lanes.pause(seconds)
 
     async def _stumble(self, message: Any, trial: Trial, exc: Exception) -> bool:

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from schemas.errors import Unavailable
+from schemas.errors import Misconfigured, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +33,7 @@ async def patiently(
         told: Is given the step before each call, and what it waits for after one in vain.
 
     Raises:
+        Misconfigured: An operator must change something first.
         Unavailable: The limit is over.
     """
     began = time.monotonic()
@@ -40,6 +41,8 @@ async def patiently(
         told(what)
         try:
             return await call()
+        except Misconfigured:  # an operator is there: a start says at once what is wrong
+            raise
         except Unavailable as exc:
             if limit_s is not None and time.monotonic() - began + RETRY_S > limit_s:
                 raise

@@ -248,7 +248,7 @@ class SinkRunner:
                     self.dependencies.down(exc.service, self)
                     longest = min(WAIT_S * 2.0**waits, LONGEST_WAIT_S)
                     waits = min(waits + 1, 16)
-                    log.warning("sink.waiting", sink=self.name, service=exc.service)
+                    log.warning("sink.waiting", sink=self.name, service=exc.service, error=str(exc))
                     seconds = random.uniform(longest / 2, longest)  # noqa: S311 - no secret
                 except Exception as exc:
                     stumbles += 1

@@ -75,8 +75,9 @@ async def test_a_closed_pool_is_unavailable_but_a_wrong_argument_is_a_bug(
 async def test_a_database_without_tables_says_what_to_run(stack_database: str) -> None:
     pool = await open_pool(stack_database)
 
-    with pytest.raises(Misconfigured, match="whaticket migrate"):
+    with pytest.raises(Misconfigured, match="whaticket migrate") as refused:
         await PostgresClaims(pool).claim("bubble", "b", 1)
+    assert isinstance(refused.value, Unavailable), "who is at work waits until somebody did"
     await pool.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.errors import Misconfigured, Unavailable
+from schemas.errors import Misconfigured, Refusing, Unavailable
 from streams import patience
 from streams.patience import patiently
 
@@ -36,12 +36,15 @@ async def test_a_start_with_a_limit_says_at_its_end_what_is_missing() -> None:
     assert busy.calls == 1
 
 
-async def test_a_wrong_setting_is_not_waited_for() -> None:
-    async def wrong() -> None:
-        raise Misconfigured("no such topic")
+@pytest.mark.parametrize(
+    "wrong", [Misconfigured("no such topic"), Refusing("postgres", "no such password")]
+)
+async def test_a_wrong_setting_is_not_waited_for(wrong: Misconfigured) -> None:
+    async def ask() -> None:
+        raise wrong
 
-    with pytest.raises(Misconfigured):
-        await patiently("topics", wrong)
+    with pytest.raises(Misconfigured, match="no such"):
+        await patiently("a start", ask)
 
 
 async def test_whoever_looks_is_told_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from faust.types import TP
 
 from agents.ports import Agent
-from schemas.errors import Rejected, Unavailable
+from schemas.errors import Refusing, Rejected, Unavailable
 from schemas.events import Event
 from schemas.topics import Topic
 from streams.absent import Absent
@@ -269,3 +269,4 @@ def failing(*errors: Exception) -> Callable[[Record], Exception | None]:
 
 REJECTED = Rejected("no_good", "as the test wants it")
 DOWN = Unavailable("postgres")
+REFUSING = Refusing("postgres", "postgres refuses (28P01): check POSTGRES_DSN")

@@ -19,7 +19,16 @@ from streams.parking import Parking
 from streams.publish import Record
 from streams.pulse import Fenced
 from streams.records import Entry
-from tests.streams.loop.fakes import DOWN, IDLE_MS, NAMES, FakePublisher, FakeTable, Rig, failing
+from tests.streams.loop.fakes import (
+    DOWN,
+    IDLE_MS,
+    NAMES,
+    REFUSING,
+    FakePublisher,
+    FakeTable,
+    Rig,
+    failing,
+)
 from tests.streams.loop.harness import until
 from tests.streams.loop.toy import Tally, Toys, received
 
@@ -223,9 +232,10 @@ async def test_an_event_that_comes_while_its_value_is_written_elsewhere_keeps_it
     assert seen(rig.table.entry(KEY)) == ("wamid.0.0", "wamid.0.1")
 
 
-async def test_nothing_leaves_while_the_database_is_down() -> None:
+@pytest.mark.parametrize("down", [DOWN, REFUSING])
+async def test_nothing_leaves_while_the_database_is_down(down: Unavailable) -> None:
     rig = await spoken(0)
-    rig.shelf.down = DOWN
+    rig.shelf.down = down
 
     with pytest.raises(Unavailable):
         await rig.resting.sweep()
@@ -234,10 +244,14 @@ async def test_nothing_leaves_while_the_database_is_down() -> None:
     assert len(rig.publisher.on("changelog")) == 1
 
 
-async def test_what_rests_waits_for_the_database_and_nobody_else_does() -> None:
+@pytest.mark.parametrize("down", [DOWN, REFUSING])
+async def test_what_rests_waits_for_the_database_and_nobody_else_does(
+    down: Unavailable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "TRIES", 1)  # one attempt that counted would park it
     rig = await spoken(0)
     await rig.resting.sweep()
-    rig.shelf.down = DOWN
+    rig.shelf.down = down
 
     assert rig.lanes.take(rig.message(received(NAMES, 0, 1), 1))
     await until(lambda: rig.dependencies.why() == "waiting for postgres", "the conversation waits")

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import TopicPartition
 
-from schemas.errors import PipelineError, Rejected, Unavailable
+from schemas.errors import PipelineError, Refusing, Rejected, Unavailable
 from schemas.events import MessageReceived
 from sinks.ports import Recorded
 from streams import sinking
@@ -111,8 +111,11 @@ async def test_a_batch_is_committed_after_it_was_written() -> None:
     assert consumer.committed == {INBOX: 3}
 
 
-async def test_a_store_that_is_down_is_waited_for_and_the_same_batch_is_written() -> None:
-    shelf = Shelf(down=[Unavailable("postgres")] * 5)
+@pytest.mark.parametrize("down", [Unavailable("postgres"), Refusing("postgres", "no password")])
+async def test_a_store_that_is_down_is_waited_for_and_the_same_batch_is_written(
+    down: Unavailable,
+) -> None:
+    shelf = Shelf(down=[down] * 5)
     async with shelving(shelf) as (runner, consumer, publisher):
         await runner.write({INBOX: rows(3)})
         assert runner.dependencies.why() is None
