@@ -159,9 +159,7 @@ class Loop:
             seconds = max(seconds, min(exc.retry_after_s, LONGEST_ASKED_S))
         trial.waits = min(trial.waits + 1, 16)
         RETRIED.labels(self.stage_name, exc.service).inc()
-        log.warning(
-            "event.waiting", service=exc.service, seconds=round(seconds, 2), error=str(exc)
-        )
+        log.warning("event.waiting", service=exc.service, seconds=round(seconds, 2), error=str(exc))
         return await self.lanes.pause(seconds)
 
     async def _stumble(self, message: Any, trial: Trial, exc: Exception) -> bool:
@@ -225,7 +223,7 @@ class Loop:
         """Say what the message makes of its conversation."""
         if trial.verdict is not None:
             if trial.counts:
-                await self._fence(message)
+                await self.pulse.fence(self.app, message.generation_id)
                 await self.fuse.keep(message.partition)
             return await self.parker.give_up(message, kept, trial.verdict, poison=trial.poison)
         if kept is None or arm is Arm.DECIDE:
@@ -274,16 +272,9 @@ class Loop:
             topic, offset = before.head.source
             if not self.app.consumer.finished(TP(topic, message.partition), offset):
                 await self._publish(message, before.outbox())
-        await self._fence(message)
+        await self.pulse.fence(self.app, message.generation_id)
         await self.table.put(message.key, after, message.partition, self.publisher)
 
     async def _publish(self, message: Any, records: Iterable[Record]) -> None:
-        await self._fence(message)
+        await self.pulse.fence(self.app, message.generation_id)
         await self.publisher.publish(records)
-
-    async def _fence(self, message: Any) -> None:
-        """Refuse to write for a partition that may have another owner."""
-        trusted = self.pulse.calm() or await self.pulse.trusted()
-        # Looked at last: a rebalance may come while membership is proved.
-        if not trusted or message.generation_id != self.app.consumer_generation_id:
-            raise Fenced

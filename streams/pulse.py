@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -23,6 +23,12 @@ LOOKS: Final = 8
 
 class Fenced(Exception):
     """This worker may have lost its partitions; nothing more may be written."""
+
+
+class Group(Protocol):
+    """The group as this process knows it."""
+
+    consumer_generation_id: int
 
 
 class Pulse:
@@ -64,6 +70,21 @@ class Pulse:
         async with self.lock:
             await self._clear()
             return not self.suspect
+
+    async def fence(self, group: Group, generation_id: int) -> None:
+        """Refuse to write for partitions that may have another owner.
+
+        Args:
+            group: Where this worker is a member.
+            generation_id: The generation in which the partitions were ours.
+
+        Raises:
+            Fenced: There was a rebalance since, or a freeze after which nothing was proved.
+        """
+        trusted = self.calm() or await self.trusted()
+        # Looked at last: a rebalance may come while membership is proved.
+        if not trusted or generation_id != group.consumer_generation_id:
+            raise Fenced
 
     async def _clear(self) -> None:
         if self.suspect and await self.prove():

@@ -190,11 +190,9 @@ class Resting:
     async def _leave(self, shelf: Shelf, found: Mapping[bytes, bytes]) -> int:
         values = dict(self._shelved(found))
         await shelf.keep(self.stage, values)
-        generation = self.app.consumer_generation_id
-        if not self.app.serving or not await self.pulse.trusted():
+        if not self.app.serving:
             raise Fenced
-        if generation != self.app.consumer_generation_id:
-            raise Fenced
+        await self.pulse.fence(self.app, self.app.consumer_generation_id)
         self.leaving = frozenset(key for key in values if self._still(key, found[key]))
         self.left.clear()
         gone = []

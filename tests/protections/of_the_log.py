@@ -237,8 +237,8 @@ OWNERS: Final = (
     Removal(
         protection="generation and freeze check",
         part="generation",
-        module=LOOP,
-        old="if not trusted or message.generation_id != self.app.consumer_generation_id:",
+        module="streams/pulse.py",
+        old="if not trusted or generation_id != group.consumer_generation_id:",
         new="if not trusted:",
         without="a worker writes for a partition that has another owner",
         test=f"{TESTS}/test_loop.py::test_nothing_is_written_for_a_partition_that_has_another_owner",
@@ -246,9 +246,9 @@ OWNERS: Final = (
     Removal(
         protection="generation and freeze check",
         part="freeze",
-        module=LOOP,
-        old="if not trusted or message.generation_id != self.app.consumer_generation_id:",
-        new="if message.generation_id != self.app.consumer_generation_id:",
+        module="streams/pulse.py",
+        old="if not trusted or generation_id != group.consumer_generation_id:",
+        new="if generation_id != group.consumer_generation_id:",
         without="a process that was frozen longer than its session writes before it learns so",
         test=f"{TESTS}/test_loop.py::test_after_a_freeze_nothing_is_written_until_membership_is_proved",
     ),
@@ -265,7 +265,8 @@ OWNERS: Final = (
         protection="generation and freeze check",
         part="before the state",
         module=LOOP,
-        old="        await self._fence(message)\n        await self.table.put(",
+        old="        await self.pulse.fence(self.app, message.generation_id)\n"
+        "        await self.table.put(",
         new="        await self.table.put(",
         without="a zombie's states are in the changelog as a matter of course",
         test=f"{TESTS}/test_loop.py::test_nothing_is_written_for_a_partition_that_has_another_owner",
@@ -274,7 +275,8 @@ OWNERS: Final = (
         protection="generation and freeze check",
         part="before the effects",
         module=LOOP,
-        old="        await self._fence(message)\n        await self.publisher.publish(records)",
+        old="        await self.pulse.fence(self.app, message.generation_id)\n"
+        "        await self.publisher.publish(records)",
         new="        await self.publisher.publish(records)",
         without="a zombie says what its successor has decided otherwise",
         test=f"{TESTS}/test_loop.py::test_effects_are_left_to_the_owner_that_finds_them_in_the_state",
