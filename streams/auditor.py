@@ -6,7 +6,7 @@ answered and from what was finished, and refuses a commit that they do not cover
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -53,11 +53,11 @@ class Auditor:
             if (known := before.get(tp)) is not None:
                 account.take_over(known)
 
-    def asked(self, topics: Iterable[tuple[str, Iterable[tuple[int, int, int]]]]) -> None:
-        """Note a fetch before it is sent: by topic, the partitions with offset and most bytes."""
+    def asked(self, request: Any) -> None:
+        """Note a fetch before it is sent."""
         if not self.expelled:
             return
-        for topic, rows in topics:
+        for topic, rows in request.topics:
             for number, offset, _ in rows:
                 tp = TP(topic, number)
                 known = self.expelled.get(tp)

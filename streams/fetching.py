@@ -11,7 +11,7 @@ Source: Kafka, KIP-227 "Introduce Incremental FetchRequests to Increase Partitio
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from aiokafka.protocol.fetch import FetchRequest
@@ -23,22 +23,70 @@ LAST_EPOCH: Final = 2**31 - 1
 Place = tuple[str, int]
 Wanted = dict[Place, tuple[int, int]]
 """Offset and most bytes of each partition, by topic and number."""
+Bounds = tuple[int, int, int, int, str]
+"""Longest wait in ms, least and most bytes, isolation level, rack."""
 
 
-class SessionFetch(FetchRequest):  # type: ignore[misc] # aiokafka publishes no types
+class Fetch(FetchRequest):  # type: ignore[misc] # aiokafka publishes no types
+    """A fetch of everything that a broker leads.
+
+    Attributes:
+        wanted: What is fetched.
+    """
+
+    def __init__(self, bounds: Bounds, wanted: Wanted) -> None:
+        *most, rack_id = bounds
+        super().__init__(*most, [], rack_id)
+        self.bounds = bounds
+        self.wanted = wanted
+        self._topics: list[tuple[str, list[Any]]] | None = None
+
+    @classmethod
+    def of(cls, request: FetchRequest) -> Fetch:
+        """Return a fetch of aiokafka's own as one of ours."""
+        if isinstance(request, cls):
+            return request
+        bounds = (
+            request._max_wait_ms,  # noqa: SLF001 - it has no public name, here and below
+            request._min_bytes,  # noqa: SLF001
+            request._max_bytes,  # noqa: SLF001
+            request._isolation_level,  # noqa: SLF001
+            request._rack_id,  # noqa: SLF001
+        )
+        rows = ((topic, row) for topic, found in request.topics for row in found)
+        return cls(bounds, {(topic, number): (at, most) for topic, (number, at, most) in rows})
+
+    @property
+    def topics(self) -> list[tuple[str, list[Any]]]:
+        """By topic, the partitions with offset and most bytes.
+
+        Made when somebody asks: of a hundred partitions seldom more than one has moved.
+        """
+        if self._topics is None:
+            rows = ((topic, (number, *what)) for (topic, number), what in self.wanted.items())
+            self._topics = _by_topic(rows)
+        return self._topics
+
+    def answered(self, response: Any) -> None:
+        """Name no other partitions from now on than the answer does."""
+        self._topics = [
+            (topic, [(row[0], *self.wanted[topic, row[0]]) for row in rows])
+            for topic, rows in response.topics
+        ]
+
+    def build(self, request_struct_class: Any) -> Any:
+        """Return the request of the version that the broker speaks."""
+        self._topics = self.topics
+        return super().build(request_struct_class)
+
+
+class SessionFetch(Fetch):
     """What one fetch of a session tells the broker."""
 
     def __init__(
-        self, whole: FetchRequest, session: Session, added: Wanted, forgotten: Iterable[Place]
+        self, whole: Fetch, session: Session, added: Wanted, forgotten: Iterable[Place]
     ) -> None:
-        super().__init__(
-            whole._max_wait_ms,  # noqa: SLF001 - it has no public name, here and below
-            whole._min_bytes,  # noqa: SLF001
-            whole._max_bytes,  # noqa: SLF001
-            whole._isolation_level,  # noqa: SLF001
-            _by_topic((topic, (number, *wanted)) for (topic, number), wanted in added.items()),
-            whole._rack_id,  # noqa: SLF001
-        )
+        super().__init__(whole.bounds, added)
         self.whole = whole
         self.session_id = session.session_id
         self.session_epoch = session.epoch
@@ -69,17 +117,14 @@ class Session:
         self.epoch = 0
         self.known: Wanted = {}
 
-    def next(self, request: FetchRequest) -> SessionFetch:
+    def next(self, request: Fetch) -> SessionFetch:
         """Return the fetch that makes the broker fetch just what this request names."""
-        wanted: Wanted = {
-            (topic, number): (offset, most_bytes)
-            for topic, rows in request.topics
-            for number, offset, most_bytes in rows
-        }
+        wanted = request.wanted
         known = self.known if self.epoch else {}
         self.known = wanted
         added = {place: what for place, what in wanted.items() if known.get(place) != what}
-        return SessionFetch(request, self, added, known.keys() - wanted.keys())
+        gone = () if known.keys() <= wanted.keys() else known.keys() - wanted.keys()
+        return SessionFetch(request, self, added, gone)
 
     def answered(self, response: Any) -> bool:
         """Take an answer; False when the broker does not know the session: fetch again."""
@@ -99,7 +144,7 @@ class Session:
 class Witness(Protocol):
     """Hears every fetch and its answer (``streams.auditor.Auditor``)."""
 
-    def asked(self, topics: Any, /) -> None:
+    def asked(self, request: Any, /) -> None:
         """Note what a fetch names, before it is sent."""
 
     def answered(self, request: Any, response: Any, /) -> None:
@@ -122,19 +167,21 @@ class FetchSessions:
         """Send a request; a fetch goes out as one of the broker's session."""
         if not isinstance(request, FetchRequest):
             return await self._client.send(node_id, request, **options)
+        fetch = Fetch.of(request)
         session = self._sessions[node_id]
         if self._witness is not None:
-            self._witness.asked(request.topics)
+            self._witness.asked(fetch)
         while True:
             try:
-                response = await self._client.send(node_id, session.next(request), **options)
+                response = await self._client.send(node_id, session.next(fetch), **options)
             except BaseException:  # cancelled as well: the broker counts a fetch that it has read
                 session.lost()
                 raise
             began = session.epoch == 0
             if session.answered(response) or began:
+                fetch.answered(response)
                 if self._witness is not None:
-                    self._witness.answered(request, response)
+                    self._witness.answered(fetch, response)
                 return response
 
 
@@ -142,14 +189,20 @@ class Planner:
     """The fetcher's choice of what to do next, without looking at every partition for nothing.
 
     The fetcher looks whenever something was consumed or answered. While a fetch is under way at
-    every broker there is nothing to choose, and its answer makes it look again. Nor does it wait
-    for each paused partition, a task's worth of work for each of them at every look: one that
-    goes on is seen with the next answer.
+    every broker, or its last answer is not consumed, there is nothing to choose, and what ends
+    that makes it look again. Nor does it wait for each paused partition, a task's worth of work
+    for each of them at every look: one that goes on is seen with the next answer.
+
+    Who leads which partition is looked up once for an assignment and its metadata. Whatever is
+    not plain (a partition without leader or position) is left to aiokafka's own look.
     """
 
     def __init__(self, fetcher: Any) -> None:
         self._fetcher = fetcher
         self._look = fetcher._get_actions_per_node  # noqa: SLF001 - aiokafka has no setting
+        self._known: tuple[Any, Any] = None, None
+        self._leaders: dict[Place, int] = {}
+        self._led: Mapping[int, list[tuple[Place, Any]]] = {}
 
     def plan(self, assignment: Any) -> Any:
         """Return fetches, resets, seconds to wait, need of metadata, futures that resume."""
@@ -157,8 +210,70 @@ class Planner:
         busy = fetcher._in_flight  # noqa: SLF001 - see above
         if busy and all(broker.nodeId in busy for broker in fetcher._client.cluster.brokers()):  # noqa: SLF001 - see above
             return [], {}, fetcher._fetcher_timeout, False, []  # noqa: SLF001 - see above
+        if self._lead(assignment):
+            held = self._held()
+            fetches = self._fetches(busy, held)
+            if fetches is not None:
+                wait_s = min(held.values(), default=fetcher._fetcher_timeout)  # noqa: SLF001 - see above
+                return fetches, {}, wait_s, False, []
         fetches, resets, timeout, unknown_leader, _ = self._look(assignment)
         return fetches, resets, timeout, unknown_leader, []
+
+    def _lead(self, assignment: Any) -> bool:
+        """Know the leader of each partition; False when one has none, or replicas are read."""
+        cluster = self._fetcher._client.cluster  # noqa: SLF001 - see above
+        now = (assignment, cluster._partitions)  # noqa: SLF001 - new metadata are a new object
+        if self._fetcher._preferred_read_replica:  # noqa: SLF001 - see above
+            return False
+        if self._known[0] is now[0] and self._known[1] is now[1]:
+            return True
+        leaders = {tp: cluster.leader_for_partition(tp) for tp in assignment.tps}
+        if not all(node is not None and node >= 0 for node in leaders.values()):
+            return False
+        led = defaultdict(list)
+        for tp, node in leaders.items():
+            led[node].append((tp, assignment.state_value(tp)))
+        self._known, self._leaders, self._led = now, leaders, led
+        return True
+
+    def _held(self) -> dict[int, float]:
+        """Return brokers of whose last answer something is not consumed, and for how long yet."""
+        held: dict[int, float] = {}
+        for tp, found in self._fetcher._records.items():  # noqa: SLF001 - see above
+            left_s = found.calculate_backoff()
+            if left_s and (node := self._leaders.get(tp)) is not None:
+                held[node] = max(left_s, held.get(node, 0))
+        return held
+
+    def _fetches(
+        self, busy: Container[int], held: Container[int]
+    ) -> list[tuple[int, Fetch]] | None:
+        """Return a fetch for each other broker; None when a partition has no position."""
+        fetcher = self._fetcher
+        records, most = fetcher._records, fetcher._max_partition_fetch_bytes  # noqa: SLF001 - see above
+        bounds = (
+            fetcher._fetch_max_wait_ms,  # noqa: SLF001 - see above
+            fetcher._fetch_min_bytes,  # noqa: SLF001
+            fetcher._fetch_max_bytes,  # noqa: SLF001
+            fetcher._isolation_level,  # noqa: SLF001
+            fetcher._client_rack or "",  # noqa: SLF001
+        )
+        fetches = []
+        for node, led in self._led.items():
+            if node in busy:
+                continue
+            wanted: Wanted = {}
+            for tp, state in led:
+                position = state._position  # noqa: SLF001 - the property asserts, a hundred times
+                if tp in records:
+                    continue
+                if position is None:
+                    return None
+                if not state._paused:  # noqa: SLF001 - see above
+                    wanted[tp] = position, most
+            if wanted and node not in held:
+                fetches.append((node, Fetch(bounds, wanted)))
+        return fetches
 
 
 def keep_sessions(consumer: Any, witness: Witness | None = None) -> None:

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v4, FetchRequest_v11
 
-from streams.fetching import LAST_EPOCH, FetchSessions, Planner, Session, keep_sessions
+from streams.fetching import LAST_EPOCH, Fetch, FetchSessions, Session, keep_sessions
 from streams.local.stack import Stack
 
 PARTITIONS = 12
@@ -41,6 +41,7 @@ class Broker:
     def __init__(self) -> None:
         self.sent: list[tuple[int, int, dict[int, int], list[int]]] = []
         self.answers: list[Any] = []
+        self.topics: list[Any] = []
 
     async def send(self, node_id: int, request: Any, **_: Any) -> Any:
         assert node_id == NODE
@@ -48,7 +49,7 @@ class Broker:
         answer = self.answers.pop(0) if self.answers else (0, 7)
         if isinstance(answer, BaseException):
             raise answer
-        return SimpleNamespace(error_code=answer[0], session_id=answer[1], topics=[])
+        return SimpleNamespace(error_code=answer[0], session_id=answer[1], topics=self.topics)
 
 
 async def test_a_session_tells_only_what_changed() -> None:
@@ -115,7 +116,7 @@ def test_a_broker_that_knows_no_sessions_gets_everything() -> None:
     session = Session()
     session.session_id, session.epoch, session.known = 7, 3, {("t", 0): (1, 1024)}
 
-    built = session.next(fetch(p0=1, p1=2)).build(FetchRequest_v4)
+    built = session.next(Fetch.of(fetch(p0=1, p1=2))).build(FetchRequest_v4)
 
     assert built.topics == [("t", [(0, 1, 1024), (1, 2, 1024)])]
 
@@ -142,35 +143,14 @@ async def test_other_requests_pass() -> None:
     assert client.cluster == "cluster"
 
 
-@pytest.mark.parametrize(
-    ("busy", "looks"),
-    [
-        (set(), 1),
-        ({1}, 1),  # the other broker may have something
-        ({1, 2}, 0),
-    ],
-)
-def test_nothing_is_planned_while_every_broker_is_asked_and_no_pause_is_waited_for(
-    busy: set[int], looks: int
-) -> None:
-    looked: list[object] = []
+async def test_once_answered_a_fetch_names_the_partitions_of_the_answer_alone() -> None:
+    broker = Broker()
+    broker.topics = [("t", [(1, 0, 6, None, b"")])]
 
-    def look(assignment: object) -> tuple[object, ...]:
-        looked.append(assignment)
-        return "fetches", "resets", 0.1, True, ["a paused partition"]
+    whole = Fetch.of(fetch(p0=1, p1=5, p2=9))
+    await FetchSessions(broker).send(NODE, whole)
 
-    brokers = [SimpleNamespace(nodeId=1), SimpleNamespace(nodeId=2)]
-    fetcher = SimpleNamespace(
-        _in_flight=busy,
-        _fetcher_timeout=0.2,
-        _client=SimpleNamespace(cluster=SimpleNamespace(brokers=lambda: brokers)),
-        _get_actions_per_node=look,
-    )
-
-    planned = Planner(fetcher).plan("assignment")
-
-    assert len(looked) == looks
-    assert planned == (("fetches", "resets", 0.1, True, []) if looks else ([], {}, 0.2, False, []))
+    assert whole.topics == [("t", [(1, 5, 1024)])]
 
 
 @pytest_asyncio.fixture

@@ -40,7 +40,7 @@ def dense(base: int, records: int) -> bytes:
 
 def answer(auditor: Auditor, asked: int, raw: bytes | None, error: int = 0) -> None:
     request: Any = SimpleNamespace(topics=[("t", [(0, asked, 1 << 20)])])
-    auditor.asked(request.topics)
+    auditor.asked(request)
     auditor.answered(request, SimpleNamespace(topics=[("t", [(0, error, 99, -1, [], raw)])]))
 
 
