@@ -91,6 +91,9 @@ _RULES: Final[tuple[tuple[Intent, str], ...]] = (
         ),
     ),
 )
+LOOKED_AT: Final = 4_096
+"""Texts whose intent is kept in memory."""
+
 _COMPILED: Final = tuple((name, re.compile(rf"\b(?:{rule})\b")) for name, rule in _RULES)
 
 
@@ -100,12 +103,15 @@ def plain(text: str) -> str:
     return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
 
 
+# Each message of a burst is looked at again with every message that follows it.
+@lru_cache(maxsize=LOOKED_AT)
 def intent_of(text: str) -> Intent | None:
     """Return the first intent whose rule matches, or None."""
     words = plain(text)
     return next((name for name, rule in _COMPILED if rule.search(words)), None)
 
 
+@lru_cache(maxsize=LOOKED_AT)
 def asks_for_person(text: str, handoff_words: tuple[str, ...]) -> bool:
     """Say whether the customer wants a person: by rule, or by one of the tenant's words."""
     if intent_of(text) is Intent.WANTS_PERSON:
