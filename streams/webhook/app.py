@@ -12,7 +12,8 @@ from streams.webhook.bodies import RETRY_AFTER_S, Bodies, Refused
 from streams.webhook.inbox import Inbox
 from streams.webhook.ports import AppSecrets
 from streams.webhook.producers import Doorway, producers_router
-from streams.webhook.whatsapp import whatsapp_router
+from streams.webhook.straight import Handlers, Straight
+from streams.webhook.whatsapp import PATH, receiver, whatsapp_router
 
 log = structlog.get_logger(__name__)
 
@@ -36,11 +37,14 @@ def build(
     """
     limits = bodies or Bodies()
     app = FastAPI(title="whaticket webhook", docs_url=None, redoc_url=None)
-    app.include_router(whatsapp_router(inbox, secrets, limits))
+    receive = receiver(inbox, secrets, limits)
+    app.include_router(whatsapp_router(receive, secrets))
     app.include_router(producers_router(doorway, limits))
     app.include_router(health_router(checks))
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(PipelineError, _later)
+    handlers: Handlers = {Refused: _refused, PipelineError: _later}
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+    app.add_middleware(Straight, path=PATH, endpoint=receive, handlers=handlers)
     app.add_middleware(RequestMetrics)
     return app
 

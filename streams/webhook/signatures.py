@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -23,7 +22,7 @@ def meta_signed(secrets: Iterable[str], body: bytes, header: str | None) -> bool
     found = False
     for secret in secrets:
         if secret:
-            digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode()
+            digest = hmac.digest(secret.encode(), body, "sha256").hex().encode()
             found |= hmac.compare_digest(PREFIX + digest, given)
     return found
 

@@ -14,6 +14,7 @@ from streams.webhook.document import RECEIVE, RECEIVED, VERIFIED, VERIFY
 from streams.webhook.inbox import Inbox
 from streams.webhook.ports import AppSecrets
 from streams.webhook.signatures import meta_signed
+from streams.webhook.straight import Endpoint
 
 PATH: Final = "/webhooks/whatsapp/{app_id}"
 
@@ -21,8 +22,27 @@ _APP_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _CHALLENGE: Final = re.compile(r"[\x21-\x7e]{1,256}", re.ASCII)
 
 
-def whatsapp_router(inbox: Inbox, secrets: AppSecrets, bodies: Bodies) -> APIRouter:
-    """Return the two endpoints of WhatsApp; answers of refusals have no body."""
+def receiver(inbox: Inbox, secrets: AppSecrets, bodies: Bodies) -> Endpoint:
+    """Return what takes WhatsApp's POSTs; answers of refusals have no body."""
+
+    async def receive(request: Request) -> Response:
+        """Take messages, statuses and echoes; 200 only once the log has all of them."""
+        app_id = request.path_params["app_id"]
+        active = await secrets.app_secrets(app_id) if _APP_ID.fullmatch(app_id) else ()
+        if not active:
+            return Response(status_code=404)
+        async with bodies.body(request) as body:
+            header = request.headers.getlist("x-hub-signature-256")
+            if not meta_signed(active, body, header[0] if len(header) == 1 else None):
+                return Response(status_code=401)
+            await inbox.accept(app_id, body)
+        return Response(status_code=200)
+
+    return receive
+
+
+def whatsapp_router(receive: Endpoint, secrets: AppSecrets) -> APIRouter:
+    """Return the two routes of WhatsApp; answers of refusals have no body."""
     router = APIRouter(tags=["whatsapp"])
 
     async def verify(request: Request) -> Response:
@@ -37,19 +57,6 @@ def whatsapp_router(inbox: Inbox, secrets: AppSecrets, bodies: Bodies) -> APIRou
         if challenge is None:
             return Response(status_code=403)
         return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
-
-    async def receive(request: Request) -> Response:
-        """Take messages, statuses and echoes; 200 only once the log has all of them."""
-        app_id = request.path_params["app_id"]
-        active = await secrets.app_secrets(app_id) if _APP_ID.fullmatch(app_id) else ()
-        if not active:
-            return Response(status_code=404)
-        async with bodies.body(request) as body:
-            header = request.headers.getlist("x-hub-signature-256")
-            if not meta_signed(active, body, header[0] if len(header) == 1 else None):
-                return Response(status_code=401)
-            await inbox.accept(app_id, body)
-        return Response(status_code=200)
 
     get: dict[str, Any] = {"responses": VERIFIED, "openapi_extra": VERIFY}
     post: dict[str, Any] = {"responses": RECEIVED, "openapi_extra": RECEIVE}
