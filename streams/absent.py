@@ -14,8 +14,8 @@ MARK_BYTES: Final = 7
 MARK_BITS: Final = 8 * MARK_BYTES
 
 
-def mark_of(value: bytes) -> int:
-    """Return the mark by which a value is known again: a hash of it."""
+def fingerprint_of(value: bytes) -> int:
+    """Return the mark by which a value that is elsewhere is known again: no other has its hash."""
     return int.from_bytes(blake2b(value, digest_size=MARK_BYTES).digest())
 
 

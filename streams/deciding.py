@@ -16,7 +16,7 @@ from streams.hearing import Hearing, listening
 from streams.lanes import Lanes
 from streams.parking import Parking
 from streams.publish import Record, record_of
-from streams.records import STATE_BYTES, Entry, Head, Kept, applying, mark_of, next_due
+from streams.records import STATE_BYTES, Entry, Head, Kept, applying, checksum_of, next_due
 from streams.stage import Stage
 from streams.states import States
 from streams.steps import Applied, written_down
@@ -73,7 +73,7 @@ class Step(msgspec.Struct, frozen=True):
             at_ms: Time of the writing.
         """
         topic, offset = message.topic, message.offset
-        applied, marks = applying(before, topic, offset, mark_of(message.value))
+        applied, marks = applying(before, topic, offset, checksum_of(message.value))
         return Entry(
             self.state,
             applied,

@@ -14,7 +14,7 @@ from typing import Any
 from faust.types import TP
 
 from schemas.errors import Misconfigured
-from streams.records import UNMARKED, mark_of
+from streams.records import UNMARKED, checksum_of
 from streams.table import AckedTable
 
 
@@ -76,7 +76,7 @@ class Proof:
 
     def fails(self, message: Any) -> bool:
         """Tell whether the log has another record there; one that was deleted proves nothing."""
-        return message.offset == self.offset and mark_of(message.value) != self.mark
+        return message.offset == self.offset and checksum_of(message.value) != self.mark
 
 
 def proofs(tables: Iterable[AckedTable]) -> dict[TP, Proof]:

@@ -232,8 +232,8 @@ def _size(part: bytes | None) -> int:
     return -1 if part is None else len(part)
 
 
-def mark_of(value: bytes | None) -> int:
-    """Return the checksum by which a record is known again."""
+def checksum_of(value: bytes | None) -> int:
+    """Return the mark by which a record of a log is told from another one at its offset."""
     return crc32(value or b"")
 
 

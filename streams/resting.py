@@ -21,7 +21,7 @@ from faust.types import TP
 
 from agents.ports import Clock
 from schemas.errors import PipelineError, Unavailable
-from streams.absent import mark_of
+from streams.absent import fingerprint_of
 from streams.lanes import Lanes
 from streams.logs import place
 from streams.metrics import RESTED, WOKEN
@@ -118,7 +118,7 @@ class Resting:
         if raw is not None or (mark := self.table.absent.mark(key, partition)) is None:
             return raw
         found = await self.rest.shelf.find(self.stage, key, mark) if self.rest else None
-        if found is None or mark_of(found) != mark:
+        if found is None or fingerprint_of(found) != mark:
             log.error("resting.lost", stage=self.stage, partition=partition, mark=mark)
             raise Unavailable(LOST)
         WOKEN.labels(self.stage).inc()
@@ -219,7 +219,7 @@ class Resting:
             except Unreadable:  # its next event is given up, and calls a person
                 log.warning("resting.unreadable", stage=self.stage)
                 continue
-            yield key, (mark_of(value), value)
+            yield key, (fingerprint_of(value), value)
 
     def _still(self, key: bytes, raw: bytes) -> bool:
         """Tell whether nothing has happened to a conversation since, and nothing does now."""

@@ -234,7 +234,7 @@ SURROUNDINGS: Final = (
         protection="offsets that lie",
         part="another record at the last offset",
         module="streams/lineage.py",
-        old="return message.offset == self.offset and mark_of(message.value) != self.mark",
+        old="return message.offset == self.offset and checksum_of(message.value) != self.mark",
         new="return False",
         without="the same with a log that was restored and has grown again",
         test=f"{LOOP_TESTS}/test_offsets_lie.py::test_another_record_at_its_offset_is_refused",

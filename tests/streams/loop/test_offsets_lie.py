@@ -25,7 +25,7 @@ from streams.local.stack import Stack
 from streams.partitioner import home
 from streams.positions import Positions
 from streams.publish import Record
-from streams.records import UNMARKED, Entry, Head, applying, mark_of
+from streams.records import UNMARKED, Entry, Head, applying, checksum_of
 from tests.streams.loop.fakes import FakeMessage, FakeTable
 from tests.streams.loop.harness import (
     PARTITIONS,
@@ -50,7 +50,7 @@ def record(offset: int, value: bytes = b"v") -> Any:
 
 def test_the_last_record_that_was_applied_is_read_again_but_not_delivered() -> None:
     positions = Positions()
-    positions.set([PLACE], {PLACE: 10}, {PLACE: 0}, {PLACE: Proof(7, mark_of(b"v"))})
+    positions.set([PLACE], {PLACE: 10}, {PLACE: 0}, {PLACE: Proof(7, checksum_of(b"v"))})
     assert positions.read == {PLACE: 7}
 
     assert [positions.delivers(record(n)) for n in range(7, 12)] == [False] * 3 + [True] * 2
@@ -58,7 +58,7 @@ def test_the_last_record_that_was_applied_is_read_again_but_not_delivered() -> N
 
 def test_another_record_at_its_offset_is_refused() -> None:
     positions = Positions()
-    positions.set([PLACE], {PLACE: 5}, {PLACE: 0}, {PLACE: Proof(7, mark_of(b"other"))})
+    positions.set([PLACE], {PLACE: 5}, {PLACE: 0}, {PLACE: Proof(7, checksum_of(b"other"))})
     assert positions.read == {PLACE: 5}
     assert positions.delivers(record(5))
 
