@@ -9,6 +9,7 @@ from schemas.errors import Misconfigured
 from streams.local.stack import StackOptions, envfile
 from streams.local.stack.kafka import Cluster
 from streams.local.stack.options import Layout
+from streams.local.stack.own import beside
 from streams.local.stack.plan import Plan, Surroundings, make_plan
 from streams.local.stack.ports import choose
 from streams.settings import Settings
@@ -116,6 +117,19 @@ def test_several_workers_have_names_and_ports_of_their_own(tmp_path: Path) -> No
     assert [part.name for part in workers] == ["worker", "worker-2", "worker-3"]
     assert [part.env["INSTANCE"] for part in workers] == ["worker", "worker-2", "worker-3"]
     assert len({part.env["WORKER_PORT"] for part in workers}) == 3
+
+
+def test_a_stack_for_one_stage_leaves_out_the_workers_of_all_others(tmp_path: Path) -> None:
+    options = StackOptions(
+        home=tmp_path, layout="split", workers=2, without=("api", *beside("outbound", 2))
+    )
+
+    found = names(plan(tmp_path, options))
+
+    assert {name for name in found if name.startswith(("worker", "api"))} == {
+        "worker-outbound",
+        "worker-outbound-2",
+    }
 
 
 def test_our_processes_are_ours_whatever_lies_in_the_current_folder(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from schemas.topics import HANDOFF_REQUESTED
 from streams.clock import WallClock
 from streams.groups import Groups
 from streams.local.bench.turns import Turns, given
-from streams.local.bench.waiting import WITHOUT, WORKER
+from streams.local.bench.waiting import FRONTS, WORKER
 from streams.local.stack import Stack, StackOptions, running
+from streams.local.stack.own import beside
 from streams.local.stack.supervisor import Tell
 from streams.naming import group_of
 from streams.partitioner import home
@@ -63,15 +64,13 @@ async def failover(folder: Path, tell: Tell) -> Failover:
     Raises:
         Unavailable: The worker that is to be killed had no partition.
     """
-    copies = [name for name in WITHOUT if name.startswith("worker-")]
-    further = [f"{name}-{number}" for name in copies for number in range(2, WORKERS + 1)]
     options = StackOptions(
         home=folder,
         layout="split",
         workers=WORKERS,
         latency_ms=LATENCY_MS,
         warm=False,
-        without=(*WITHOUT, *further),
+        without=(*FRONTS, *beside("ai", WORKERS)),
     )
     async with running(options, tell) as stack, given(stack) as turns:
         return await _killed(stack, turns)

@@ -36,7 +36,7 @@ from streams.local.demo.seed import publish
 from streams.local.demo.shop import NUMBER, TENANT
 from streams.local.simulator.envelopes import envelope
 from streams.local.stack import Stack, StackOptions, running
-from streams.local.stack.own import STAGES
+from streams.local.stack.own import beside
 from streams.local.stack.supervisor import Tell
 from streams.partitioner import home
 from streams.publish import Publisher, record_of
@@ -91,19 +91,13 @@ async def rates(asked: Asked, tell: Tell) -> Allowance:
 @contextlib.asynccontextmanager
 async def opened(asked: Asked, tell: Tell) -> AsyncIterator[Bench]:
     """Run a stack with nothing but outbound workers and a simulator with Meta's rules."""
-    others = [
-        f"worker-{stage}{number}"
-        for stage in STAGES
-        if stage != "outbound"
-        for number in ("", *(f"-{n}" for n in range(2, asked.workers + 1)))
-    ]
     options = StackOptions(
         home=asked.folder,
         layout="split",
         workers=asked.workers,
         warm=False,
         simulator=("--rules", "meta", "--mps", str(asked.limit), "--webhook-url", ""),
-        without=("webhook", "api", "model", *others),
+        without=("webhook", "api", "model", *beside("outbound", asked.workers)),
     )
     async with running(options, tell) as stack, _bench(asked, stack) as bench:
         yield bench

@@ -19,15 +19,12 @@ from streams.local.bench.memory import resident_bytes
 from streams.local.bench.turns import Turns, given
 from streams.local.load.figures import percentile
 from streams.local.stack import Stack, StackOptions, running
+from streams.local.stack.own import beside
 from streams.local.stack.supervisor import Tell
 
 WORKER: Final = "worker-ai"
-WITHOUT: Final = (
-    "webhook",
-    "api",
-    "simulator",
-    *(f"worker-{name}" for name in ("dispatch", "tools", "outbound", "memory", "transcripts")),
-)
+FRONTS: Final = ("webhook", "api", "simulator")
+"""Parts that turns given straight to the AI stage do not need."""
 QUICK_S: Final = 2.0
 """How long the other conversations' model calls take beside one that is very long."""
 RATE: Final = 20
@@ -58,7 +55,7 @@ async def waiting(asked: Asked, tell: Tell) -> list[str]:
     options = StackOptions(
         home=asked.home,
         layout="split",
-        without=WITHOUT,
+        without=(*FRONTS, *beside("ai")),
         warm=False,
         settings={"MODEL_TIMEOUT_S": str(asked.seconds + CALL_LIMIT_S)},
     )

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from streams.local.stack.options import StackOptions
@@ -35,6 +36,17 @@ def workers(options: StackOptions) -> dict[str, tuple[str, ...]]:
         for number in range(1, options.workers + 1)
         for name, stages in kinds.items()
     }
+
+
+def beside(stage: str, copies: int = 1) -> tuple[str, ...]:
+    """Return the worker processes of all other stages in split layout: what one stage leaves out.
+
+    Args:
+        stage: The stage that stays.
+        copies: How many of each worker process the stack has.
+    """
+    split = StackOptions(home=Path(), layout="split", workers=copies)
+    return tuple(name for name, stages in workers(split).items() if stages != (stage,))
 
 
 def names(options: StackOptions) -> list[str]:
