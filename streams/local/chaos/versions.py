@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import random
+import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,11 +26,12 @@ from schemas.topics import (
 from streams.layouts import inputs_of
 from streams.local.chaos.catalogue import stage_of
 from streams.local.chaos.facts import Posted
-from streams.local.chaos.ground import Ground, lasting
+from streams.local.chaos.ground import AGAIN_S, Ground, lasting
 from streams.local.chaos.schedule import Planned
 from streams.local.chaos.workload import phone_prefix
 from streams.local.demo.shop import NUMBER, TENANT
 from streams.local.load.plan import QUESTIONS
+from streams.naming import group_of
 from streams.registry import Registry
 
 Seen = dict[str, float | str]
@@ -38,6 +42,9 @@ NEWER: Final = 5
 """Messages that the newer producer writes, each to a conversation of its own."""
 FIRST: Final = 9_900
 """Number of the first customer of the newer producer; the others are below."""
+
+SHARED_S: Final = 30.0
+"""How long a group may take to share its partitions among processes that are ready."""
 
 NEEDED: Final = {MESSAGE_RECEIVED.name, CONVERSATION_TIMER.name, OUTBOUND_TIMER.name}
 """What a stage was never without."""
@@ -65,20 +72,37 @@ async def added_topic(ground: Ground, planned: Planned) -> Seen:
     """F2t: an older release that does not know one input yet, then the newer one, in turn."""
     chance = random.Random(planned.seed)  # noqa: S311 - a plan, not a secret
     topic = chance.choice(addable(stage_of(planned.whom[0])))
-    older = newer = 0
     for part in planned.whom:
         await ground.stack.stop(part, back=True)
         ground.stack.launch(part, {"WITHOUT_TOPIC": topic})
-        older += await ground.ready(part)
+        await ground.ready(part)
+    older = await _readers(ground, planned.whom, topic, reads=False)
     before = await _written(ground, topic)
     await lasting(planned.seconds)
     waiting = await _written(ground, topic) - before
     for part in planned.whom:
         await ground.stack.stop(part, back=True)
         await ground.stack.start(part)
-        newer += 1
+    newer = await _readers(ground, planned.whom, topic, reads=True)
     await ground.note_commits()
     return {"topic": topic, "older": older, "waiting": waiting, "newer": newer}
+
+
+async def _readers(ground: Ground, parts: Sequence[str], topic: str, *, reads: bool) -> int:
+    """Return how many processes have partitions, and among them some of a topic, or none.
+
+    The group itself tells it; it is asked until that holds for all of them, but not for ever.
+    """
+    stage = stage_of(parts[0])
+    group = group_of((stage,) if stage else STATEFUL_STAGES)
+    groups, deadline = ground.witness.groups_of(), time.monotonic() + SHARED_S
+    while True:
+        held = await asyncio.to_thread(groups.held, group)
+        topics = [{place.topic for place in held.get(part, ())} for part in parts]
+        count = sum(bool(found) and (topic in found) is reads for found in topics)
+        if count == len(parts) or time.monotonic() > deadline:
+            return count
+        await asyncio.sleep(AGAIN_S)
 
 
 def addable(stage: str) -> list[str]:

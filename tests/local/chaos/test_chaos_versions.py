@@ -5,36 +5,66 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from schemas.topics import MESSAGE_RECEIVED, STATEFUL_STAGES
+from streams.local.chaos import versions
 from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.schedule import Planned
 from streams.local.chaos.versions import addable, added_topic
+from streams.naming import group_of
 
 COPIES = ("worker-ai", "worker-ai-2")
 
 
 @dataclass
 class Standing:
-    """A stack that notes what is done to it; its topics grow with each look."""
+    """A stack that notes what is done to it; its topics grow with each look.
+
+    Attributes:
+        grows: Whether anybody writes meanwhile.
+        comes_up: Whether a process of the older release comes up.
+        knows: Whether the older release reads the topic all the same.
+        forgets: Whether the newer one does not.
+    """
 
     grows: bool = True
     comes_up: bool = True
+    knows: bool = False
+    forgets: bool = False
     calls: list[tuple[str, str, str]] = field(default_factory=list)
+    reads: dict[str, set[str]] = field(default_factory=dict)
     looks: int = 0
 
     async def stop(self, part: str, *, back: bool) -> None:
         assert back, "a release comes back at once"
         self.calls.append(("stop", part, ""))
+        self.reads.pop(part, None)
 
     async def start(self, part: str) -> None:
         self.calls.append(("start", part, ""))
+        self._joined(part, "" if not self.forgets else self.calls[1][2])
 
     def launch(self, part: str, settings: dict[str, str]) -> None:
         self.calls.append(("launch", part, settings["WITHOUT_TOPIC"]))
+        if self.comes_up:
+            self._joined(part, "" if self.knows else settings["WITHOUT_TOPIC"])
+
+    def _joined(self, part: str, unknown: str) -> None:
+        self.reads[part] = {MESSAGE_RECEIVED.name, *addable("ai")} - {unknown}
 
     async def ready(self, _part: str) -> bool:
         return self.comes_up
+
+    def groups_of(self) -> Standing:
+        return self
+
+    def held(self, group: str) -> dict[str, list[TopicPartition]]:
+        assert group == group_of(("ai",))
+        return {
+            part: [TopicPartition(topic, 0) for topic in topics]
+            for part, topics in self.reads.items()
+        }
 
     async def ends(self, topics: tuple[str, ...]) -> dict[str, int]:
         self.looks += self.grows
@@ -44,11 +74,17 @@ class Standing:
         self.calls.append(("look", "", ""))
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "SHARED_S", 0.0)
+    monkeypatch.setattr(versions, "AGAIN_S", 0.0)
+
+
 def ground(standing: Standing) -> Any:
     return SimpleNamespace(
         stack=standing,
         ready=standing.ready,
-        witness=SimpleNamespace(reading=standing),
+        witness=SimpleNamespace(reading=standing, groups_of=standing.groups_of),
         note_commits=standing.note_commits,
     )
 
@@ -71,9 +107,15 @@ async def test_a_release_goes_back_and_forth_one_process_after_the_other() -> No
 
 
 @pytest.mark.parametrize(
-    "standing", [Standing(grows=False), Standing(comes_up=False)], ids=["silence", "not ready"]
+    "standing",
+    [
+        pytest.param(Standing(grows=False), id="nobody wrote what it does not read"),
+        pytest.param(Standing(comes_up=False), id="the older one was never a member"),
+        pytest.param(Standing(knows=True), id="the older one reads the topic all the same"),
+        pytest.param(Standing(forgets=True), id="the newer one does not read it"),
+    ],
 )
-async def test_a_release_that_nobody_missed_anything_in_proves_nothing(standing: Standing) -> None:
+async def test_a_release_that_added_nothing_proves_nothing(standing: Standing) -> None:
     seen = await added_topic(ground(standing), planned())
 
     assert FAULTS["F2t"].proof(seen)
