@@ -29,6 +29,7 @@ class Stage:
         state: Class of its state: a frozen dataclass that satisfies ``agents.ports.State``.
         agent: What it does with one event.
         timer_topic: Where its due timers are published; one of its inputs.
+        absolute: Timers whose time somebody has named, by a right clock; all others are waits.
         max_inflight: Most events taken and not finished, over all conversations.
         max_inflight_bytes: Most bytes of their records; one conversation may fill an eighth.
         lane_limit: Most events waiting for one conversation before its partition pauses.
@@ -50,6 +51,7 @@ class Stage:
     state: type[Any]
     agent: Agent[Any]
     timer_topic: Topic | None = None
+    absolute: frozenset[str] = frozenset()
     max_inflight: int = 1024
     max_inflight_bytes: int = 128 << 20
     lane_limit: int = 256

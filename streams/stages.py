@@ -91,6 +91,7 @@ def dispatch_stage(
             arrived,
         ),
         timer_topic=_timer("dispatch"),
+        absolute=frozenset({"pause"}),
         max_inflight=max_inflight,
         parked=aside.parked,
         parks=True,

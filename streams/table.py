@@ -18,8 +18,9 @@ from streams.records import UNMARKED, Entry, Head, Unreadable
 
 log = structlog.get_logger(__name__)
 
-Armed = Callable[[bytes, int, int | None], None]
-"""Told the key, partition and next due time of each value that is written or recovered."""
+Armed = Callable[[bytes, int, int | None, int], None]
+"""Told the key, partition, next due time and time of writing of each value that is written or
+recovered."""
 
 Row = tuple[bytes | None, bytes | None, int]
 """Key, value and partition of a changelog record."""
@@ -258,7 +259,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         self.absent.discard(key, partition)
         self.overridden.pop(key, None)
         self.parked.pop(key, None)
-        self.armed(key, partition, None)
+        self.armed(key, partition, None, 0)
 
     def _note(self, key: bytes, partition: int, value: Entry | Head) -> None:
         for index, (topic, offset) in enumerate(value.applied.items()):
@@ -270,8 +271,8 @@ class AckedTable(faust.Table[bytes, bytes]):
             self.parked[key] = partition
         elif self.parked:
             self.parked.pop(key, None)
-        self.armed(key, partition, value.due_ms)
+        self.armed(key, partition, value.due_ms, value.at_ms)
 
 
-def _nobody(_key: bytes, _partition: int, _due_ms: int | None) -> None:
+def _nobody(_key: bytes, _partition: int, _due_ms: int | None, _at_ms: int) -> None:
     """Arm nothing."""

@@ -18,6 +18,7 @@ from agents.ports import Clock, State
 from schemas.errors import PipelineError
 from schemas.events import TimerFired
 from schemas.ids import derived, trace
+from streams.corrections import Corrections
 from streams.logs import place
 from streams.metrics import TIMERS_ARMED, TIMERS_FIRED
 from streams.publish import Encoder, Publisher, record_of
@@ -40,6 +41,7 @@ class Timers:
     Attributes:
         due: Next due time and partition of each conversation that has a timer.
         fired: When each timer of a conversation was published, by name and due time.
+        corrections: What a clock ahead of ours has armed.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Timers:
         self.due: dict[bytes, tuple[int, int]] = {}
         self.heap: list[tuple[int, bytes]] = []
         self.fired: dict[bytes, dict[tuple[str, int], int]] = {}
+        self.corrections = Corrections(stage.absolute)
         self.woken = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         TIMERS_ARMED.labels(stage.name).set_function(lambda: len(self.due))
@@ -77,12 +80,23 @@ class Timers:
             with contextlib.suppress(asyncio.CancelledError):
                 await self.task
 
-    def arm(self, key: bytes, partition: int, due_ms: int | None) -> None:
-        """Note the next due time of a conversation; None is no timer."""
+    def arm(self, key: bytes, partition: int, due_ms: int | None, at_ms: int = 0) -> None:
+        """Note the next due time of a conversation.
+
+        Args:
+            key: The conversation.
+            partition: Where it is.
+            due_ms: When its next timer is due; None is no timer.
+            at_ms: When its value was written, by the writer's clock.
+        """
         if due_ms is None:
             self.due.pop(key, None)
             self.fired.pop(key, None)
+            self.corrections.forget(key)
             return
+        ahead_ms = at_ms - self.clock.now_ms()
+        if self.corrections.concern(key, ahead_ms):
+            due_ms = self._corrected(key, due_ms, ahead_ms)
         known = self.due.get(key)
         if known == (due_ms, partition):
             return
@@ -91,10 +105,24 @@ class Timers:
         if self.heap[0][0] == due_ms:
             self.woken.set()
 
+    def _corrected(self, key: bytes, due_ms: int, ahead_ms: int) -> int:
+        """Return when the next timer is due by our clock, if the state can be read."""
+        raw = self.table.raw(key)
+        if raw is None:
+            return due_ms
+        try:
+            timers = self.states.decode(Kept(raw).state).timers
+        except ValueError:  # msgspec's errors are ValueErrors; its next event is given up
+            return due_ms
+        corrected = self.corrections.learn(key, timers, ahead_ms)
+        return due_ms if corrected is None else corrected
+
     def keep(self, partitions: set[int]) -> None:
         """Drop the timers of partitions that are no longer ours."""
         self.due = {key: at for key, at in self.due.items() if at[1] in partitions}
         self.fired = {key: said for key, said in self.fired.items() if key in self.due}
+        for key in self.corrections.known.keys() - self.due.keys():
+            self.corrections.forget(key)
         self.heap = [(due_ms, key) for key, (due_ms, _) in self.due.items()]
         heapq.heapify(self.heap)
 
@@ -169,7 +197,9 @@ class Timers:
         self.fired[key] = still
         sent = []
         for name, due_ms in state.timers.items():
-            if due_ms > now_ms or now_ms - still.get((name, due_ms), -AGAIN_MS) < AGAIN_MS:
+            if self.corrections.due(key, name, due_ms) > now_ms:
+                continue
+            if now_ms - still.get((name, due_ms), -AGAIN_MS) < AGAIN_MS:
                 continue
             event = self._event(state, name, due_ms, now_ms)
             sent.append(await self.publisher.post(record_of(event, self.codec)))
@@ -187,7 +217,11 @@ class Timers:
         raw = self.table.raw(key)
         if raw is not None and (kept := Kept(raw)).state:
             timers = self.states.decode(kept.state).timers
-            state_due += [due for name, due in timers.items() if (name, due) not in said]
+            state_due += [
+                self.corrections.due(key, name, due)
+                for name, due in timers.items()
+                if (name, due) not in said
+            ]
         due_ms = max(min(state_due), earliest_ms)
         self.due[key] = (due_ms, partition)
         heapq.heappush(self.heap, (due_ms, key))

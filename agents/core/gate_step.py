@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from agents.core.gate import Bubble, Gate, trimmed
 from agents.core.gate_waits import timers_of
@@ -25,6 +25,9 @@ from schemas.events import (
     TimerFired,
 )
 from schemas.topics import OUTBOUND_SETTLED, OUTBOUND_UPDATED
+
+AHEAD_MS: Final = 30 * 60_000
+"""Nothing here waits so long: what is due later was armed by a worker whose clock was ahead."""
 
 
 class GateStep:
@@ -79,7 +82,8 @@ class GateStep:
         """
         fired = self.event
         if isinstance(fired, TimerFired) and fired.timer == timer:
-            due_ms = max(due_ms, fired.due_at + 1)
+            foreseen = fired.due_at - self.now_ms < AHEAD_MS
+            due_ms = max(due_ms, fired.due_at + 1) if foreseen else due_ms
         self.change(timers={**self.state.timers, timer: due_ms})
 
     def disarm(self, *timers: str) -> None:

@@ -20,6 +20,7 @@ from schemas.events import (
 )
 from schemas.ids import derived
 from tests.agents.dispatch.talk import (
+    Talk,
     thinking,
     with_settings,
 )
@@ -152,3 +153,13 @@ def test_the_kill_switch_stops_an_answer_that_is_on_its_way() -> None:
         OutboundKind.MESSAGE,
     ]
     assert talk.texts == [None, NOTICE]
+
+
+def test_a_burst_that_a_clock_ahead_has_opened_is_over_when_its_timer_comes() -> None:
+    talk = Talk()
+    talk.now += 3_600_000
+    talk.hear("w1", "oi")
+    over = talk.fired("burst")
+    talk.now -= 3_600_000
+
+    assert talk.apply(over).decision == "turn_started"

@@ -221,6 +221,18 @@ def test_a_business_scoped_id_is_enough_to_send() -> None:
     assert (letter.wa_id, letter.user_id) == (None, "BR.1")
 
 
+def test_what_a_clock_that_was_ahead_has_armed_is_due_when_it_comes() -> None:
+    desk = Desk()
+    desk.now += 3_600_000
+    desk.apply(bubble("b1"), PAIR)
+    desk.now -= 3_600_000
+
+    assert desk.hasten("retry:b1", PAIR) is not None
+
+    assert 0 < desk.it.timers["retry:b1"] - desk.now < 10_000
+    assert desk.fire("retry:b1") is not None
+
+
 def test_a_window_that_closed_while_a_bubble_waited_ends_it() -> None:
     desk = Desk()
     desk.apply(bubble("b1", window_expires_at=T0 + 10_000), PAIR)

@@ -74,13 +74,13 @@ def test_tombstones_and_foreign_bytes_never_crash_recovery() -> None:
 
 def test_recovery_learns_how_far_the_inputs_were_applied_and_what_is_due() -> None:
     table = FakeTable()
-    armed: list[tuple[bytes, int, int | None]] = []
+    armed: list[tuple[bytes, int, int | None, int]] = []
     table.armed = lambda *told: armed.append(told)
 
-    table.apply([(KEY, Entry(b"{}", {"m": 7}, due_ms=99).dumps(), 3)])
+    table.apply([(KEY, Entry(b"{}", {"m": 7}, due_ms=99, at_ms=98).dumps(), 3)])
 
     assert table.ends == {TP("m", 3): 7}
-    assert armed == [(KEY, 3, 99)]
+    assert armed == [(KEY, 3, 99, 98)]
 
 
 async def test_a_new_owner_is_above_every_epoch_it_found() -> None:

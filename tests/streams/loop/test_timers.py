@@ -19,7 +19,7 @@ KEY = b"conv_0"
 class Clockwork:
     """Timers over a table, with a clock that is turned by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, absolute: frozenset[str] = frozenset()) -> None:
         self.table, self.publisher, self.clock = FakeTable(), FakePublisher(), FixedClock()
         stage = Stage(
             name="unit",
@@ -27,6 +27,7 @@ class Clockwork:
             state=Tally,
             agent=Toys(NAMES).talk,
             timer_topic=NAMES.timer,
+            absolute=absolute,
         )
         self.timers = Timers(
             stage,
@@ -38,9 +39,11 @@ class Clockwork:
         )
         self.table.armed = self.timers.arm
 
-    def store(self, timers: Mapping[str, int], key: bytes = KEY, partition: int = 0) -> None:
+    def store(
+        self, timers: Mapping[str, int], key: bytes = KEY, partition: int = 0, at_ms: int = 0
+    ) -> None:
         state = Tally("toys", key.decode(), "cust", timers=timers)
-        entry = Entry(msgspec.json.encode(state), {}, due_ms=next_due(timers))
+        entry = Entry(msgspec.json.encode(state), {}, due_ms=next_due(timers), at_ms=at_ms)
         self.table.apply([(key, entry.dumps(), partition)])
 
     def fired(self) -> list[tuple[str, str, int]]:
