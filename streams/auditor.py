@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
-from faust.types import TP
+from aiokafka import TopicPartition
 
 from streams.account import Account, count
 from streams.batches import offsets
@@ -21,28 +21,32 @@ log = structlog.get_logger(__name__)
 NO_ERROR: Final = 0
 OUT_OF_RANGE: Final = 1
 """Error code of a fetch below the beginning of a log, or beyond its end."""
+VOUCHER: Final = "audited"
+"""Metadata of our commits: every offset below was accounted for. An operator's reset has none."""
 
-Moved = Callable[[TP, int, int], None]
+Moved = Callable[[TopicPartition, int, int], None]
 """Told a partition, where it was read and where its log begins, when the two do not meet."""
 
 
 class Auditor:
-    """The accounts of the assigned input partitions.
+    """The accounts of the input partitions that a member of a group reads.
 
     Attributes:
+        group: The group.
         accounts: By partition.
         expelled: Where partitions were read when the broker had no such offset.
         lost: Up to where the newest loss of a partition went, so that it is told once.
         moved: Told when such a partition is read again, from another offset.
     """
 
-    def __init__(self, moved: Moved) -> None:
-        self.accounts: dict[TP, Account] = {}
-        self.expelled: dict[TP, int] = {}
-        self.lost: dict[TP, int] = {}
+    def __init__(self, group: str, moved: Moved) -> None:
+        self.group = group
+        self.accounts: dict[TopicPartition, Account] = {}
+        self.expelled: dict[TopicPartition, int] = {}
+        self.lost: dict[TopicPartition, int] = {}
         self.moved = moved
 
-    def open(self, positions: Mapping[TP, int]) -> None:
+    def open(self, positions: Mapping[TopicPartition, int]) -> None:
         """Begin anew: these partitions are read from here, nothing else is.
 
         Brokers may have answered before: what they said of the log stays true.
@@ -59,21 +63,22 @@ class Auditor:
             return
         for topic, rows in request.topics:
             for number, offset, _ in rows:
-                tp = TP(topic, number)
+                tp = TopicPartition(topic, number)
                 known = self.expelled.get(tp)
                 if known is not None and offset != known:
                     del self.expelled[tp]
                     self._moved(tp, known, offset)
 
-    def _moved(self, tp: TP, before: int, offset: int) -> None:
+    def _moved(self, tp: TopicPartition, before: int, offset: int) -> None:
         if offset > before:
             self.accounts.setdefault(tp, Account(before)).told(before, offset, ())
         # After a seek to the committed offset the same loss is met again.
         if offset > max(before, self.lost.get(tp, before)):
             self.lost[tp] = offset
-            LOST.labels(tp.topic).inc(offset - before)
+            LOST.labels(tp.topic, self.group).inc(offset - before)
             log.error(
                 "offsets.lost",
+                group=self.group,
                 topic=tp.topic,
                 partition=tp.partition,
                 first=before,
@@ -87,43 +92,50 @@ class Auditor:
         """Note what the broker answered to a fetch."""
         for topic, partitions in response.topics:
             for number, error, _, *rest in partitions:
-                tp = TP(topic, number)
+                tp = TopicPartition(topic, number)
                 if error == OUT_OF_RANGE:
                     self.expelled[tp] = _offset(request, topic, number)
                 elif error == NO_ERROR and rest[-1]:
                     asked = _offset(request, topic, number)
                     _book(self.accounts.setdefault(tp, Account(asked)), asked, rest[-1])
 
-    def finish(self, tp: TP, offset: int) -> None:
+    def finish(self, tp: TopicPartition, offset: int) -> None:
         """Note that an event needs nothing more."""
         account = self.accounts.get(tp)
         if account is not None:
             account.finish(offset)
 
-    def reach(self, tp: TP, offset: int) -> int:
+    def reach(self, tp: TopicPartition, offset: int) -> int:
         """Return the first offset from this one on that may hold an event."""
         account = self.accounts.get(tp)
         return offset if account is None else account.reach(offset)
 
-    def behind(self, ends: Mapping[TP, int]) -> int:
+    def behind(self, ends: Mapping[TopicPartition, int]) -> int:
         """Return how many records are not committed, given the ends of the logs."""
         done = {tp: account.reach(account.since) for tp, account in self.accounts.items()}
         return sum(max(end - done.get(tp, end), 0) for tp, end in ends.items())
 
-    def allowed(self, wanted: Mapping[TP, int]) -> dict[TP, int]:
+    def allowed(self, wanted: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Return the commits that skip nothing; tell of those that do."""
         return {tp: offset for tp, offset in wanted.items() if self._covers(tp, offset)}
 
-    def _covers(self, tp: TP, offset: int) -> bool:
+    def _covers(self, tp: TopicPartition, offset: int) -> bool:
         account = self.accounts.get(tp)
         if account is None:
-            log.error("audit.unknown", topic=tp.topic, partition=tp.partition, offset=offset)
+            log.error(
+                "audit.unknown",
+                group=self.group,
+                topic=tp.topic,
+                partition=tp.partition,
+                offset=offset,
+            )
             return False
         missing = account.missing(offset)
         if missing:
-            SKIPPED_OFFSETS.labels(tp.topic).inc(count(missing))
+            SKIPPED_OFFSETS.labels(tp.topic, self.group).inc(count(missing))
             log.error(
                 "audit.skipped",
+                group=self.group,
                 topic=tp.topic,
                 partition=tp.partition,
                 commit=offset,
@@ -133,12 +145,12 @@ class Auditor:
             )
         return not missing
 
-    def committed(self, offsets: Mapping[TP, int]) -> None:
+    def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Close the books up to what the broker has taken."""
         for tp, offset in offsets.items():
             account = self.accounts.get(tp)
             if account is not None and offset > account.since:
-                AUDITED.labels(tp.topic).inc(offset - account.since)
+                AUDITED.labels(tp.topic, self.group).inc(offset - account.since)
                 account.close(offset)
 
 

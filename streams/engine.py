@@ -159,7 +159,8 @@ class Engine:
         for tp, ledger in list(consumer.ledgers.items()):
             end = consumer.highwater(tp)
             if end is not None:
-                LAG.labels(tp.topic, tp.partition).set(max(end - ledger.safe(), 0))
+                behind = max(end - ledger.safe(), 0)
+                LAG.labels(tp.topic, tp.partition, self.app.conf.id).set(behind)
         for name, part in self.running.items():
             TABLE_CONVERSATIONS.labels(name, "memory").set(part.table.size())
             TABLE_CONVERSATIONS.labels(name, "postgres").set(len(part.table.absent))

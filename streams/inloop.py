@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
+from streams.auditor import VOUCHER
 from streams.fetching import Witness, keep_sessions
 from streams.logs import FAUST_LOG
 from streams.membership import Replaced, be_static, leave_for_good
@@ -35,8 +36,6 @@ QUIET_S: Final = 1.0
 """For so long nothing has come when fetches begin to wait longer."""
 NOBODYS: Final = -1
 """No generation: whatever was delivered in another is left to its owner."""
-VOUCHER: Final = "audited"
-"""Metadata of our commits: every offset below was accounted for. An operator's reset has none."""
 
 
 class InLoopConsumer(driver.AIOKafkaConsumerThread):

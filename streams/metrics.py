@@ -112,18 +112,24 @@ INFLIGHT: Final = Gauge("events_inflight", "Events taken and not finished.", ["s
 TIMERS_ARMED: Final = Gauge("timers_armed", "Conversations with a timer.", ["stage"])
 TIMERS_FIRED: Final = Counter("timers_fired_total", "Timer events published.", ["stage"])
 LAG: Final = Gauge(
-    "consumer_lag_records", "Records behind the end of the log.", ["stream", "partition"]
+    "consumer_lag_records",
+    "Records behind the end of the log.",
+    ["stream", "partition", "consumer_group"],
 )
 AUDITED: Final = Counter(
-    "audit_offsets_total", "Offsets committed, each one found finished or empty.", ["stream"]
+    "audit_offsets_total",
+    "Offsets committed, each one found finished or empty.",
+    ["stream", "consumer_group"],
 )
 SKIPPED_OFFSETS: Final = Counter(
     "audit_skipped_offsets_total",
     "Offsets that a commit would have passed unfinished; it was refused. Must stay 0.",
-    ["stream"],
+    ["stream", "consumer_group"],
 )
 LOST: Final = Counter(
-    "offsets_lost_total", "Offsets that retention deleted before they were read.", ["stream"]
+    "offsets_lost_total",
+    "Offsets that retention deleted before they were read.",
+    ["stream", "consumer_group"],
 )
 REFUSED: Final = Counter(
     "logs_refused_total", "Times that a log was not the one a table was made from."

@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 
 from agents.ports import Clock
 from schemas.errors import PipelineError, Rejected, Unavailable
@@ -26,11 +25,11 @@ from sinks.ports import Recorded, Sink
 from streams.clock import open_clock
 from streams.connections import mend
 from streams.dlq import Original, Verdict, dead_letter
-from streams.fetching import keep_sessions
 from streams.health import Dependencies
 from streams.logs import place
 from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, LAG, SINK_RECORDS, SINK_SECONDS
 from streams.publish import Publisher
+from streams.seat import Lost, Seat
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -38,7 +37,6 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 BATCH: Final = 500
-POLL_MS: Final = 200
 GATHER_S: Final = 0.1
 """As it is, unless a sink asks for more: a batch costs the same few statements whether it holds
 one record or a hundred, and nobody waits for a sink."""
@@ -46,8 +44,6 @@ TRIES: Final = 3
 FUSE: Final = 25
 WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
-DAY_MS: Final = 86_400_000
-"""A store may be down for long; the heartbeat alone says that we are alive."""
 
 
 class Reader(Protocol):
@@ -55,10 +51,6 @@ class Reader(Protocol):
 
     async def read(self, raw: bytes | None, /) -> Event:
         """Return the event, learning its schema if it is new."""
-
-
-class Lost(Exception):
-    """The partitions of the running batch were taken away: their new owner writes it."""
 
 
 class SinkRunner:
@@ -81,25 +73,15 @@ class SinkRunner:
         publisher: Publisher,
     ) -> None:
         self.sink = sink
-        self.topics = [topic.name for topic in topics]
+        self.seat = Seat([topic.name for topic in topics], group, settings)
         self.group = group
-        self.name = group.rsplit(".", 1)[-1]
+        self.name = self.seat.name
         self.codec = codec
         self.publisher = publisher
         self.gather_s = GATHER_S
         self.clock: Clock = open_clock(settings)
         self.dependencies = Dependencies()
-        self.consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            client_id=f"{group}.{settings.instance}",
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=int(settings.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(settings.session_timeout_s * 1000 / 6),
-            max_poll_interval_ms=DAY_MS,
-        )
-        self.assignments = 0
+        self.assignment = 0
         self.given_up = 0
         self.stopping = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -109,14 +91,10 @@ class SinkRunner:
 
         Raises:
             Unavailable: No broker answers.
+            Misconfigured: A topic is missing.
         """
         mend()
-        self.consumer.subscribe(self.topics, listener=_Listener(self))
-        try:
-            await self.consumer.start()
-        except KafkaConnectionError as exc:
-            raise Unavailable("kafka") from exc
-        keep_sessions(self.consumer)
+        await self.seat.start()
         self.task = asyncio.create_task(self._run(), name=f"sink.{self.name}")
 
     async def stop(self) -> None:
@@ -125,13 +103,17 @@ class SinkRunner:
         if self.task is not None:
             with contextlib.suppress(PipelineError, asyncio.CancelledError):
                 await self.task
-        await self.consumer.stop()
+        await self.seat.stop()
+
+    def why_not_ready(self) -> str | None:
+        """Say why nothing is written, or None."""
+        return self.dependencies.why() if self.seat.serving else "waiting for partitions"
 
     async def _run(self) -> None:
         while not self.stopping.is_set():
             try:
                 began = time.monotonic()
-                fetched = await self.consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
+                fetched = await self.seat.fetch(BATCH)
                 if fetched:
                     await self.write(fetched)
                 if 0 < sum(map(len, fetched.values())) < BATCH:
@@ -142,32 +124,31 @@ class SinkRunner:
                 log.warning("sink.kafka", sink=self.name, error=type(exc).__name__)
                 await self._pause(WAIT_S)
 
-    async def write(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
+    async def write(self, fetched: Mapping[Any, Sequence[Any]]) -> None:
         """Write what was fetched, then commit it."""
-        assignment = self.assignments
-        records = in_order(fetched)
+        self.assignment = self.seat.assignments
+        await self._patiently(self.seat.open)
+        self.seat.take(fetched)
         batch = [
-            (record, event) for record in records if (event := await self._read(record, assignment))
+            (record, event) for record in in_order(fetched) if (event := await self._read(record))
         ]
         if batch:
-            await self._write(batch, assignment)
-        if assignment != self.assignments:
-            raise Lost
-        await self.consumer.commit({tp: rows[-1].offset + 1 for tp, rows in fetched.items()})
-        for tp, rows in fetched.items():
-            EVENTS_CONSUMED.labels(tp.topic, self.group).inc(len(rows))
-            if (end := self.consumer.highwater(tp)) is not None:
-                LAG.labels(tp.topic, tp.partition).set(max(end - rows[-1].offset - 1, 0))
+            await self._write(batch)
+        await self._patiently(lambda: self.seat.commit(fetched))
+        for at, rows in fetched.items():
+            EVENTS_CONSUMED.labels(at.topic, self.group).inc(len(rows))
+        for at, behind in self.seat.lags().items():
+            LAG.labels(at.topic, at.partition, self.group).set(behind)
 
-    async def _read(self, record: Any, assignment: int) -> Event | None:
+    async def _read(self, record: Any) -> Event | None:
         """Decode one record; a bad one is dead-lettered."""
         try:
-            return await self._patiently(lambda: self.codec.read(record.value), assignment)
+            return await self._patiently(lambda: self.codec.read(record.value))
         except Rejected as exc:
-            await self._bury(record, exc.reason, exc.detail, assignment)
+            await self._bury(record, exc.reason, exc.detail)
             return None
 
-    async def _write(self, batch: list[tuple[Any, Event]], assignment: int) -> None:
+    async def _write(self, batch: list[tuple[Any, Event]]) -> None:
         """Write a batch; a bad record is found by halving, so that its neighbours pass in order."""
         rows = [
             Recorded(
@@ -180,21 +161,23 @@ class SinkRunner:
         ]
         began = time.monotonic()
         try:
-            await self._patiently(lambda: self.sink.write(rows), assignment)
+            await self._patiently(lambda: self.sink.write(rows))
         except Rejected as exc:
             if len(batch) == 1:
-                await self._bury(batch[0][0], exc.reason, exc.detail, assignment)
+                await self._bury(batch[0][0], exc.reason, exc.detail)
                 self._count_for_fuse(exc)
                 return
             middle = len(batch) // 2
-            await self._write(batch[:middle], assignment)
-            await self._write(batch[middle:], assignment)
+            await self._write(batch[:middle])
+            await self._write(batch[middle:])
             return
         self.given_up = 0
+        for record, _ in batch:
+            self.seat.finish(record)
         SINK_RECORDS.labels(self.name).inc(len(batch))
         SINK_SECONDS.labels(self.name).observe(time.monotonic() - began)
 
-    async def _bury(self, record: Any, reason: str, detail: str, assignment: int) -> None:
+    async def _bury(self, record: Any, reason: str, detail: str) -> None:
         letter = dead_letter(
             Original(
                 topic=record.topic,
@@ -217,7 +200,8 @@ class SinkRunner:
         async def post() -> None:
             await (await self.publisher.post(letter))
 
-        await self._patiently(post, assignment)
+        await self._patiently(post)
+        self.seat.finish(record)
         log.warning("sink.buried", sink=self.name, topic=record.topic, reason=reason)
         DEAD_LETTERS.labels(record.topic, reason).inc()
 
@@ -229,7 +213,7 @@ class SinkRunner:
                 f" `{exc.reason}`; the sink stops before it gives up everything"
             )
 
-    async def _patiently(self, call: Callable[[], Awaitable[T]], assignment: int) -> T:
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it works: a store that is down is waited for, a bug is tried a few times.
 
         Raises:
@@ -241,7 +225,7 @@ class SinkRunner:
             while True:
                 try:
                     return await call()
-                except Rejected:
+                except (Rejected, Lost):
                     raise
                 except Unavailable as exc:
                     self.dependencies.up(self)
@@ -257,7 +241,7 @@ class SinkRunner:
                         raise Rejected("bug", place(exc)) from exc
                     seconds = WAIT_S
                 await self._pause(seconds)
-                if self.stopping.is_set() or assignment != self.assignments:
+                if self.stopping.is_set() or self.assignment != self.seat.assignments:
                     raise Lost
         finally:
             self.dependencies.up(self)
@@ -269,21 +253,7 @@ class SinkRunner:
             await asyncio.wait_for(self.stopping.wait(), seconds)
 
 
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka publishes no types
-    """Tells the runner that its partitions changed."""
-
-    def __init__(self, runner: SinkRunner) -> None:
-        self.runner = runner
-
-    async def on_partitions_revoked(self, revoked: Any) -> None:
-        if revoked:
-            self.runner.assignments += 1
-
-    async def on_partitions_assigned(self, assigned: Any) -> None:
-        log.info("sink.assigned", sink=self.runner.name, partitions=len(assigned))
-
-
-def in_order(fetched: Mapping[TopicPartition, Sequence[Any]]) -> list[Any]:
+def in_order(fetched: Mapping[Any, Sequence[Any]]) -> list[Any]:
     """Return the records of all partitions by time, without reordering any partition."""
     timed: list[tuple[int, Any]] = []
     for rows in fetched.values():

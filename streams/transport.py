@@ -61,11 +61,11 @@ class SafeConsumer(driver.Consumer):
         self.crashing: asyncio.Future[Any] | None = None
         self.position_lock = asyncio.Lock()  # a fetch and a seek never overlap
         self.commit_lock = asyncio.Lock()
-        self.auditor = Auditor(self._moved)
         self.positions = Positions()
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> InLoopConsumer:
+        self.auditor = Auditor(self.app.conf.id, self._moved)
         return InLoopConsumer(self, loop=self.loop, beacon=self.beacon)
 
     async def _drain_messages(self, fetcher: Any) -> None:

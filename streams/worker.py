@@ -190,7 +190,7 @@ class Worker:
         raise PipelineError("a part of the worker ended by itself")
 
     async def _start_sink(self, sink: SinkRunner) -> asyncio.Task[None]:
-        self.health.checks[sink.name] = sink.dependencies.why
+        self.health.checks[sink.name] = sink.why_not_ready
         self.open.push_async_callback(sink.stop)
         await self._patiently(f"sink {sink.name}", sink.start)
         if sink.task is None:

@@ -45,7 +45,7 @@ def answer(auditor: Auditor, asked: int, raw: bytes | None, error: int = 0) -> N
 
 
 def lost() -> float:
-    return float(LOST.labels("t")._value.get())
+    return float(LOST.labels("t", "group")._value.get())
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def moves() -> Moves:
 
 @pytest.fixture
 def auditor(moves: Moves) -> Auditor:
-    found = Auditor(lambda *move: moves.append(move))
+    found = Auditor("group", lambda *move: moves.append(move))
     found.open({PLACE: 10})
     return found
 

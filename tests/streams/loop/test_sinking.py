@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
-from schemas.errors import PipelineError, Refusing, Rejected, Unavailable
-from schemas.events import MessageReceived
+from schemas.errors import PipelineError, Refusing, Unavailable
 from sinks.ports import Recorded
 from streams import sinking
+from streams.account import Account
+from streams.ledger import Ledger
 from streams.local.stack import Stack
-from streams.publish import Publisher, Record
-from streams.sinking import Lost, SinkRunner, in_order
+from streams.metrics import LAG
+from streams.publish import Record
+from streams.seat import Lost
+from streams.sinking import SinkRunner, in_order
 from tests.streams.loop.fakes import FakePublisher
 from tests.streams.loop.harness import create, everything, lag, post, publish, publishing, until
-from tests.streams.loop.toy import JsonCodec, Names, received, toy_settings
+from tests.streams.loop.shelf import Shelf, group_of, sink_of
+from tests.streams.loop.toy import JsonCodec, Names, received
 
 NAMES = Names("sink")
 
@@ -37,34 +43,31 @@ class Row:
 
 
 class FakeConsumer:
-    def __init__(self) -> None:
-        self.committed: dict[TopicPartition, int] = {}
+    """A member of a group that has one partition."""
 
-    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
-        self.committed.update(offsets)
+    def __init__(self) -> None:
+        self.told: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._coordinator = self
+        self.end: int | None = None
+
+    @property
+    def committed(self) -> dict[TopicPartition, int]:
+        return {place: told.offset for place, told in self.told.items()}
+
+    def assignment(self) -> set[TopicPartition]:
+        return {INBOX}
+
+    async def fetch_committed_offsets(self, _: object) -> dict[TopicPartition, OffsetAndMetadata]:
+        return dict(self.told)
+
+    async def beginning_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, 0)
+
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        self.told.update(offsets)
 
     def highwater(self, _: TopicPartition) -> int | None:
-        return None
-
-
-@dataclass
-class Shelf:
-    """A sink that keeps what it is given; ``fail`` raises what it returns."""
-
-    batches: list[list[str]] = field(default_factory=list)
-    down: list[Exception] = field(default_factory=list)
-    hated: frozenset[str] = frozenset()
-
-    async def write(self, batch: Sequence[Recorded]) -> None:
-        if self.down:
-            raise self.down.pop()
-        wamids = [r.event.wamid for r in batch if isinstance(r.event, MessageReceived)]
-        if self.hated & set(wamids):
-            raise Rejected("no_good")
-        self.batches.append(wamids)
-
-    def kept(self) -> list[str]:
-        return [wamid for batch in self.batches for wamid in batch]
+        return self.end
 
 
 @pytest.fixture(autouse=True)
@@ -76,19 +79,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.asynccontextmanager
 async def shelving(shelf: Shelf) -> AsyncIterator[tuple[SinkRunner, FakeConsumer, FakePublisher]]:
     publisher, consumer = FakePublisher(), FakeConsumer()
-    runner = SinkRunner(
-        shelf,
-        (NAMES.inbox,),
-        "toy.shelf",
-        settings=toy_settings("127.0.0.1:1"),
-        codec=JsonCodec(),
-        publisher=publisher,
-    )
-    real, runner.consumer = runner.consumer, consumer
-    try:
-        yield runner, consumer, publisher
-    finally:
-        await real.stop()
+    runner = sink_of(shelf, NAMES, publisher, "127.0.0.1:1")
+    runner.seat.consumer = consumer
+    yield runner, consumer, publisher
+
+
+async def write(runner: SinkRunner, batch: Sequence[Row]) -> None:
+    """Write a batch that a broker has told of."""
+    first, end = batch[0].offset, batch[-1].offset + 1
+    account = runner.seat.auditor.accounts.setdefault(INBOX, Account(first))
+    account.told(first, end, [(row.offset, row.offset + 1) for row in batch])
+    await runner.write({INBOX: batch})
 
 
 def rows(count: int, conversation: int = 0) -> list[Row]:
@@ -105,7 +106,7 @@ INBOX = TopicPartition(NAMES.inbox.name, 0)
 async def test_a_batch_is_committed_after_it_was_written() -> None:
     shelf = Shelf()
     async with shelving(shelf) as (runner, consumer, _):
-        await runner.write({INBOX: rows(3)})
+        await write(runner, rows(3))
 
     assert shelf.kept() == [f"wamid.0.{n}" for n in range(3)]
     assert consumer.committed == {INBOX: 3}
@@ -117,7 +118,7 @@ async def test_a_store_that_is_down_is_waited_for_and_the_same_batch_is_written(
 ) -> None:
     shelf = Shelf(down=[down] * 5)
     async with shelving(shelf) as (runner, consumer, publisher):
-        await runner.write({INBOX: rows(3)})
+        await write(runner, rows(3))
         assert runner.dependencies.why() is None
 
     assert shelf.batches == [[f"wamid.0.{n}" for n in range(3)]]
@@ -128,12 +129,12 @@ async def test_a_store_that_is_down_is_waited_for_and_the_same_batch_is_written(
 async def test_a_bad_record_is_found_buried_and_its_neighbours_are_written_in_order() -> None:
     shelf = Shelf(hated=frozenset({"wamid.0.3"}))
     async with shelving(shelf) as (runner, consumer, publisher):
-        await runner.write({INBOX: rows(8)})
+        await write(runner, rows(8))
 
     assert shelf.kept() == [f"wamid.0.{n}" for n in range(8) if n != 3]
     (letter,) = publisher.on(NAMES.inbox.dlq)
     assert dict(letter.headers)["dlq.original.offset"] == b"3"
-    assert dict(letter.headers)["dlq.group"] == b"toy.shelf"
+    assert dict(letter.headers)["dlq.group"] == group_of(NAMES).encode()
     assert consumer.committed == {INBOX: 8}
 
 
@@ -142,7 +143,7 @@ async def test_poison_is_buried_and_the_rest_is_written() -> None:
     batch = rows(3)
     batch[1].value = b"\x01junk"
     async with shelving(shelf) as (runner, consumer, publisher):
-        await runner.write({INBOX: batch})
+        await write(runner, batch)
 
     assert shelf.kept() == ["wamid.0.0", "wamid.0.2"]
     assert publisher.on(NAMES.inbox.dlq)[0].value == b"\x01junk"
@@ -152,7 +153,7 @@ async def test_poison_is_buried_and_the_rest_is_written() -> None:
 async def test_a_bug_of_the_store_is_tried_a_few_times_then_buried() -> None:
     shelf = Shelf(down=[ValueError("secret")] * sinking.TRIES)
     async with shelving(shelf) as (runner, _, publisher):
-        await runner.write({INBOX: rows(1)})
+        await write(runner, rows(1))
 
     (letter,) = publisher.on(NAMES.inbox.dlq)
     assert dict(letter.headers)["dlq.error.type"] == b"bug"
@@ -163,17 +164,85 @@ async def test_too_many_in_a_row_stop_the_sink() -> None:
     shelf = Shelf(hated=frozenset(f"wamid.0.{n}" for n in range(sinking.FUSE + 5)))
     async with shelving(shelf) as (runner, consumer, _):
         with pytest.raises(PipelineError, match="in a row"):
-            await runner.write({INBOX: rows(sinking.FUSE + 5)})
+            await write(runner, rows(sinking.FUSE + 5))
 
     assert consumer.committed == {}
+
+
+async def test_nothing_is_committed_past_a_record_that_was_lost_on_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with shelving(Shelf()) as (runner, consumer, _):
+        whole = runner._write
+        monkeypatch.setattr(runner, "_write", lambda batch: whole([*batch[:2], *batch[3:]]))
+        await write(runner, rows(5))
+
+    assert consumer.committed == {INBOX: 2}
+
+
+async def test_a_commit_that_would_skip_a_record_is_refused_whatever_the_ledger_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Ledger, "safe", lambda ledger: ledger.next)
+    async with shelving(Shelf()) as (runner, consumer, _):
+        whole = runner._write
+        monkeypatch.setattr(runner, "_write", lambda batch: whole([*batch[:2], *batch[3:]]))
+        await write(runner, rows(5))
+
+        assert runner.seat.auditor.accounts[INBOX].missing(5) == [(2, 3)]
+
+    assert consumer.committed == {}
+
+
+async def test_a_bad_record_behind_good_ones_is_committed_with_them() -> None:
+    batch = rows(3)
+    batch[2].value = b"\x01junk"
+    async with shelving(Shelf()) as (runner, consumer, _):
+        await write(runner, batch)
+
+    assert consumer.committed == {INBOX: 3}
+
+
+async def test_the_books_begin_where_the_group_has_committed_and_a_commit_is_vouched_for() -> None:
+    async with shelving(Shelf()) as (runner, consumer, _):
+        consumer.told[INBOX] = OffsetAndMetadata(2, "audited")
+        await write(runner, rows(5)[2:])
+
+    assert consumer.told == {INBOX: OffsetAndMetadata(5, "audited")}
+
+
+async def test_the_lag_of_a_sink_is_told_under_its_own_group() -> None:
+    async with shelving(Shelf()) as (runner, consumer, _):
+        consumer.end = 5
+        await write(runner, rows(3))
+
+    (found,) = [
+        sample.value
+        for family in LAG.collect()
+        for sample in family.samples
+        if sample.labels["consumer_group"] == group_of(NAMES)
+    ]
+    assert found == 2
+
+
+async def test_a_log_that_ends_before_what_was_read_of_it_is_read_anew() -> None:
+    shelf = Shelf()
+    async with shelving(shelf) as (runner, consumer, _):
+        await write(runner, rows(5))
+        runner.seat.auditor.expelled[INBOX] = 5
+        runner.seat.auditor.asked(SimpleNamespace(topics=[(INBOX.topic, [(0, 0, 1)])]))
+        await write(runner, rows(3))
+
+    assert shelf.kept()[5:] == [f"wamid.0.{n}" for n in range(3)]
+    assert consumer.committed == {INBOX: 3}
 
 
 async def test_a_batch_whose_partitions_were_taken_away_is_not_committed() -> None:
     shelf = Shelf(down=[Unavailable("postgres")] * 1000)
     async with shelving(shelf) as (runner, consumer, _):
-        writing = asyncio.ensure_future(runner.write({INBOX: rows(1)}))
+        writing = asyncio.ensure_future(write(runner, rows(1)))
         await asyncio.sleep(0)
-        runner.assignments += 1
+        runner.seat.assignments += 1
 
         with pytest.raises(Lost):
             await writing
@@ -187,12 +256,12 @@ async def test_partitions_lost_while_a_batch_is_written_are_not_committed() -> N
     class Slow(Shelf):
         async def write(self, batch: Sequence[Recorded]) -> None:
             await super().write(batch)
-            runner.assignments += 1
+            runner.seat.assignments += 1
 
     shelf = Slow()
     async with shelving(shelf) as (runner, consumer, _):
         with pytest.raises(Lost):
-            await runner.write({INBOX: rows(1)})
+            await write(runner, rows(1))
 
     assert shelf.kept() == ["wamid.0.0"]
     assert consumer.committed == {}
@@ -244,17 +313,7 @@ def test_records_of_several_topics_are_merged_by_time_and_each_keeps_its_order()
 async def test_a_restarted_sink_goes_on_where_it_committed(stack: Stack) -> None:
     bootstrap, names = stack.kafka_bootstrap, Names(uuid4().hex[:8])
     create(bootstrap, names)
-    group = f"toy.{names.run}.shelf"
-
-    def runner(shelf: Shelf, publisher: Publisher) -> SinkRunner:
-        return SinkRunner(
-            shelf,
-            (names.inbox,),
-            group,
-            settings=toy_settings(bootstrap),
-            codec=JsonCodec(),
-            publisher=publisher,
-        )
+    group = group_of(names)
 
     async def drained() -> bool:
         return await lag(bootstrap, group, names.inbox.name) == 0
@@ -263,12 +322,12 @@ async def test_a_restarted_sink_goes_on_where_it_committed(stack: Stack) -> None
         await publish(publisher, *(received(names, c, n) for n in range(50) for c in range(10)))
         await post(publisher, Record(names.inbox.name, b"conv_0", b"\x01junk"))
         first, second = Shelf(down=[Unavailable("postgres")] * 2), Shelf()
-        sink = runner(first, publisher)
+        sink = sink_of(first, names, publisher, bootstrap)
         await sink.start()
         await until(drained, "everything written")
         await sink.stop()
         await publish(publisher, received(names, 0, 50))
-        sink = runner(second, publisher)
+        sink = sink_of(second, names, publisher, bootstrap)
         await sink.start()
         await until(drained, "the rest written")
         await sink.stop()

@@ -82,7 +82,7 @@ class FakeEngine:
 
     def __init__(self, ends: dict[TP, int] | None) -> None:
         self.ends = ends
-        self.auditor = Auditor(lambda *_: None)
+        self.auditor = Auditor("group", lambda *_: None)
         self.auditor.open({TP("t", 0): 5, TP("t", 1): 7})
         self.safe_consumer = self
         self.app: Any = SimpleNamespace(safe_consumer=self, progress=0, serving=True)

@@ -1,0 +1,204 @@
+"""A seat in a consumer group, for those who read without Faust: its commits are audited.
+
+Rule 1: only what is finished is committed, and only if the auditor finds nothing skipped. Rule 2:
+nothing is committed for an assignment that is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from schemas.errors import Misconfigured, Unavailable
+from streams.account import Account
+from streams.auditor import VOUCHER, Auditor
+from streams.fetching import keep_sessions
+from streams.ledger import Ledger
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+POLL_MS: Final = 200
+DAY_MS: Final = 86_400_000
+"""A store may be down for long; the heartbeat alone says that we are alive."""
+
+
+class Lost(Exception):
+    """The partitions of the running batch were taken away: their new owner writes it."""
+
+
+class Seat:
+    """A member of a group that reads some topics, and commits what is finished.
+
+    Attributes:
+        name: The group's last word, for logs and metrics.
+        auditor: A second account of what may be committed.
+        ledgers: What was fetched of each partition, and what of it is not finished.
+        assignments: Grows whenever partitions are taken away.
+        serving: True while there is an assignment.
+    """
+
+    def __init__(self, topics: Sequence[str], group: str, settings: Settings) -> None:
+        self.topics = topics
+        self.group = group
+        self.name = group.rsplit(".", 1)[-1]
+        self.settings = settings
+        self.consumer: Any = None
+        self.auditor = Auditor(group, self._moved)
+        self.ledgers: dict[Any, Ledger] = {}
+        self.assignments = 0
+        self.opened = -1
+        self.serving = False
+
+    async def start(self) -> None:
+        """Join the group; partitions come later.
+
+        Raises:
+            Unavailable: No broker answers.
+            Misconfigured: A topic is missing.
+        """
+        await self.stop()  # an earlier attempt's
+        self.consumer = consumer = self._consumer()
+        try:
+            await consumer.start()
+            known = await consumer.topics()
+        except KafkaError as exc:
+            raise Unavailable("kafka") from exc
+        if missing := sorted(set(self.topics) - known):
+            what = ", ".join(missing)
+            raise Misconfigured(f"topics are missing ({what}): run `whaticket topics apply`")
+        keep_sessions(consumer, self.auditor)
+        consumer.subscribe(self.topics, listener=_Listener(self))
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        settings = self.settings
+        return AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            client_id=f"{self.group}.{settings.instance}",
+            group_id=self.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=int(settings.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(settings.session_timeout_s * 1000 / 6),
+            max_poll_interval_ms=DAY_MS,
+        )
+
+    async def stop(self) -> None:
+        """Leave the group."""
+        if self.consumer is not None:
+            await self.consumer.stop()
+
+    async def fetch(self, most: int) -> Mapping[Any, Sequence[Any]]:
+        """Return the next records of each partition; nothing when none came for a moment.
+
+        Raises:
+            KafkaError: They cannot be read now.
+        """
+        found: Mapping[Any, Sequence[Any]] = await self.consumer.getmany(
+            timeout_ms=POLL_MS, max_records=most
+        )
+        return found
+
+    async def open(self) -> None:
+        """Begin the books of a new assignment where it is read from; else do nothing.
+
+        Raises:
+            Unavailable: No broker answers.
+        """
+        now = self.assignments
+        if self.opened == now:
+            return
+        places = self.consumer.assignment()
+        try:
+            # aiokafka has no public question that tells the metadata too
+            committed = await self.consumer._coordinator.fetch_committed_offsets(places)  # noqa: SLF001
+            begin = await self.consumer.beginning_offsets([p for p in places if p not in committed])
+        except KafkaError as exc:
+            raise Unavailable("kafka") from exc
+        begin |= {place: told.offset for place, told in committed.items()}
+        self.ledgers = {place: Ledger(offset) for place, offset in begin.items()}
+        self.auditor.open(begin)
+        for place, told in committed.items():
+            if told.offset and not told.metadata:
+                log.warning("audit.unvouched", topic=place.topic, partition=place.partition)
+        self.opened = now
+
+    def take(self, fetched: Mapping[Any, Sequence[Any]]) -> None:
+        """Note which records are to be finished."""
+        for place, records in fetched.items():
+            for record in records:
+                self.ledgers[place].deliver(record)
+
+    def finish(self, record: Any) -> None:
+        """Note that a record needs nothing more."""
+        place = TopicPartition(record.topic, record.partition)
+        self.auditor.finish(place, record.offset)
+        self.ledgers[place].finish(record)
+
+    async def commit(self, places: Iterable[Any]) -> None:
+        """Commit what is finished of some partitions, unless that skips something.
+
+        Raises:
+            Lost: They were taken away.
+            Unavailable: The broker did not take it.
+        """
+        if self.opened != self.assignments:
+            raise Lost
+        safe = {place: self.auditor.reach(place, self.ledgers[place].safe()) for place in places}
+        allowed = self.auditor.allowed(safe)
+        if not allowed:
+            return
+        try:
+            await self.consumer.commit(
+                {place: OffsetAndMetadata(offset, VOUCHER) for place, offset in allowed.items()}
+            )
+        except KafkaError as exc:
+            log.warning("commit.refused", group=self.group, error=type(exc).__name__)
+            raise Unavailable("kafka") from exc
+        self.auditor.committed(allowed)
+
+    def lags(self) -> dict[Any, int]:
+        """Return how many records each partition is behind, as far as that is known here."""
+        ends = {place: self.consumer.highwater(place) for place in self.ledgers}
+        return {
+            place: max(end - self.ledgers[place].safe(), 0)
+            for place, end in ends.items()
+            if end is not None
+        }
+
+    def _moved(self, place: Any, before: int, offset: int) -> None:
+        """Begin the books anew where a log ends before what was read of it: it is another log.
+
+        Stages refuse it for their tables' sake. Who keeps no offsets may read it.
+        """
+        if offset < before:
+            self.auditor.accounts[place] = Account(offset)
+            log.error(
+                "offsets.other_log",
+                group=self.group,
+                topic=place.topic,
+                partition=place.partition,
+                read=before,
+                begin=offset,
+                why="the log ends before what was read of it; it is read from its beginning",
+            )
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka publishes no types
+    """Tells the seat that its partitions changed."""
+
+    def __init__(self, seat: Seat) -> None:
+        self.seat = seat
+
+    async def on_partitions_revoked(self, _revoked: Any) -> None:
+        self.seat.assignments += 1
+        self.seat.serving = False
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        self.seat.serving = True
+        log.info("sink.assigned", sink=self.seat.name, partitions=len(assigned))

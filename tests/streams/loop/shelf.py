@@ -1,0 +1,51 @@
+"""A sink that keeps what it is given, and its runner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.errors import Rejected
+from schemas.events import MessageReceived
+from sinks.ports import Recorded
+from streams.publish import Publisher
+from streams.sinking import SinkRunner
+from tests.streams.loop.toy import JsonCodec, Names, toy_settings
+
+
+@dataclass
+class Shelf:
+    """A sink that keeps what it is given; ``fail`` raises what it returns."""
+
+    batches: list[list[str]] = field(default_factory=list)
+    down: list[Exception] = field(default_factory=list)
+    hated: frozenset[str] = frozenset()
+
+    async def write(self, batch: Sequence[Recorded]) -> None:
+        if self.down:
+            raise self.down.pop()
+        wamids = [r.event.wamid for r in batch if isinstance(r.event, MessageReceived)]
+        if self.hated & set(wamids):
+            raise Rejected("no_good")
+        self.batches.append(wamids)
+
+    def kept(self) -> list[str]:
+        return [wamid for batch in self.batches for wamid in batch]
+
+
+def group_of(names: Names) -> str:
+    return f"toy.{names.run}.shelf"
+
+
+def sink_of(
+    shelf: Shelf, names: Names, publisher: Publisher, bootstrap: str, **settings: Any
+) -> SinkRunner:
+    return SinkRunner(
+        shelf,
+        (names.inbox,),
+        group_of(names),
+        settings=toy_settings(bootstrap, **settings),
+        codec=JsonCodec(),
+        publisher=publisher,
+    )
