@@ -70,11 +70,8 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
     def _replaced(self) -> None:
         """End the worker; nothing more is written, since its generation is another process's."""
         self.app.consumer_generation_id = NOBODYS
-        instance = self.app.conf.consumer_group_instance_id
-        exc = Replaced(
-            f"another process joined {self.app.conf.id} as instance {instance} and has taken this"
-            " one's place: every live worker needs an INSTANCE of its own"
-        )
+        conf = self.app.conf
+        exc = Replaced(conf.id, conf.consumer_group_instance_id or "")
         self.crashing = asyncio.ensure_future(self.app.crash(exc))
 
     def partition_count(self, topic: str) -> int:

@@ -42,6 +42,12 @@ _RESULT: Final = ("throttle_time_ms", Int32), ("error_code", Int16)
 class Replaced(PipelineError):
     """Another process has joined the group as the same instance."""
 
+    def __init__(self, group: str, instance: str) -> None:
+        super().__init__(
+            f"another process joined {group} as instance {instance} and has taken this one's"
+            " place: every live worker needs an INSTANCE of its own"
+        )
+
 
 class FencedInstance(KafkaError):  # type: ignore[misc] # aiokafka publishes no types
     """The broker knows another member as this instance; not to be tried again."""

@@ -19,6 +19,7 @@ from streams.account import Account
 from streams.auditor import VOUCHER, Auditor
 from streams.fetching import keep_sessions
 from streams.ledger import Ledger
+from streams.membership import Replaced, be_static, leave_for_good
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,7 @@ class Seat:
         ledgers: What was fetched of each partition, and what of it is not finished.
         assignments: Grows whenever partitions are taken away.
         serving: True while there is an assignment.
+        replaced: Why the seat is lost for good, or None.
     """
 
     def __init__(self, topics: Sequence[str], group: str, settings: Settings) -> None:
@@ -54,6 +56,8 @@ class Seat:
         self.assignments = 0
         self.opened = -1
         self.serving = False
+        self.instance = settings.instance if settings.static_membership else None
+        self.replaced: Replaced | None = None
 
     async def start(self) -> None:
         """Join the group; partitions come later.
@@ -62,17 +66,22 @@ class Seat:
             Unavailable: No broker answers.
             Misconfigured: A topic is missing.
         """
-        await self.stop()  # an earlier attempt's
-        self.consumer = consumer = self._consumer()
+        consumer = self._consumer()
         try:
             await consumer.start()
             known = await consumer.topics()
-        except KafkaError as exc:
-            raise Unavailable("kafka") from exc
+        except BaseException as exc:
+            await consumer.stop()
+            if isinstance(exc, KafkaError):
+                raise Unavailable("kafka") from exc
+            raise
+        self.consumer = consumer
         if missing := sorted(set(self.topics) - known):
             what = ", ".join(missing)
             raise Misconfigured(f"topics are missing ({what}): run `whaticket topics apply`")
         keep_sessions(consumer, self.auditor)
+        if self.instance is not None:
+            be_static(consumer, self.instance, self._fenced)
         consumer.subscribe(self.topics, listener=_Listener(self))
 
     def _consumer(self) -> AIOKafkaConsumer:
@@ -81,6 +90,7 @@ class Seat:
             bootstrap_servers=settings.kafka_bootstrap,
             client_id=f"{self.group}.{settings.instance}",
             group_id=self.group,
+            group_instance_id=self.instance,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=int(settings.session_timeout_s * 1000),
@@ -88,17 +98,33 @@ class Seat:
             max_poll_interval_ms=DAY_MS,
         )
 
-    async def stop(self) -> None:
-        """Leave the group."""
-        if self.consumer is not None:
-            await self.consumer.stop()
+    async def stop(self, *, leave: bool = False) -> None:
+        """Read no more; a static member keeps its place.
+
+        Args:
+            leave: Give the place up at once: this instance does not come back.
+        """
+        if self.consumer is None:
+            return
+        if leave and self.instance is not None:
+            leave_for_good(self.consumer, self.instance)
+        await self.consumer.stop()
+
+    def _fenced(self) -> None:
+        """Write nothing more: the generation is another process's."""
+        self.replaced = Replaced(self.group, self.instance or "")
+        self.assignments += 1
+        self.serving = False
 
     async def fetch(self, most: int) -> Mapping[Any, Sequence[Any]]:
         """Return the next records of each partition; nothing when none came for a moment.
 
         Raises:
             KafkaError: They cannot be read now.
+            Replaced: Another process has the place.
         """
+        if self.replaced is not None:
+            raise self.replaced
         found: Mapping[Any, Sequence[Any]] = await self.consumer.getmany(
             timeout_ms=POLL_MS, max_records=most
         )

@@ -97,13 +97,17 @@ class SinkRunner:
         await self.seat.start()
         self.task = asyncio.create_task(self._run(), name=f"sink.{self.name}")
 
-    async def stop(self) -> None:
-        """Finish the running batch unless its store is down, then leave the group."""
+    async def stop(self, *, leave: bool = False) -> None:
+        """Finish the running batch unless its store is down; a static member keeps its place.
+
+        Args:
+            leave: Give the place up at once: this instance does not come back.
+        """
         self.stopping.set()
         if self.task is not None:
             with contextlib.suppress(PipelineError, asyncio.CancelledError):
                 await self.task
-        await self.seat.stop()
+        await self.seat.stop(leave=leave)
 
     def why_not_ready(self) -> str | None:
         """Say why nothing is written, or None."""

@@ -191,7 +191,7 @@ class Worker:
 
     async def _start_sink(self, sink: SinkRunner) -> asyncio.Task[None]:
         self.health.checks[sink.name] = sink.why_not_ready
-        self.open.push_async_callback(sink.stop)
+        self.open.push_async_callback(lambda: sink.stop(leave=self.leaving))
         await self._patiently(f"sink {sink.name}", sink.start)
         if sink.task is None:
             raise PipelineError(f"sink {sink.name} did not start")

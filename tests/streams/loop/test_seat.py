@@ -1,26 +1,33 @@
-"""The seat of a sink on a real broker: audited as a worker's is."""
+"""The seat of a sink on a real broker: audited and kept as a worker's is."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from schemas.errors import Misconfigured
+from streams.groups import Groups
 from streams.ledger import Ledger
 from streams.local.stack import Stack
+from streams.membership import Replaced
 from streams.metrics import AUDITED, SKIPPED_OFFSETS
 from streams.publish import record_of
 from streams.sinking import SinkRunner
-from tests.streams.loop.harness import create, lag, publish, publishing, until
+from tests.streams.loop.harness import DEADLINE_S, create, lag, publish, publishing, until
 from tests.streams.loop.shelf import Shelf, group_of, sink_of
 from tests.streams.loop.toy import JsonCodec, Names, received
 
 pytestmark = pytest.mark.integration
+
+CONVERSATIONS = 20
+PATIENT: dict[str, Any] = {"session_timeout_s": 30}
+"""Longer than a restart takes on a busy machine."""
 
 
 @pytest.fixture
@@ -41,6 +48,11 @@ async def running(
             yield sink
         finally:
             await sink.stop()
+
+
+def held(sink: SinkRunner) -> set[TopicPartition]:
+    mine: set[TopicPartition] = sink.seat.consumer.assignment()
+    return mine
 
 
 def audited(names: Names) -> float:
@@ -95,6 +107,72 @@ async def test_a_sink_that_loses_a_record_commits_nothing_past_it(
         await until(lambda: skipped(names) > 0, "the alarm")
 
     assert await lag(bootstrap, group_of(names), names.inbox.name) > 0
+
+
+@pytest.mark.parametrize("static", [True, False])
+async def test_a_static_sink_that_restarts_moves_no_partition(
+    stack: Stack, names: Names, static: bool
+) -> None:
+    settings = PATIENT | {"static_membership": static}
+    shelf = Shelf()
+    async with (
+        publishing(stack.kafka_bootstrap) as publisher,
+        running(stack, names, Shelf(), instance="stays", **settings) as stays,
+    ):
+        async with running(stack, names, shelf, instance="restarts", **settings) as restarts:
+            await until(lambda: held(stays) and held(restarts), "two sinks")
+            before, assignments = held(restarts), stays.seat.assignments
+        await publish(publisher, *(received(names, c, 0) for c in range(CONVERSATIONS)))
+        async with running(stack, names, shelf, instance="restarts", **settings) as restarts:
+
+            async def written() -> bool:
+                topic = names.inbox.name
+                behind = await lag(stack.kafka_bootstrap, group_of(names), topic)
+                return bool(behind == 0 and held(stays) and held(restarts))
+
+            await until(written, "everything written")
+            after = held(restarts)
+
+    assert (stays.seat.assignments == assignments) is static
+    assert shelf.kept()
+    if static:
+        assert after == before
+
+
+async def test_of_two_live_sinks_of_one_instance_the_older_ends_with_a_clear_last_word(
+    stack: Stack, names: Names
+) -> None:
+    shelf = Shelf()
+    async with running(stack, names, Shelf(), instance="same") as older:
+        await until(lambda: held(older), "partitions")
+        async with running(stack, names, shelf, instance="same"):
+            assert older.task is not None
+            with pytest.raises(Replaced, match=f"{group_of(names)} as instance same"):
+                await asyncio.wait_for(older.task, DEADLINE_S)
+
+            async with publishing(stack.kafka_bootstrap) as publisher:
+                await publish(publisher, *(received(names, c, 0) for c in range(CONVERSATIONS)))
+            await until(lambda: len(shelf.kept()) == CONVERSATIONS, "everything written")
+
+
+async def test_a_sink_keeps_its_place_when_it_stops_and_gives_it_up_when_it_leaves(
+    stack: Stack, names: Names
+) -> None:
+    groups = Groups(stack.kafka_bootstrap)
+
+    async def members() -> set[str]:
+        known = await asyncio.to_thread(groups.instances, [group_of(names)])
+        return known.get(group_of(names), set())
+
+    async with running(stack, names, Shelf(), instance="one", **PATIENT) as one:
+        await until(lambda: held(one), "partitions")
+    kept = await members()
+    async with running(stack, names, Shelf(), instance="one", **PATIENT) as one:
+        await until(lambda: held(one), "partitions")
+        await one.stop(leave=True)
+
+    assert kept == {"one"}
+    assert await members() == set()
 
 
 async def test_a_sink_whose_topic_is_missing_says_so(stack: Stack) -> None:
