@@ -1,17 +1,19 @@
 """The fuse: after a bad deploy the worker stops before it has given up everything.
 
-The count is kept in the changelog, for each partition: a crash loop must not give up another
-handful of events at every start. A success mends the fuse.
+The count is kept for each partition, in the changelog of a stage or with the commits of a sink:
+a crash loop must not give up another handful of events at every start. A success mends the fuse.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, Protocol, TypeVar
 
 from schemas.errors import PipelineError
 from streams.metrics import GIVEN_UP
-from streams.publish import Publisher
-from streams.table import AckedTable
+
+Place = TypeVar("Place")
+"""What names a partition."""
 
 FUSE: Final = 25
 """Events given up in a row, whatever the conversation, after which the worker stops."""
@@ -21,20 +23,39 @@ class FuseBlown(PipelineError):
     """Too many events were given up in a row: the code or the data is broken, not one event."""
 
 
-class Fuse:
-    """Counts the events of one stage that were given up since the last one that succeeded."""
+class Counts(Protocol[Place]):
+    """The counts of those partitions that are ours, as they were written down."""
 
-    def __init__(self, table: AckedTable, publisher: Publisher) -> None:
-        self.table = table
-        self.publisher = publisher
-        GIVEN_UP.labels(table.name).set_function(lambda: self.burnt)
+    @property
+    def name(self) -> str:
+        """Name of the stage or sink."""
+
+    @property
+    def given_up(self) -> dict[Place, int]:
+        """Events given up in a row, by partition."""
+
+
+class Fuse(Generic[Place]):
+    """Counts the events of a stage or sink that were given up since the last that succeeded.
+
+    Args:
+        counts: Where the counts are.
+        write: Writes the count of a partition down; raises ``Unavailable``.
+    """
+
+    def __init__(
+        self, counts: Counts[Place], write: Callable[[Place, int], Awaitable[None]]
+    ) -> None:
+        self.counts = counts
+        self.write = write
+        GIVEN_UP.labels(counts.name).set_function(lambda: self.burnt)
 
     @property
     def burnt(self) -> int:
         """Events given up in a row, in all partitions of this worker."""
-        return sum(self.table.given_up.values())
+        return sum(self.counts.given_up.values())
 
-    def burn(self, partition: int, reason: str) -> None:
+    def burn(self, partition: Place, reason: str) -> None:
         """Count one more, before it is parked.
 
         Raises:
@@ -42,26 +63,26 @@ class Fuse:
         """
         if self.burnt + 1 >= FUSE:
             raise FuseBlown(
-                f"{self.table.name}: {FUSE} events in a row were given up, the last one as"
+                f"{self.counts.name}: {FUSE} events in a row were given up, the last one as"
                 f" `{reason}`; the worker stops before it gives up everything. The count outlives"
                 " a restart: the next failure stops it again, the first success sets it back"
             )
-        self.table.given_up[partition] = self.table.given_up.get(partition, 0) + 1
+        self.counts.given_up[partition] = self.counts.given_up.get(partition, 0) + 1
 
-    async def keep(self, partition: int) -> None:
+    async def keep(self, partition: Place) -> None:
         """Write the count of a partition down; before the event that it counts is parked.
 
         Raises:
             Unavailable: The broker did not take it.
         """
-        await self.table.burn(partition, self.table.given_up.get(partition, 0), self.publisher)
+        await self.write(partition, self.counts.given_up.get(partition, 0))
 
     async def mend(self) -> None:
-        """Set the count back, here and in the changelog.
+        """Set the count back, here and where it is kept.
 
         Raises:
             Unavailable: The broker did not take it.
         """
-        for partition in [p for p, count in self.table.given_up.items() if count]:
-            await self.table.burn(partition, 0, self.publisher)
-            self.table.given_up[partition] = 0
+        for partition in [p for p, count in self.counts.given_up.items() if count]:
+            await self.write(partition, 0)
+            self.counts.given_up[partition] = 0

@@ -95,7 +95,7 @@ class Loop:
         self.publisher = publisher
         self.pulse = pulse
         self.dependencies = dependencies
-        self.fuse = Fuse(table, publisher)
+        self.fuse = Fuse(table, lambda at, count: table.burn(at, count, self.publisher))
         self.counting = Counting(table.name, app.conf.id)
 
     @property

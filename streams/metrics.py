@@ -86,7 +86,9 @@ CONVERSATIONS_PARKED: Final = Gauge(
     "conversations_parked", "Conversations whose events are set aside.", ["stage"]
 )
 GIVEN_UP: Final = Gauge(
-    "events_given_up_in_a_row", "How far the fuse is burnt; at 25 the worker stops.", ["stage"]
+    "events_given_up_in_a_row",
+    "How far the fuse of a stage or sink is burnt; at 25 the worker stops.",
+    ["stage"],
 )
 STATE_SIZE: Final = Histogram(
     "state_size_bytes",

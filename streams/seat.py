@@ -24,6 +24,8 @@ from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+COUNTED: Final = ";given_up="
+"""Stands in the metadata of a commit before the count of the fuse."""
 POLL_MS: Final = 200
 DAY_MS: Final = 86_400_000
 """A store may be down for long; the heartbeat alone says that we are alive."""
@@ -41,6 +43,7 @@ class Seat:
         auditor: A second account of what may be committed.
         ledgers: What was fetched of each partition, and what of it is not finished.
         assignments: Grows whenever partitions are taken away.
+        given_up: Records given up in a row, by partition (``streams.fuse``).
         serving: True while there is an assignment.
         replaced: Why the seat is lost for good, or None.
     """
@@ -53,6 +56,7 @@ class Seat:
         self.consumer: Any = None
         self.auditor = Auditor(group, self._moved)
         self.ledgers: dict[Any, Ledger] = {}
+        self.given_up: dict[Any, int] = {}
         self.assignments = 0
         self.opened = -1
         self.serving = False
@@ -149,6 +153,7 @@ class Seat:
         begin |= {place: told.offset for place, told in committed.items()}
         self.ledgers = {place: Ledger(offset) for place, offset in begin.items()}
         self.auditor.open(begin)
+        self.given_up = {place: _count(told.metadata) for place, told in committed.items()}
         for place, told in committed.items():
             if told.offset and not told.metadata:
                 log.warning("audit.unvouched", topic=place.topic, partition=place.partition)
@@ -173,15 +178,25 @@ class Seat:
             Lost: They were taken away.
             Unavailable: The broker did not take it.
         """
+        await self._commit({place: self.given_up.get(place, 0) for place in places})
+
+    async def burn(self, place: Any, given_up: int) -> None:
+        """Write down how many records of a partition were given up in a row; errors as above."""
+        await self._commit({place: given_up})
+
+    async def _commit(self, counts: Mapping[Any, int]) -> None:
         if self.opened != self.assignments:
             raise Lost
-        safe = {place: self.auditor.reach(place, self.ledgers[place].safe()) for place in places}
+        safe = {place: self.auditor.reach(place, self.ledgers[place].safe()) for place in counts}
         allowed = self.auditor.allowed(safe)
         if not allowed:
             return
         try:
             await self.consumer.commit(
-                {place: OffsetAndMetadata(offset, VOUCHER) for place, offset in allowed.items()}
+                {
+                    place: OffsetAndMetadata(offset, _voucher(counts[place]))
+                    for place, offset in allowed.items()
+                }
             )
         except KafkaError as exc:
             log.warning("commit.refused", group=self.group, error=type(exc).__name__)
@@ -213,6 +228,17 @@ class Seat:
                 begin=offset,
                 why="the log ends before what was read of it; it is read from its beginning",
             )
+
+
+def _voucher(given_up: int) -> str:
+    """Return the metadata of a commit."""
+    return f"{VOUCHER}{COUNTED}{given_up}" if given_up else VOUCHER
+
+
+def _count(metadata: str) -> int:
+    """Return how many records were given up in a row, as a commit's metadata tells."""
+    count = metadata.partition(COUNTED)[2]
+    return int(count) if count.isdecimal() else 0
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka publishes no types

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.ports import Clock
@@ -25,6 +26,7 @@ from sinks.ports import Recorded, Sink
 from streams.clock import open_clock
 from streams.connections import mend
 from streams.dlq import Original, Verdict, dead_letter
+from streams.fuse import Fuse
 from streams.health import Dependencies
 from streams.logs import place
 from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, LAG, SINK_RECORDS, SINK_SECONDS
@@ -41,7 +43,6 @@ GATHER_S: Final = 0.1
 """As it is, unless a sink asks for more: a batch costs the same few statements whether it holds
 one record or a hundred, and nobody waits for a sink."""
 TRIES: Final = 3
-FUSE: Final = 25
 WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 
@@ -82,7 +83,7 @@ class SinkRunner:
         self.clock: Clock = open_clock(settings)
         self.dependencies = Dependencies()
         self.assignment = 0
-        self.given_up = 0
+        self.fuse = Fuse(self.seat, self.seat.burn)
         self.stopping = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
@@ -168,18 +169,32 @@ class SinkRunner:
             await self._patiently(lambda: self.sink.write(rows))
         except Rejected as exc:
             if len(batch) == 1:
-                await self._bury(batch[0][0], exc.reason, exc.detail)
-                self._count_for_fuse(exc)
+                await self._give_up(batch[0][0], exc)
                 return
             middle = len(batch) // 2
             await self._write(batch[:middle])
             await self._write(batch[middle:])
             return
-        self.given_up = 0
         for record, _ in batch:
             self.seat.finish(record)
+        if self.fuse.burnt:
+            await self._patiently(self.fuse.mend)
         SINK_RECORDS.labels(self.name).inc(len(batch))
         SINK_SECONDS.labels(self.name).observe(time.monotonic() - began)
+
+    async def _give_up(self, record: Any, exc: Rejected) -> None:
+        """Bury a record that no store can have; its count comes first, its commit at once.
+
+        So a restart neither counts nor buries it again.
+
+        Raises:
+            FuseBlown: It is one too many in a row.
+        """
+        at = TopicPartition(record.topic, record.partition)
+        self.fuse.burn(at, exc.reason)
+        await self._patiently(lambda: self.fuse.keep(at))
+        await self._bury(record, exc.reason, exc.detail)
+        await self._patiently(lambda: self.seat.commit([at]))
 
     async def _bury(self, record: Any, reason: str, detail: str) -> None:
         letter = dead_letter(
@@ -208,14 +223,6 @@ class SinkRunner:
         self.seat.finish(record)
         log.warning("sink.buried", sink=self.name, topic=record.topic, reason=reason)
         DEAD_LETTERS.labels(record.topic, reason).inc()
-
-    def _count_for_fuse(self, exc: Rejected) -> None:
-        self.given_up += 1
-        if self.given_up >= FUSE:
-            raise PipelineError(
-                f"{self.name}: {FUSE} records in a row could not be written, the last one as"
-                f" `{exc.reason}`; the sink stops before it gives up everything"
-            )
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it works: a store that is down is waited for, a bug is tried a few times.

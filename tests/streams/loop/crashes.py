@@ -95,7 +95,7 @@ class World:
         self.rig = Rig(self.agent, parks=True, shelf=self.shelf)
         self.rig.clock.ms = self.now_ms
         self.publisher = self.rig.publisher = Dying(self.broker)
-        self.rig.loop.publisher = self.rig.loop.fuse.publisher = self.publisher
+        self.rig.loop.publisher = self.publisher
         self.rig.resting.publisher = self.publisher
         self.rig.table.apply([(r.key, r.value, 0) for r in self.broker.on("changelog")])
         self.next = dict(self.broker.committed)

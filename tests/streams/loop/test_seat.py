@@ -12,6 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from schemas.errors import Misconfigured
+from streams.fuse import FUSE, FuseBlown
 from streams.groups import Groups
 from streams.ledger import Ledger
 from streams.local.stack import Stack
@@ -19,7 +20,15 @@ from streams.membership import Replaced
 from streams.metrics import AUDITED, SKIPPED_OFFSETS
 from streams.publish import record_of
 from streams.sinking import SinkRunner
-from tests.streams.loop.harness import DEADLINE_S, create, lag, publish, publishing, until
+from tests.streams.loop.harness import (
+    DEADLINE_S,
+    create,
+    everything,
+    lag,
+    publish,
+    publishing,
+    until,
+)
 from tests.streams.loop.shelf import Shelf, group_of, sink_of
 from tests.streams.loop.toy import JsonCodec, Names, received
 
@@ -173,6 +182,27 @@ async def test_a_sink_keeps_its_place_when_it_stops_and_gives_it_up_when_it_leav
 
     assert kept == {"one"}
     assert await members() == set()
+
+
+async def test_all_starts_of_a_crash_loop_give_up_no_more_than_one_would(
+    stack: Stack, names: Names
+) -> None:
+    many = FUSE + 15
+    bad = frozenset(f"wamid.{number}.0" for number in range(many))
+    letters: list[int] = []
+    async with publishing(stack.kafka_bootstrap) as publisher:
+        await publish(publisher, *(received(names, n, 0) for n in range(many)))
+    for _ in range(3):
+        async with running(stack, names, Shelf(hated=bad)) as sink:
+            assert sink.task is not None
+            with pytest.raises(FuseBlown, match="in a row were given up"):
+                await asyncio.wait_for(sink.task, DEADLINE_S)
+        letters.append(len(await everything(stack.kafka_bootstrap, names.inbox.dlq)))
+    mended = Shelf()
+    async with running(stack, names, mended):
+        await until(lambda: len(mended.kept()) == many - letters[-1], "what was not given up")
+
+    assert 0 < letters[0] <= letters[1] <= letters[2] < FUSE
 
 
 async def test_a_sink_whose_topic_is_missing_says_so(stack: Stack) -> None:

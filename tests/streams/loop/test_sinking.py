@@ -11,12 +11,14 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas.errors import PipelineError, Refusing, Unavailable
+from schemas.errors import Refusing, Unavailable
 from sinks.ports import Recorded
 from streams import sinking
 from streams.account import Account
+from streams.fuse import FUSE, FuseBlown
 from streams.ledger import Ledger
 from streams.local.stack import Stack
 from streams.metrics import LAG
@@ -55,7 +57,7 @@ class FakeConsumer:
         return {place: told.offset for place, told in self.told.items()}
 
     def assignment(self) -> set[TopicPartition]:
-        return {INBOX}
+        return {INBOX, *self.told}
 
     async def fetch_committed_offsets(self, _: object) -> dict[TopicPartition, OffsetAndMetadata]:
         return dict(self.told)
@@ -101,6 +103,7 @@ def rows(count: int, conversation: int = 0) -> list[Row]:
 
 
 INBOX = TopicPartition(NAMES.inbox.name, 0)
+ALL = frozenset(f"wamid.0.{n}" for n in range(FUSE + 5))
 
 
 async def test_a_batch_is_committed_after_it_was_written() -> None:
@@ -161,12 +164,62 @@ async def test_a_bug_of_the_store_is_tried_a_few_times_then_buried() -> None:
 
 
 async def test_too_many_in_a_row_stop_the_sink() -> None:
-    shelf = Shelf(hated=frozenset(f"wamid.0.{n}" for n in range(sinking.FUSE + 5)))
-    async with shelving(shelf) as (runner, consumer, _):
-        with pytest.raises(PipelineError, match="in a row"):
-            await write(runner, rows(sinking.FUSE + 5))
+    async with shelving(Shelf(hated=ALL)) as (runner, consumer, publisher):
+        with pytest.raises(FuseBlown, match="shelf: 25 events in a row"):
+            await write(runner, rows(FUSE + 5))
 
-    assert consumer.committed == {}
+    letters = publisher.on(NAMES.inbox.dlq)
+    assert [dict(letter.headers)["dlq.original.offset"] for letter in letters] == [
+        str(offset).encode() for offset in range(FUSE - 1)
+    ]
+    assert consumer.told == {INBOX: OffsetAndMetadata(FUSE - 1, f"audited;given_up={FUSE - 1}")}
+
+
+async def test_a_burnt_fuse_outlives_a_restart_and_stops_the_sink_at_the_first_failure() -> None:
+    async with shelving(Shelf(hated=ALL)) as (runner, consumer, _):
+        with pytest.raises(FuseBlown):
+            await write(runner, rows(FUSE + 5))
+    async with shelving(Shelf(hated=ALL)) as (again, restarted, publisher):
+        restarted.told = dict(consumer.told)
+        with pytest.raises(FuseBlown):
+            await write(again, rows(FUSE + 5)[consumer.committed[INBOX] :])
+
+    assert publisher.posted == []
+    assert restarted.told == consumer.told
+
+
+async def test_a_success_sets_the_fuse_back_for_good_in_every_partition() -> None:
+    other = TopicPartition(NAMES.inbox.name, 1)
+    async with shelving(Shelf()) as (runner, consumer, _):
+        consumer.told = {
+            INBOX: OffsetAndMetadata(0, "audited;given_up=2"),
+            other: OffsetAndMetadata(7, "audited;given_up=3"),
+        }
+        await write(runner, rows(1))
+
+        assert runner.fuse.burnt == 0
+
+    assert consumer.told == {
+        INBOX: OffsetAndMetadata(1, "audited"),
+        other: OffsetAndMetadata(7, "audited"),
+    }
+
+
+async def test_nothing_is_given_up_before_it_is_counted() -> None:
+    async with shelving(Shelf(hated=ALL)) as (runner, consumer, publisher):
+        letters: list[int] = []
+
+        async def commit(offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+            letters.append(len(publisher.posted))
+            if len(letters) < 3:
+                raise KafkaError
+            consumer.told.update(offsets)
+
+        consumer.commit = commit  # type: ignore[method-assign] # a broker that refuses at first
+        await write(runner, rows(1))
+
+    assert letters == [0, 0, 0, 1, 1]
+    assert consumer.told == {INBOX: OffsetAndMetadata(1, "audited;given_up=1")}
 
 
 async def test_nothing_is_committed_past_a_record_that_was_lost_on_the_way(
