@@ -134,7 +134,7 @@ def pipeline(
         raise typer.Exit(1)
 
 
-def rates(
+def rates(  # noqa: PLR0913 - options of a command
     *,
     workers: Annotated[int, typer.Option(min=1, max=12, help="Outbound workers.")] = 3,
     limit: Annotated[int, typer.Option(min=1, help="Messages a second of the number.")] = 80,
@@ -144,6 +144,9 @@ def rates(
     window: Annotated[
         float, typer.Option(min=1, help="Seconds until a customer's window closes.")
     ] = 86_400.0,
+    inbound: Annotated[
+        float, typer.Option(min=0, help="Messages a second that other customers write.")
+    ] = 0.0,
 ) -> None:
     """Send from one number with several workers, against Meta's rules; one of them is killed.
 
@@ -165,12 +168,14 @@ def rates(
         seconds=seconds,
         kill=kill,
         window_s=window,
+        inbound=inbound,
     )
     found = uvloop.run(rates(asked, lambda *_: None))
     refused = ", ".join(f"{count} x {code}" for code, count in sorted(found.refusals.items()))
     typer.echo(
         f"{found.accepted} of {found.asked} bubbles accepted, {found.duplicates} twice,"
         f" {found.handed} for a person, {found.lost} lost, refused: {refused or 'none'}\n"
+        f"{found.heard} messages of customers, {found.astray} of them not exactly once\n"
         f"longest time from the request to WhatsApp: {found.longest_s:.1f} s,"
         f" to a person: {found.handed_s:.1f} s, {found.late} of them after their window\n"
         f"{found.seconds:.1f} s: {found.limit * found.used:.1f} messages a second,"

@@ -78,9 +78,9 @@ async def refusals(bench: Bench) -> dict[str, int]:
 async def test_whatsapp_refuses_nothing_for_its_rates_and_a_new_token_lets_the_number_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three workers, one of them killed; then the token is revoked. One stack for both."""
+    """Three workers, one of them killed, while customers write; then the token is revoked."""
     monkeypatch.setenv("WHATICKET_HOME", str(tmp_path))
-    asked = Asked(folder=tmp_path, seconds=15.0)
+    asked = Asked(folder=tmp_path, seconds=15.0, inbound=4.0)
     async with opened(asked, lambda *_: None) as bench:
         found = await bench.measure()
 
@@ -95,6 +95,7 @@ async def test_whatsapp_refuses_nothing_for_its_rates_and_a_new_token_lets_the_n
         asked_for, unknown = await bubbles(bench)
 
     assert (found.duplicates, found.refusals) == (0, {})
+    assert (found.heard, found.astray) == (60, 0)
     # What the killed worker had claimed and not written is not sent again: a person decides.
     assert asked_for - {each["bubble_id"] for each in messages} <= unknown
     assert len(asked_for) == found.asked + 60

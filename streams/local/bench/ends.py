@@ -1,16 +1,63 @@
-"""How every bubble of a benchmark ended, as the gate tells it."""
+"""How what a benchmark asks for ended, as the stages tell it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from schemas.events import BubbleState, Event, OutboundKind, OutboundSettled
-from schemas.topics import OUTBOUND_SETTLED
+from schemas.topics import Topic
 from streams.reading import Reading
+
+
+class Open:
+    """What has not come yet."""
+
+    def __init__(self) -> None:
+        self._left: set[str] = set()
+        self._moved = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Return how much is left."""
+        return len(self._left)
+
+    def add(self, name: str) -> None:
+        """Expect something."""
+        self._left.add(name)
+
+    def discard(self, name: str) -> None:
+        """Note that something came, if it was expected."""
+        self._left.discard(name)
+        self._moved.set()
+
+    async def empty(self, patience_s: float) -> None:
+        """Wait until everything has come, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while self._left:
+                    self._moved.clear()
+                    await self._moved.wait()
+
+
+@contextlib.asynccontextmanager
+async def following(
+    reading: Reading, topic: Topic, note: Callable[[Event], None]
+) -> AsyncIterator[None]:
+    """Note the records of a topic that come from now on, for as long as the block lasts."""
+    since = await reading.ends((topic.name,))
+
+    async def follow() -> None:
+        async for record in reading.follow((topic.name,), since):
+            note(record.event)
+
+    task = asyncio.create_task(follow())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class Ends:
@@ -26,28 +73,12 @@ class Ends:
         self.asked_ms: dict[str, int] = {}
         self.states: dict[str, list[BubbleState]] = {}
         self.failed_ms: dict[str, int] = {}
-        self._open: set[str] = set()
-        self._moved = asyncio.Event()
+        self._open = Open()
 
     def asked(self, bubble_id: str, at_ms: int) -> None:
         """Note that a bubble is asked for."""
         self.asked_ms[bubble_id] = at_ms
         self._open.add(bubble_id)
-
-    @contextlib.asynccontextmanager
-    async def following(self, reading: Reading) -> AsyncIterator[None]:
-        """Note the ends that come from now on, for as long as the block lasts."""
-        since = await reading.ends((OUTBOUND_SETTLED.name,))
-        task = asyncio.create_task(self._follow(reading, since))
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _follow(self, reading: Reading, since: Mapping[Any, int]) -> None:
-        async for record in reading.follow((OUTBOUND_SETTLED.name,), since):
-            self.note(record.event)
 
     def note(self, event: Event) -> None:
         """Note one record."""
@@ -56,15 +87,10 @@ class Ends:
             if event.state is BubbleState.FAILED:
                 self.failed_ms[event.bubble_id] = event.occurred_at
             self._open.discard(event.bubble_id)
-            self._moved.set()
 
     async def complete(self, patience_s: float) -> None:
         """Wait until every bubble that was asked for has ended, but not for ever."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                while self.lost:
-                    self._moved.clear()
-                    await self._moved.wait()
+        await self._open.empty(patience_s)
 
     @property
     def lost(self) -> int:

@@ -49,6 +49,8 @@ class Allowance:
         longest_s: How long a bubble waited at most until WhatsApp took it.
         handed_s: How long a bubble that could not be sent waited at most until a person had it.
         late: How many of these a person has after their window has closed.
+        heard: Customers' messages meanwhile; WhatsApp counts them as well.
+        astray: Those of them that did not end exactly once.
     """
 
     limit: int
@@ -63,13 +65,15 @@ class Allowance:
     longest_s: float = 0.0
     handed_s: float = 0.0
     late: int = 0
+    heard: int = 0
+    astray: int = 0
 
     @property
     def good(self) -> bool:
-        """Whether each bubble was sent once or is a person's, and none was refused or lost."""
+        """Whether each bubble was sent once or is a person's, and nothing was refused or lost."""
         once = sum(self.ends.get(state, 0) for state in ENDS) == self.asked
         taken = self.ends.get("accepted", 0) <= self.accepted
-        return once and taken and not (self.lost or self.duplicates or self.refusals)
+        return once and taken and not (self.lost or self.duplicates or self.refusals or self.astray)
 
     @property
     def handed(self) -> int:
@@ -78,5 +82,6 @@ class Allowance:
 
     @property
     def used(self) -> float:
-        """Part of the limit that was used, over the whole run."""
-        return self.accepted / (self.limit * self.seconds) if self.seconds else 0.0
+        """Part of the limit that both directions used, over the whole run."""
+        both = self.accepted + self.heard
+        return both / (self.limit * self.seconds) if self.seconds else 0.0

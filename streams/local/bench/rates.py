@@ -11,7 +11,6 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,34 +19,39 @@ import orjson
 
 from schemas.codec import Codec
 from schemas.errors import Unavailable
-from schemas.events import Author, OutboundKind, OutboundRequested, Person
+from schemas.events import Author, Event, OutboundKind, OutboundRequested, Person
 from schemas.ids import derived, trace
-from schemas.topics import OUTBOUND_REQUESTED, SETTINGS_CHANGED
+from schemas.topics import (
+    CONVERSATION_CHANGED,
+    OUTBOUND_REQUESTED,
+    OUTBOUND_SETTLED,
+    SETTINGS_CHANGED,
+)
 from sinks.database import open_pool
 from sinks.processes import Processes
 from sinks.tenants import Tenants
 from sinks.vault import Vault
 from streams.applied import applied
 from streams.clock import WallClock
-from streams.local.bench.ends import Ends
+from streams.local.bench.ends import Ends, following
 from streams.local.bench.figure import Allowance
+from streams.local.bench.inbound import Inbound
 from streams.local.bench.pace import paced
+from streams.local.bench.people import customers
 from streams.local.demo.seed import publish
 from streams.local.demo.shop import NUMBER, TENANT
 from streams.local.simulator.envelopes import envelope
 from streams.local.stack import Stack, StackOptions, running
 from streams.local.stack.own import beside
 from streams.local.stack.supervisor import Tell
-from streams.partitioner import home
 from streams.publish import Publisher, record_of
 from streams.reading import Reading
 from streams.registry import open_codec
 from streams.settings import Settings, load
 
 WORKER: Final = "worker-outbound"
-CUSTOMERS: Final = 3_000
-SKEWED: Final = 0.7
-"""Share of the conversations that lie on the first third of the partitions."""
+DISPATCH: Final = "worker-dispatch"
+WRITERS: Final = 300
 BATCH: Final = 500
 STRETCH_MS: Final = 5_000
 PATIENCE_S: Final = 120.0
@@ -66,6 +70,7 @@ class Asked:
         seconds: How long it is given.
         kill: Whether one worker is killed after a third of it.
         window_s: Seconds from the request until the customer's window closes.
+        inbound: Messages a second that other customers write meanwhile.
     """
 
     folder: Path
@@ -75,6 +80,7 @@ class Asked:
     seconds: float = 60.0
     kill: bool = True
     window_s: float = 86_400.0
+    inbound: float = 0.0
 
     @property
     def bubbles(self) -> int:
@@ -90,14 +96,15 @@ async def rates(asked: Asked, tell: Tell) -> Allowance:
 
 @contextlib.asynccontextmanager
 async def opened(asked: Asked, tell: Tell) -> AsyncIterator[Bench]:
-    """Run a stack with nothing but outbound workers and a simulator with Meta's rules."""
+    """Run a stack with little but outbound workers and a simulator with Meta's rules."""
+    others = set(beside("outbound", asked.workers)) - ({DISPATCH} if asked.inbound else set())
     options = StackOptions(
         home=asked.folder,
         layout="split",
         workers=asked.workers,
         warm=False,
         simulator=("--rules", "meta", "--mps", str(asked.limit), "--webhook-url", ""),
-        without=("webhook", "api", "model", *beside("outbound", asked.workers)),
+        without=("webhook", "api", "model", *others),
     )
     async with running(options, tell) as stack, _bench(asked, stack) as bench:
         yield bench
@@ -150,20 +157,26 @@ class Bench:
         self.simulator = stack.env["WHATSAPP_API_URL"].rpartition("/")[0]
         self.clock = WallClock()
         # Others in each run: the gate knows the conversations of an earlier one.
-        self.people = customers(load(stack.home).topic_partitions, f"{self.clock.now_ms():x}")
+        partitions, run = load(stack.home).topic_partitions, f"{self.clock.now_ms():x}"
+        self.people = customers(partitions, run)
         self.ends = Ends()
+        writers = customers(partitions, f"{run}:in", WRITERS, prefix="55219")
+        self.inbound = Inbound(writers, post=self._post, hear=self._hear)
 
     async def measure(self) -> Allowance:
         """Send, kill, wait until nothing moves any more, and ask the simulator."""
         await self._write_first()
-        began_ms = self.clock.now_ms()
-        async with self.ends.following(Reading(self.stack.kafka_bootstrap, self.codec)):
-            sending = asyncio.create_task(self._send())
-            if self.asked.kill:
-                await asyncio.sleep(self.asked.seconds / 3)
-                await self.stack.kill(f"{WORKER}-2")
-            await sending
+        reading = Reading(self.stack.kafka_bootstrap, self.codec)
+        async with (
+            following(reading, OUTBOUND_SETTLED, self.ends.note),
+            following(reading, CONVERSATION_CHANGED, self.inbound.note),
+        ):
+            if self.asked.inbound:
+                await self.inbound.introduce(PATIENCE_S)
+            began_ms = self.clock.now_ms()
+            await self._play()
             await self.ends.complete(PATIENCE_S)
+            await self.inbound.complete(PATIENCE_S)
         control, messages = await self.control(), await self._messages()
         times = [entry["at_ms"] for entry in messages]
         return Allowance(
@@ -179,7 +192,20 @@ class Bench:
             longest_s=self.ends.longest_s((each["bubble_id"], each["at_ms"]) for each in messages),
             handed_s=self.ends.handed_s,
             late=self.ends.late(self.asked.window_s),
+            heard=len(self.inbound.outcomes),
+            astray=self.inbound.astray,
         )
+
+    async def _play(self) -> None:
+        """Send, let others write, and kill a worker on the way."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._send())
+            if per_second := self.asked.inbound:
+                count = int(per_second * self.asked.seconds)
+                tasks.create_task(self.inbound.write(count, per_second))
+            if self.asked.kill:
+                await asyncio.sleep(self.asked.seconds / 3)
+                await self.stack.kill(f"{WORKER}-2")
 
     async def _messages(self) -> list[dict[str, Any]]:
         """Return what was taken, in order."""
@@ -190,22 +216,30 @@ class Bench:
     async def _write_first(self) -> None:
         """Let every customer write once: it opens their windows."""
         for start in range(0, len(self.people), BATCH):
-            messages = [
-                {
-                    "from": phone,
-                    "id": f"wamid.bench.{phone}",
-                    "timestamp": str(self.clock.now_ms() // 1000),
-                    "type": "text",
-                    "text": {"body": "oi"},
-                }
-                for _, phone in self.people[start : start + BATCH]
-            ]
-            contacts = [{"wa_id": message["from"]} for message in messages]
-            body = envelope(NUMBER, {"contacts": contacts, "messages": messages})
-            url = f"{self.simulator}/_simulator/webhook"
-            async with self.session.post(url, data=orjson.dumps(body)):
-                pass  # there is no webhook: only the simulator hears it
+            batch = self.people[start : start + BATCH]
+            await self._hear([(phone, f"wamid.bench.{phone}") for _, phone in batch])
         await asyncio.sleep(1.0)  # these were inbound, and they count
+
+    async def _hear(self, written: Sequence[tuple[str, str]]) -> None:
+        """Tell the simulator alone of customers' messages: there is no webhook."""
+        messages = [
+            {
+                "from": phone,
+                "id": wamid,
+                "timestamp": str(self.clock.now_ms() // 1000),
+                "type": "text",
+                "text": {"body": "oi"},
+            }
+            for phone, wamid in written
+        ]
+        contacts = [{"wa_id": message["from"]} for message in messages]
+        body = envelope(NUMBER, {"contacts": contacts, "messages": messages})
+        url = f"{self.simulator}/_simulator/webhook"
+        async with self.session.post(url, data=orjson.dumps(body)):
+            pass
+
+    async def _post(self, event: Event) -> Any:
+        return await self.publisher.post(record_of(event, self.codec))
 
     async def _send(self) -> None:
         count = len(self.people)
@@ -218,7 +252,7 @@ class Bench:
         async for place in paced(len(people), self.asked.limit * self.asked.load):
             conversation, phone = people[place]
             event = self._bubble(first + place, conversation, phone)
-            sent.append(await self.publisher.post(record_of(event, self.codec)))
+            sent.append(await self._post(event))
         await asyncio.gather(*sent)
 
     def _bubble(self, number: int, conversation: str, phone: str) -> OutboundRequested:
@@ -254,18 +288,3 @@ def course(times: Sequence[int]) -> tuple[int, ...]:
     """Return how many messages were taken in each stretch of time."""
     places = Counter((at_ms - times[0]) // STRETCH_MS for at_ms in times)
     return tuple(places[place] for place in range(max(places, default=-1) + 1))
-
-
-def customers(partitions: int, run: str, count: int = CUSTOMERS) -> list[tuple[str, str]]:
-    """Return conversations and phone numbers, most of them on the first third of the partitions."""
-    wanted = {True: int(count * SKEWED), False: count - int(count * SKEWED)}
-    found: list[tuple[str, str]] = []
-    number = 0
-    while len(found) < count:
-        number += 1
-        digest = blake2b(f"bench:{run}:{number}".encode(), digest_size=16).hexdigest()
-        busy = home(f"conv_{digest}".encode(), partitions) < partitions // 3
-        if wanted[busy] > 0:
-            wanted[busy] -= 1
-            found.append((f"conv_{digest}", f"55119{number:08d}"))
-    return sorted(found, key=lambda each: each[1][::-1])
