@@ -24,6 +24,7 @@ from agents.ports import (
     ToolRan,
     UnknownBubbles,
 )
+from streams.tally import Spread, Tally
 from streams.unknowns import Unknowns
 
 # `_created` series double the size of every scrape; the library does not type this function
@@ -39,16 +40,16 @@ HTTP_REQUESTS: Final = Counter(
 HTTP_SECONDS: Final = Histogram(
     "http_request_duration_seconds", "Time to answer.", ["method", "path"], buckets=SECONDS
 )
-EVENTS_PUBLISHED: Final = Counter(
+EVENTS_PUBLISHED: Final = Tally(
     "events_published_total", "Records that the broker has.", ["stream", "event_type"]
 )
 PRODUCERS_RENEWED: Final = Counter(
     "producers_renewed_total", "Producers replaced after an error that ends them.", ["error"]
 )
-EVENTS_CONSUMED: Final = Counter(
+EVENTS_CONSUMED: Final = Tally(
     "events_consumed_total", "Records taken from a topic.", ["stream", "consumer_group"]
 )
-EVENTS_SECONDS: Final = Histogram(
+EVENTS_SECONDS: Final = Spread(
     "events_processing_duration_seconds",
     "From taking an event to its end, waiting in its lane not counted.",
     ["stream"],
@@ -59,13 +60,13 @@ AI_TOKENS: Final = Counter("ai_tokens_used_total", "Tokens in and out.", ["model
 AI_SECONDS: Final = Histogram(
     "ai_request_duration_seconds", "Time of a model call.", ["model"], buckets=SECONDS
 )
-LOCKS_ACQUIRED: Final = Counter(
+LOCKS_ACQUIRED: Final = Tally(
     "locks_acquired_total", "Events that began in their lane.", ["resource_type"]
 )
 LOCKS_FAILED: Final = Counter(
     "locks_failed_total", "Events whose wait in a lane was cut short.", ["resource_type"]
 )
-LOCKS_SECONDS: Final = Histogram(
+LOCKS_SECONDS: Final = Spread(
     "locks_duration_seconds", "Time an event had its lane.", ["resource_type"], buckets=SECONDS
 )
 CIRCUIT_STATE: Final = Gauge("circuit_breaker_state", "0 closed, 1 half open, 2 open.", ["service"])
@@ -90,7 +91,7 @@ GIVEN_UP: Final = Gauge(
     "How far the fuse of a stage or sink is burnt; at 25 the worker stops.",
     ["stage"],
 )
-STATE_SIZE: Final = Histogram(
+STATE_SIZE: Final = Spread(
     "state_size_bytes",
     "State of a conversation as it is stored; 32 KiB at p99 is the budget, 256 KiB the limit.",
     ["stage"],
@@ -109,7 +110,7 @@ WOKEN: Final = Counter(
     "conversations_woken_total", "Times that a value at rest was read back.", ["stage"]
 )
 RETRIED: Final = Counter("events_retried_total", "Attempts after the first.", ["stage", "reason"])
-SKIPPED: Final = Counter("events_skipped_total", "Redelivered events already applied.", ["stage"])
+SKIPPED: Final = Tally("events_skipped_total", "Redelivered events already applied.", ["stage"])
 INFLIGHT: Final = Gauge("events_inflight", "Events taken and not finished.", ["stage"])
 TIMERS_ARMED: Final = Gauge("timers_armed", "Conversations with a timer.", ["stage"])
 TIMERS_FIRED: Final = Counter("timers_fired_total", "Timer events published.", ["stage"])
