@@ -29,8 +29,9 @@ RELAYED: Final = (200, 502)
 """Answers of the simulator that tell what our webhook answered."""
 FIRST_WAIT_S: Final = 0.2
 LONGEST_WAIT_S: Final = 2.0
-PERSON_S: Final = 60.0
-"""How long a person goes on trying, at most: those who wait for them write later."""
+PERSON_S: Final = 120.0
+"""How long a person goes on trying, at most: those who wait for them write later. The longest
+outage of a schedule takes a minute, and more on a busy machine."""
 AGENT_USER: Final = "marina"
 REPLY: Final = "Aqui é a Marina, já estou vendo o seu caso."
 
