@@ -71,6 +71,7 @@ class Batch(MessageBatch):  # type: ignore[misc] # aiokafka publishes no types
         sent: What those who posted wait for, in the order of the records.
         names: How many records of each event it holds.
         failed: Told why it is not on the log.
+        loop: Where they wait.
     """
 
     def __init__(self, producer: Producer, place: TopicPartition) -> None:
@@ -84,6 +85,7 @@ class Batch(MessageBatch):  # type: ignore[misc] # aiokafka publishes no types
         self.sent: list[Sent] = []
         self.names: Counter[str] = Counter()
         self.failed = producer.fail
+        self.loop = asyncio.get_running_loop()
 
     def put(self, record: Outgoing, headers: list[tuple[str, bytes]]) -> Sent | None:
         """Append a record; None when there is no room for it."""
@@ -95,7 +97,7 @@ class Batch(MessageBatch):  # type: ignore[misc] # aiokafka publishes no types
         )
         if metadata is None:
             return None
-        sent: Sent = asyncio.get_running_loop().create_future()
+        sent: Sent = self.loop.create_future()
         self.sent.append(sent)
         self.names[event_type(record)] += 1
         return sent

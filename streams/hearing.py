@@ -93,6 +93,8 @@ class Hearing:
         versions: Versions of tenants' settings that were looked at; 0 is none.
     """
 
+    __slots__ = ("calls", "notes", "pauses", "versions")
+
     def __init__(self) -> None:
         self.notes: list[Note] = []
         self.versions: list[int] = []

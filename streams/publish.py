@@ -34,6 +34,8 @@ BATCH_BYTES: Final = 256 << 10
 """Largest batch of a partition. It stays below the limit of every topic: a batch that is refused
 as too large then holds one record, the one to blame."""
 
+MILLIS: Final = tuple(b".%03dZ" % millis for millis in range(1000))
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -77,7 +79,7 @@ def record_of(event: Event, codec: Encoder) -> Record:
 
 def _rfc3339(at_ms: int) -> bytes:
     second, rest = divmod(at_ms, 1000)
-    return b"%s.%03dZ" % (_second(second), rest)
+    return _second(second) + MILLIS[rest]
 
 
 @lru_cache(maxsize=128)
@@ -181,25 +183,27 @@ class Publisher:
         if producer is None or producer is self.broken:
             producer = await self._usable()
         try:
-            return await self._append(producer, record, partition)
+            if not producer.knows(record.topic):
+                await producer.partitions_for(record.topic)
+                self._check(producer)
+            if partition is None and record.key is not None:
+                partition = self._home(producer, record.topic, record.key)
+            if producer.full(record.topic, partition):
+                await producer.room(record.topic, partition)
+                self._check(producer)
+            sent = producer.put(record, partition)
         except MessageSizeTooLargeError as exc:
             raise Rejected("record_too_large", record.topic) from exc
         except KafkaError as exc:
             if has_ended(producer):
                 self._give_up(producer, exc)
             raise Unavailable("kafka") from exc
+        return sent
 
-    async def _append(self, producer: Producer, record: Record, partition: int | None) -> Sent:
-        topic = record.topic
-        if not producer.knows(topic):
-            await producer.partitions_for(topic)
-        if partition is None and record.key is not None:
-            partition = self._home(producer, topic, record.key)
-        if producer.full(topic, partition):
-            await producer.room(topic, partition)
-        if producer is not self.producer or producer is self.broken:  # replaced meanwhile
+    def _check(self, producer: Producer) -> None:
+        """Refuse a producer that was replaced while it was waited for."""
+        if producer is not self.producer or producer is self.broken:
             raise Unavailable("kafka")
-        return producer.put(record, partition)
 
     def _home(self, producer: Producer, topic: str, key: bytes) -> int:
         """Return the partition of a key, by the count that was there when we began."""
