@@ -55,6 +55,7 @@ class Step(msgspec.Struct, frozen=True):
         parked: The flag of a parked conversation, or None.
         loose: A dead letter that is too large for the outbox: it is published before the
             state is written.
+        after: The state as an object, if it was decided.
     """
 
     state: bytes
@@ -62,6 +63,7 @@ class Step(msgspec.Struct, frozen=True):
     outbox: tuple[Record, ...] = ()
     parked: Parking | None = None
     loose: Record | None = None
+    after: Any = None
 
     def entry(self, before: Head | None, message: Any, *, epoch: int, at_ms: int) -> Entry:
         """Return the table value that the message leaves behind.
@@ -188,7 +190,6 @@ class Decider:
         raw = ENCODER.encode(state)
         if len(raw) > STATE_BYTES:
             raise Rejected("state_too_large", f"{len(raw)} bytes, at most {STATE_BYTES}")
-        self.states.remember(delivery.message.key, raw, state)
         said = written_down(
             Applied(self.stage, event, delivery, delivery.hearing), state, raw, events
         )
@@ -197,7 +198,7 @@ class Decider:
             if (size := len(record.value or b"")) > EFFECT_BYTES:
                 detail = f"{size} bytes for {record.topic}, at most {EFFECT_BYTES}"
                 raise Rejected("effect_too_large", detail)
-        return Step(raw, next_due(state.timers), outbox)
+        return Step(raw, next_due(state.timers), outbox, after=state)
 
     async def event(self, message: Any) -> Event:
         """Decode a message.
@@ -207,7 +208,11 @@ class Decider:
             Unavailable: Its schema is new, and the registry does not answer.
         """
         try:
-            event = await self._decode(message.value)
+            try:
+                event = self.codec.decode(message.value)
+            except UnknownSchema as exc:
+                await self.codec.learn(exc.schema_id)
+                event = self.codec.decode(message.value)
         except Rejected as exc:
             raise Poison(exc.reason, exc.detail) from exc
         if event.event != message.topic:
@@ -215,10 +220,3 @@ class Decider:
         if event.conversation_id.encode() != message.key:
             raise Poison("wrong_key", "the key is not the conversation of the record")
         return event
-
-    async def _decode(self, raw: bytes | None) -> Event:
-        try:
-            return self.codec.decode(raw)
-        except UnknownSchema as exc:
-            await self.codec.learn(exc.schema_id)
-            return self.codec.decode(raw)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 
 from streams.loop import Loop
+from streams.records import Kept
 
 log = structlog.get_logger(__name__)
 
@@ -54,10 +55,11 @@ class CrashingLoop(Loop):
 
     failpoint: Failpoint
 
-    async def _store(self, *args: Any) -> None:
+    async def _store(self, *args: Any) -> Kept:
         self.failpoint.reached("before_state")
-        await super()._store(*args)
+        stored = await super()._store(*args)
         self.failpoint.reached("after_state")
+        return stored
 
     def _settle(self, *args: Any) -> None:
         self.failpoint.reached("after_publish")

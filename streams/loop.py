@@ -17,9 +17,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import structlog
 from faust.types import TP
 
@@ -52,8 +52,7 @@ LONGEST_WAIT_S: Final = 30.0
 LONGEST_ASKED_S: Final = 300.0
 
 
-@dataclass(slots=True)
-class Trial:
+class Trial(msgspec.Struct, gc=False):
     """How one event fared so far."""
 
     attempts: int = 0
@@ -62,7 +61,7 @@ class Trial:
     verdict: Verdict | None = None
     poison: bool = False
     counts: bool = False
-    began: float = field(default_factory=time.monotonic)
+    began: float = msgspec.field(default_factory=time.monotonic)
 
 
 class Loop:
@@ -196,8 +195,8 @@ class Loop:
         if (lost := self._misplaced(message)) is not None:
             await self._bury(message, lost, trial)
             return
-        raw = await self.resting.value(message.key, message.partition)
-        kept = None if raw is None else Kept(raw)
+        raw, states = await self.resting.value(message.key, message.partition), self.decider.states
+        kept = None if raw is None else states.kept(message.key, raw)
         if kept is not None and kept.head.covers(message.topic, message.offset):
             if kept.head.belongs(message.topic, message.offset):
                 await self._publish(message, kept.outbox())
@@ -212,7 +211,9 @@ class Loop:
             await self._publish(message, (step.loose,))
         head = None if kept is None else kept.head
         epoch, now_ms = self.table.epoch(message.partition), self.decider.clock.now_ms()
-        await self._store(message, kept, step.entry(head, message, epoch=epoch, at_ms=now_ms))
+        entry = step.entry(head, message, epoch=epoch, at_ms=now_ms)
+        stored = await self._store(message, kept, entry)
+        states.remember(message.key, stored, step.after)
         self.counting.stored(len(step.state))
         await self._publish(message, step.outbox)
         if self.fuse.burnt and trial.verdict is None and arm in (Arm.DECIDE, Arm.RETURN):
@@ -263,7 +264,7 @@ class Loop:
         await self._publish(message, (dead_letter(original(message), verdict),))
         self._settle(message, trial, Arm.DECIDE)
 
-    async def _store(self, message: Any, before: Kept | None, after: Entry) -> None:
+    async def _store(self, message: Any, before: Kept | None, after: Entry) -> Kept:
         """Write the entry, after the outbox that it overwrites was surely published.
 
         After a crash an event of another topic may come before the one whose outbox is kept.
@@ -273,7 +274,7 @@ class Loop:
             if not self.app.consumer.finished(TP(topic, message.partition), offset):
                 await self._publish(message, before.outbox())
         await self.pulse.fence(self.app, message.generation_id)
-        await self.table.put(message.key, after, message.partition, self.publisher)
+        return await self.table.put(message.key, after, message.partition, self.publisher)
 
     async def _publish(self, message: Any, records: Iterable[Record]) -> None:
         await self.pulse.fence(self.app, message.generation_id)

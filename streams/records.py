@@ -96,8 +96,7 @@ _HEAD: Final = msgspec.json.Decoder(Head)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """Table value of one conversation.
 
     Attributes:
@@ -126,6 +125,10 @@ class Entry:
 
     def dumps(self) -> bytes:
         """Encode as one line of bookkeeping, the state, and the raw outbox."""
+        return self.kept().raw
+
+    def kept(self) -> Kept:
+        """Return it as it is kept, encoded."""
         head = Head(
             FORMAT,
             dict(self.applied),
@@ -139,10 +142,11 @@ class Entry:
             self.at_ms,
             self.away,
         )
-        parts = [_ENCODER.encode(head), b"\n", self.state]
+        line = _ENCODER.encode(head)
+        parts = [line, b"\n", self.state]
         for record in self.outbox:
             parts += [record.key or b"", record.value or b""]
-        return b"".join(parts)
+        return Kept(head, b"".join(parts), len(line) + 1)
 
     @classmethod
     def loads(cls, raw: bytes) -> Entry:
@@ -151,7 +155,7 @@ class Entry:
         Raises:
             Unreadable: It is no table value, or it was cut.
         """
-        kept = Kept(raw)
+        kept = Kept.of(raw)
         head = kept.head
         return cls(
             kept.state,
@@ -168,33 +172,44 @@ class Entry:
 
 
 class Kept:
-    """A table value as it is read: its outbox is taken apart only where it is published again.
+    """A table value: its state and its outbox are taken out only where they are looked at.
 
     Attributes:
         head: Its first line.
-        state: The state as JSON; empty is none.
-
-    Raises:
-        Unreadable: It is no table value, or it was cut.
+        raw: All of it.
     """
 
-    __slots__ = ("_begin", "_raw", "head", "state")
+    __slots__ = ("_begin", "head", "raw")
 
-    def __init__(self, raw: bytes) -> None:
-        self.head = Head.of(raw)
-        self._raw = raw
+    def __init__(self, head: Head, raw: bytes, begin: int) -> None:
+        self.head = head
+        self.raw = raw
+        self._begin = begin
+
+    @classmethod
+    def of(cls, raw: bytes) -> Kept:
+        """Read the first line.
+
+        Raises:
+            Unreadable: It is no table value, or it was cut.
+        """
+        head = Head.of(raw)
         begin = raw.index(b"\n") + 1
-        self._begin = begin + self.head.state_bytes
-        self.state = raw[begin : self._begin]
-        end = self._begin
-        for parcel in self.head.outbox:
+        end = begin + head.state_bytes
+        for parcel in head.outbox:
             end += max(parcel.key_bytes, 0) + max(parcel.value_bytes, 0)
         if end != len(raw):
             raise Unreadable("table value with another length than it says")
+        return cls(head, raw, begin)
+
+    @property
+    def state(self) -> bytes:
+        """The state as JSON; empty is none."""
+        return self.raw[self._begin : self._begin + self.head.state_bytes]
 
     def outbox(self) -> tuple[Record, ...]:
         """Return what the event of the head caused."""
-        rest = _Rest(self._raw, self._begin)
+        rest = _Rest(self.raw, self._begin + self.head.state_bytes)
         return tuple(
             Record(
                 parcel.topic,

@@ -13,11 +13,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
 from faust.types import TP
+from msgspec.structs import replace
 
 from agents.ports import Clock
 from schemas.errors import PipelineError, Unavailable

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import faust
 import structlog
 from faust.types import TP, EventT
+from msgspec.structs import replace
 
 from streams.absent import Absent
 from streams.controls import CONTROL, FUSE_KEY, OWNER_KEY, Burnt, Owner
 from streams.logs import FAUST_LOG
 from streams.publish import Publisher, Record
-from streams.records import UNMARKED, Entry, Head, Unreadable
+from streams.records import UNMARKED, Entry, Head, Kept, Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -104,18 +105,22 @@ class AckedTable(faust.Table[bytes, bytes]):
         owner = self.owners.get(partition)
         return owner.epoch if owner is not None else 0
 
-    async def put(self, key: bytes, entry: Entry, partition: int, publisher: Publisher) -> None:
+    async def put(self, key: bytes, entry: Entry, partition: int, publisher: Publisher) -> Kept:
         """Write to the changelog, await the broker, then make it visible here.
+
+        Returns:
+            The value as it is kept.
 
         Raises:
             Unavailable: The broker did not take it.
             Rejected: The record is too large for the broker.
         """
-        raw = entry.dumps()
-        record = Record(self.changelog_topic.get_topic_name(), key, raw)
+        kept = entry.kept()
+        record = Record(self.changelog_topic.get_topic_name(), key, kept.raw)
         await (await publisher.post(record, partition))
-        self._keep(key, raw, partition)
-        self._note(key, partition, entry)
+        self._keep(key, kept.raw, partition)
+        self._note(key, partition, kept.head)
+        return kept
 
     async def rest(self, key: bytes, mark: int, publisher: Publisher) -> None:
         """Write to the changelog that a value is elsewhere, await the broker, then let it go.
@@ -261,7 +266,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         self.parked.pop(key, None)
         self.armed(key, partition, None, 0)
 
-    def _note(self, key: bytes, partition: int, value: Entry | Head) -> None:
+    def _note(self, key: bytes, partition: int, value: Head) -> None:
         for index, (topic, offset) in enumerate(value.applied.items()):
             tp = TP(topic, partition)
             if offset >= self.ends.get(tp, -1):

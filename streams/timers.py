@@ -111,7 +111,7 @@ class Timers:
         if raw is None:
             return due_ms
         try:
-            timers = self.states.decode(Kept(raw).state).timers
+            timers = self.states.decode(Kept.of(raw).state).timers
         except ValueError:  # msgspec's errors are ValueErrors; its next event is given up
             return due_ms
         corrected = self.corrections.learn(key, timers, ahead_ms)
@@ -168,7 +168,7 @@ class Timers:
         topic = self.stage.timer_topic
         if raw is None or topic is None:
             return False
-        state: State = self.states.decode(Kept(raw).state)
+        state: State = self.states.decode(Kept.of(raw).state)
         due_ms = state.timers.get(name)
         if due_ms is None:
             return False
@@ -187,7 +187,7 @@ class Timers:
         raw = self.table.raw(key)
         if raw is None or self.stage.timer_topic is None:
             return []
-        state: State = self.states.decode(Kept(raw).state)
+        state: State = self.states.decode(Kept.of(raw).state)
         said = self.fired.get(key, {})
         still = {
             (name, due): said[name, due]
@@ -215,7 +215,7 @@ class Timers:
         partition = self.due[key][1]
         state_due = [AGAIN_MS + now_ms]
         raw = self.table.raw(key)
-        if raw is not None and (kept := Kept(raw)).state:
+        if raw is not None and (kept := Kept.of(raw)).state:
             timers = self.states.decode(kept.state).timers
             state_due += [
                 self.corrections.due(key, name, due)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from agents.ports import Delivery
 from schemas.errors import Rejected, Unavailable
@@ -110,9 +111,8 @@ async def test_an_unpublished_outbox_of_another_topic_is_published_before_it_is_
     rig = Rig(TOYS.talk)  # the same table after a crash; nothing is known to be finished
     rig.table.apply([(KEY, kept, 0)])
     timer = replace(state_of(before.table.entry(KEY)), timers={"toy": 1})
-    rig.table.apply(
-        [(KEY, replace(before.table.entry(KEY), state=msgspec.json.encode(timer)).dumps(), 0)]
-    )
+    changed = structs.replace(before.table.entry(KEY), state=msgspec.json.encode(timer))
+    rig.table.apply([(KEY, changed.dumps(), 0)])
 
     other = replace(received(NAMES, 0, 1), event=NAMES.answered.name)
     await rig.feed(FakeMessage(NAMES.answered.name, 3, KEY, JsonCodec().encode(other)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-e
     NewPartitions,
 )
 from faust.types import TP
+from msgspec import structs
 
 from schemas.errors import Misconfigured
 from streams.controls import Owner
@@ -140,7 +140,7 @@ async def test_a_table_of_another_log_refuses_the_start(
         assert await first.stop() == 0
         kept = [r for r in await everything(bootstrap, changelog) if r.key == b"conv_0"][-1]
         entry = Entry.loads(kept.value)
-        foreign = replace(entry, marks=tuple(mark ^ 1 for mark in entry.marks))
+        foreign = structs.replace(entry, marks=tuple(mark ^ 1 for mark in entry.marks))
         await post(publisher, Record(changelog, b"conv_0", foreign.dumps()), kept.partition)
 
         second = await start("second")

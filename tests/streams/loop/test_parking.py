@@ -291,13 +291,14 @@ async def test_a_state_that_cannot_be_read_is_parked_as_it_is_and_a_person_is_ca
     rig = Rig(TOYS.talk, parked=parked)  # a stage that closes what it can
     await rig.feed(rig.message(received(NAMES, 0, 0), 0))
     good = rig.table.entry(KEY)
-    torn = replace(good, state=good.state[:-9])
+    torn = structs.replace(good, state=good.state[:-9])
     rig.table.apply([(KEY, torn.dumps(), 0)])
 
     await park(rig, 1, 2)
     broken = rig.table.entry(KEY)
     letters = rig.publisher.on(DLQ)
-    rig.table.apply([(KEY, replace(broken, state=good.state).dumps(), 0)])  # the code is right now
+    mended = structs.replace(broken, state=good.state)  # the code is right now
+    rig.table.apply([(KEY, mended.dumps(), 0)])
     await rig.feed(*(returned(letter, 10 + n) for n, letter in enumerate(letters)))
 
     (call,) = rig.publisher.on(CONTROL_REQUESTED.name)
@@ -317,7 +318,7 @@ async def test_of_a_state_that_cannot_be_read_the_stage_speaks_outside_its_numbe
     rig = rig_of(TOYS.talk, parked=parked, behind=parked)
     await rig.feed(rig.message(received(NAMES, 0, 0), 0))
     good = rig.table.entry(KEY)
-    rig.table.apply([(KEY, replace(good, state=b"{").dumps(), 0)])
+    rig.table.apply([(KEY, structs.replace(good, state=b"{").dumps(), 0)])
 
     await park(rig, 1, 2)
 

@@ -318,7 +318,7 @@ class Mill:
         message = self.message(topic, offset)
         raw = self.tables.get((stage.name, message.key or b""))
         try:
-            step = await self.decided(stage.name, message, Kept(raw) if raw else None)
+            step = await self.decided(stage.name, message, Kept.of(raw) if raw else None)
         except Unavailable:
             self.world.at_ms += 100
             return True
@@ -370,7 +370,7 @@ class Mill:
         """Fire the next timer of any stage; False when none is armed."""
         armed = []
         for (name, key), raw in self.tables.items():
-            state = Kept(raw).state
+            state = Kept.of(raw).state
             found = msgspec.json.decode(state) if state else {"timers": {}}
             armed += [(due, timer, name, key, found) for timer, due in found["timers"].items()]
         if not armed:

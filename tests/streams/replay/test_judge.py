@@ -121,7 +121,7 @@ async def test_a_log_that_lost_its_beginning_is_replayed_from_a_written_state() 
 async def test_a_step_outside_the_order_is_replayed_from_nothing() -> None:
     mill = Mill(mood_of(1))
     mill.put(message("wamid.1", "oi", T0))
-    unreadable = Kept(Entry(b"{", {}).dumps())
+    unreadable = Kept.of(Entry(b"{", {}).dumps())
     step = await Parker(mill.deciders["dispatch"], "g", lambda _: 1).give_up(
         mill.message("inbox.message.received", 0),
         unreadable,
