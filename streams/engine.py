@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import structlog
 from agents.ports import Clock
 from schemas.errors import Misconfigured
 from schemas.topics import Topic
+from streams.auditor import Auditor
 from streams.colocate import check_partitions, topic_ids
 from streams.connections import mend
 from streams.deciding import Codec, Decider
@@ -144,6 +145,37 @@ class Engine:
     def why_not_ready(self) -> str | None:
         """Say why no input is taken, or None."""
         return None if self.app.serving else "recovering or waiting for partitions"
+
+    @property
+    def progress(self) -> int:
+        """Events finished and table records recovered since the start."""
+        return self.app.progress
+
+    @property
+    def serving(self) -> bool:
+        """Whether inputs are delivered."""
+        return self.app.serving
+
+    @property
+    def auditor(self) -> Auditor:
+        """What is committed, by a second account."""
+        return self.app.safe_consumer.auditor
+
+    def partitions(self) -> set[Any]:
+        """Return the input partitions that are assigned."""
+        return self.app.safe_consumer.inputs()
+
+    async def ends(self) -> Mapping[Any, int]:
+        """Return where their logs end.
+
+        Raises:
+            KafkaError: No broker says.
+        """
+        return dict(await self.app.safe_consumer.highwaters(*self.partitions()))
+
+    def calling(self, now_s: float) -> bool:
+        """Tell whether a running event is within its time limit."""
+        return any(part.lanes.calling(now_s) for part in self.running.values())
 
     def inputs(self, table: AckedTable) -> list[str]:
         """Return the names of the input topics of a table."""

@@ -45,6 +45,7 @@ class Seat:
         assignments: Grows whenever partitions are taken away.
         given_up: Records given up in a row, by partition (``streams.fuse``).
         serving: True while there is an assignment.
+        progress: Records finished since the start.
         replaced: Why the seat is lost for good, or None.
     """
 
@@ -60,6 +61,7 @@ class Seat:
         self.assignments = 0
         self.opened = -1
         self.serving = False
+        self.progress = 0
         self.instance = settings.instance if settings.static_membership else None
         self.replaced: Replaced | None = None
 
@@ -143,7 +145,7 @@ class Seat:
         now = self.assignments
         if self.opened == now:
             return
-        places = self.consumer.assignment()
+        places = self.partitions()
         try:
             # aiokafka has no public question that tells the metadata too
             committed = await self.consumer._coordinator.fetch_committed_offsets(places)  # noqa: SLF001
@@ -167,6 +169,7 @@ class Seat:
 
     def finish(self, record: Any) -> None:
         """Note that a record needs nothing more."""
+        self.progress += 1
         place = TopicPartition(record.topic, record.partition)
         self.auditor.finish(place, record.offset)
         self.ledgers[place].finish(record)
@@ -202,6 +205,20 @@ class Seat:
             log.warning("commit.refused", group=self.group, error=type(exc).__name__)
             raise Unavailable("kafka") from exc
         self.auditor.committed(allowed)
+
+    def partitions(self) -> set[Any]:
+        """Return the partitions that are assigned."""
+        mine: set[Any] = self.consumer.assignment()
+        return mine
+
+    async def ends(self) -> Mapping[Any, int]:
+        """Return where their logs end.
+
+        Raises:
+            KafkaError: No broker says.
+        """
+        found: Mapping[Any, int] = await self.consumer.end_offsets(list(self.partitions()))
+        return found
 
     def lags(self) -> dict[Any, int]:
         """Return how many records each partition is behind, as far as that is known here."""

@@ -43,6 +43,8 @@ GATHER_S: Final = 0.1
 """As it is, unless a sink asks for more: a batch costs the same few statements whether it holds
 one record or a hundred, and nobody waits for a sink."""
 TRIES: Final = 3
+CALL_LIMIT_S: Final = 120.0
+"""A batch is some statements of at most 15 s each, and its vectors."""
 WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 
@@ -61,6 +63,7 @@ class SinkRunner:
         name: The group's last word, for logs and metrics.
         dependencies: Which stores batches wait for; the worker shares its own.
         gather_s: How far apart two batches begin when the first was not full.
+        call_limit_s: Longest time that one call may take before the watchdog minds.
     """
 
     def __init__(
@@ -80,10 +83,12 @@ class SinkRunner:
         self.codec = codec
         self.publisher = publisher
         self.gather_s = GATHER_S
+        self.call_limit_s = CALL_LIMIT_S
         self.clock: Clock = open_clock(settings)
         self.dependencies = Dependencies()
         self.assignment = 0
         self.fuse = Fuse(self.seat, self.seat.burn)
+        self.began_s: float | None = None
         self.stopping = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
@@ -114,6 +119,10 @@ class SinkRunner:
         """Say why nothing is written, or None."""
         return self.dependencies.why() if self.seat.serving else "waiting for partitions"
 
+    def calling(self, now_s: float) -> bool:
+        """Tell whether a call of a store, broker or registry is within its time limit."""
+        return self.began_s is not None and now_s < self.began_s + self.call_limit_s
+
     async def _run(self) -> None:
         while not self.stopping.is_set():
             try:
@@ -121,6 +130,8 @@ class SinkRunner:
                 fetched = await self.seat.fetch(BATCH)
                 if fetched:
                     await self.write(fetched)
+                elif self.seat.serving:
+                    await self._open()
                 if 0 < sum(map(len, fetched.values())) < BATCH:
                     await self._pause(began + self.gather_s - time.monotonic())
             except Lost:
@@ -131,8 +142,7 @@ class SinkRunner:
 
     async def write(self, fetched: Mapping[Any, Sequence[Any]]) -> None:
         """Write what was fetched, then commit it."""
-        self.assignment = self.seat.assignments
-        await self._patiently(self.seat.open)
+        await self._open()
         self.seat.take(fetched)
         batch = [
             (record, event) for record in in_order(fetched) if (event := await self._read(record))
@@ -144,6 +154,11 @@ class SinkRunner:
             EVENTS_CONSUMED.labels(at.topic, self.group).inc(len(rows))
         for at, behind in self.seat.lags().items():
             LAG.labels(at.topic, at.partition, self.group).set(behind)
+
+    async def _open(self) -> None:
+        """Open the books of the assignment, which tell how far behind it is."""
+        self.assignment = self.seat.assignments
+        await self._patiently(self.seat.open)
 
     async def _read(self, record: Any) -> Event | None:
         """Decode one record; a bad one is dead-lettered."""
@@ -234,6 +249,7 @@ class SinkRunner:
         waits, stumbles = 0, 0
         try:
             while True:
+                self.began_s = time.monotonic()
                 try:
                     return await call()
                 except (Rejected, Lost):
@@ -255,6 +271,7 @@ class SinkRunner:
                 if self.stopping.is_set() or self.assignment != self.seat.assignments:
                     raise Lost
         finally:
+            self.began_s = None
             self.dependencies.up(self)
 
     async def _pause(self, seconds: float) -> None:

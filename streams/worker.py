@@ -114,6 +114,7 @@ class Worker:
         self.stop = asyncio.Event()
         self.leaving = False
         self.open = contextlib.AsyncExitStack()
+        self.guard: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Run until a signal, or until something breaks; return the exit code.
@@ -174,11 +175,14 @@ class Worker:
             self._patiently("reading tenant settings", parts.tenants.start),
             *([self._check(engine)] if engine else []),
         )
+        self.open.push_async_callback(self._end_guard)
         watched = [await self._start_sink(sink) for sink in parts.sinks]
         if engine:
             self.open.push_async_callback(lambda: engine.stop(leave=self.leaving))
             await engine.start()
             watched.append(asyncio.create_task(self._watch(engine), name="engine"))
+        self.guard = asyncio.create_task(self._guard(self._lookouts(parts, engine)), name="guard")
+        watched.append(self.guard)
         if parts.loading is not None:
             self.starting = "loading"
             await parts.loading
@@ -228,16 +232,11 @@ class Worker:
         return await patiently(what, call, told=told)
 
     async def _watch(self, engine: Engine) -> None:
-        """Measure the engine until it ends; raise what ended it, or why it must end."""
-        lookout = Lookout(engine, self.settings.stuck_s)
-        self.health.checks["watchdog"] = lambda: lookout.why
-        deadman = Deadman(self.settings.stuck_s)
-        deadman.start()
+        """Measure the engine until it ends; raise what ended it, or that its topics grew."""
         ended = asyncio.ensure_future(engine.app.wait_until_stopped())
         try:
             while not ended.done():
-                deadman.beat()
-                await _look(engine, lookout)
+                _measure(engine)
                 await asyncio.wait({ended}, timeout=MEASURE_S)
         except Exception as exc:
             if engine.app.crash_reason is None:
@@ -245,20 +244,54 @@ class Worker:
             raise engine.app.crash_reason from exc  # it came first, and says more
         finally:
             ended.cancel()
-            deadman.stop()
         if engine.app.crash_reason is not None:
             raise engine.app.crash_reason
 
+    def _lookouts(self, parts: Parts, engine: Engine | None) -> list[Lookout]:
+        patience_s = self.settings.stuck_s
+        found = [
+            Lookout(sink.seat, sink.dependencies, sink.calling, patience_s) for sink in parts.sinks
+        ]
+        if engine is not None:
+            found.append(Lookout(engine, engine.dependencies, engine.calling, patience_s))
+        return found
 
-async def _look(engine: Engine, lookout: Lookout) -> None:
-    """Measure the engine, and judge it.
+    async def _guard(self, lookouts: Sequence[Lookout]) -> None:
+        """Watch that every part makes progress, and that the event loop runs.
+
+        Raises:
+            Stuck: A part makes none.
+        """
+
+        def why() -> str | None:
+            return next((each.why for each in lookouts if each.why is not None), None)
+
+        self.health.checks["watchdog"] = why
+        deadman = Deadman(self.settings.stuck_s)
+        deadman.start()
+        try:
+            while True:
+                for lookout in lookouts:
+                    deadman.beat()
+                    await lookout.look()
+                    if lookout.why is not None:
+                        raise Stuck(lookout.why)
+                await asyncio.sleep(MEASURE_S)
+        finally:
+            deadman.stop()
+
+    async def _end_guard(self) -> None:
+        """Watch no more; the last thing, since a stop may hang too."""
+        if self.guard is not None:
+            self.guard.cancel()
+            await asyncio.gather(self.guard, return_exceptions=True)
+
+
+def _measure(engine: Engine) -> None:
+    """Measure the engine.
 
     Raises:
         Misconfigured: Somebody has changed the number of partitions.
-        Stuck: It makes no progress.
     """
     engine.measure()
     engine.check_growth()
-    await lookout.look()
-    if lookout.why is not None:
-        raise Stuck(lookout.why)

@@ -403,6 +403,15 @@ SURROUNDINGS: Final = (
     ),
     Removal(
         protection="watchdog",
+        part="sinks too",
+        module="streams/worker.py",
+        old="for sink in parts.sinks\n        ]\n        if engine",
+        new="for sink in ()\n        ]\n        if engine",
+        without="transcripts that nobody writes any more look alive",
+        test=f"{LOOP_TESTS}/test_watchdog.py::test_a_worker_whose_sink_hangs_ends_with_a_clear_last_line",
+    ),
+    Removal(
+        protection="watchdog",
         part="when the event loop stands still too",
         module="streams/worker.py",
         old="        deadman.start()\n",

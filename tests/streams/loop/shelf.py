@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from schemas.errors import Rejected
 from schemas.events import MessageReceived
 from sinks.ports import Recorded
 from streams.publish import Publisher
+from streams.settings import Settings
 from streams.sinking import SinkRunner
 from tests.streams.loop.toy import JsonCodec, Names, toy_settings
 
 
 @dataclass
 class Shelf:
-    """A sink that keeps what it is given; ``fail`` raises what it returns."""
+    """A sink that keeps what it is given, or fails; some texts take time."""
 
     batches: list[list[str]] = field(default_factory=list)
     down: list[Exception] = field(default_factory=list)
     hated: frozenset[str] = frozenset()
 
     async def write(self, batch: Sequence[Recorded]) -> None:
+        for recorded in batch:
+            text = getattr(recorded.event, "text", None) or ""
+            if text.startswith("wait "):
+                await asyncio.sleep(float(text[5:]))
         if self.down:
             raise self.down.pop()
         wamids = [r.event.wamid for r in batch if isinstance(r.event, MessageReceived)]
@@ -39,13 +44,17 @@ def group_of(names: Names) -> str:
 
 
 def sink_of(
-    shelf: Shelf, names: Names, publisher: Publisher, bootstrap: str, **settings: Any
+    shelf: Shelf,
+    names: Names,
+    publisher: Publisher,
+    bootstrap: str,
+    settings: Settings | None = None,
 ) -> SinkRunner:
     return SinkRunner(
         shelf,
         (names.inbox,),
         group_of(names),
-        settings=toy_settings(bootstrap, **settings),
+        settings=settings or toy_settings(bootstrap),
         codec=JsonCodec(),
         publisher=publisher,
     )

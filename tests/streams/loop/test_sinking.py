@@ -94,10 +94,10 @@ async def write(runner: SinkRunner, batch: Sequence[Row]) -> None:
     await runner.write({INBOX: batch})
 
 
-def rows(count: int, conversation: int = 0) -> list[Row]:
+def rows(count: int, conversation: int = 0, text: str = "") -> list[Row]:
     codec = JsonCodec()
     return [
-        Row(NAMES.inbox.name, n, codec.encode(received(NAMES, conversation, n)), timestamp=n)
+        Row(NAMES.inbox.name, n, codec.encode(received(NAMES, conversation, n, text)), timestamp=n)
         for n in range(count)
     ]
 
@@ -262,6 +262,40 @@ async def test_the_books_begin_where_the_group_has_committed_and_a_commit_is_vou
         await write(runner, rows(5)[2:])
 
     assert consumer.told == {INBOX: OffsetAndMetadata(5, "audited")}
+
+
+async def test_a_call_is_within_its_limit_until_the_limit_is_over_and_is_none_when_it_ended() -> (
+    None
+):
+    async with shelving(Shelf()) as (runner, _, _):
+        batch = rows(1, text="wait 60")
+        writing = asyncio.ensure_future(write(runner, batch))
+        await until(lambda: runner.seat.ledgers, "a batch")
+        assert runner.began_s is not None
+        began_s = runner.began_s
+
+        assert runner.calling(began_s + runner.call_limit_s - 1)
+        assert not runner.calling(began_s + runner.call_limit_s + 1)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        assert not runner.calling(began_s)
+
+
+async def test_a_sink_knows_how_far_behind_it_is_before_its_first_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with shelving(Shelf()) as (runner, consumer, _):
+        consumer.told[INBOX] = OffsetAndMetadata(2, "audited")
+        runner.seat.serving = True
+
+        async def getmany(**_: int) -> dict[TopicPartition, list[Row]]:
+            runner.stopping.set()
+            return {}
+
+        monkeypatch.setattr(consumer, "getmany", getmany, raising=False)
+        await runner._run()
+
+        assert runner.seat.auditor.behind({INBOX: 9}) == 7
 
 
 async def test_the_lag_of_a_sink_is_told_under_its_own_group() -> None:

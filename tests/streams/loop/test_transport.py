@@ -9,8 +9,7 @@ from faust.types import TP
 
 from schemas.errors import Misconfigured
 from streams.ledger import Ledger
-from streams.lookout import Lookout
-from streams.worker import _look
+from streams.worker import _measure
 from tests.streams.loop.berth import Berth
 
 PLACE = TP("m", 0)
@@ -177,10 +176,9 @@ async def test_a_log_that_ends_before_what_was_read_of_it_ends_the_worker(
 
 async def test_topics_that_grow_end_a_worker_whose_group_does_not_notice(berth: Berth) -> None:
     berth.app.partitions = 4
-    lookout = Lookout(berth.engine, 60.0)
-    await _look(berth.engine, lookout)
+    _measure(berth.engine)
 
     berth.log.partitions = 8
 
     with pytest.raises(Misconfigured, match="had 4 partitions and now have 8"):
-        await _look(berth.engine, lookout)
+        _measure(berth.engine)

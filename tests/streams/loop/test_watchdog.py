@@ -6,7 +6,6 @@ import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -77,25 +76,23 @@ async def test_a_call_is_within_its_limit_until_the_limit_is_over() -> None:
     await rig.lanes.cancel()
 
 
-class FakeEngine:
-    """An engine with two partitions, whose brokers say where the logs end, or nothing."""
+class FakeMember:
+    """A member with two partitions, whose brokers say where the logs end, or nothing."""
 
     def __init__(self, ends: dict[TP, int] | None) -> None:
-        self.ends = ends
+        self.told = ends
         self.auditor = Auditor("group", lambda *_: None)
         self.auditor.open({TP("t", 0): 5, TP("t", 1): 7})
-        self.safe_consumer = self
-        self.app: Any = SimpleNamespace(safe_consumer=self, progress=0, serving=True)
-        self.dependencies = Dependencies()
-        self.running: dict[str, Any] = {}
+        self.progress = 0
+        self.serving = True
 
-    def inputs(self) -> set[TP]:
+    def partitions(self) -> set[TP]:
         return {TP("t", 0), TP("t", 1)}
 
-    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
-        if self.ends is None:
+    async def ends(self) -> dict[TP, int]:
+        if self.told is None:
             raise KafkaError
-        return {tp: self.ends[tp] for tp in partitions}
+        return self.told
 
 
 @pytest.mark.parametrize(
@@ -109,8 +106,7 @@ class FakeEngine:
 async def test_a_quiet_worker_is_stuck_only_if_the_brokers_say_that_it_is_behind(
     ends: dict[TP, int] | None, why: str | None
 ) -> None:
-    engine: Any = FakeEngine(ends)
-    lookout = Lookout(engine, 60.0)
+    lookout = Lookout(FakeMember(ends), Dependencies(), lambda _: False, 60.0)
     lookout.watch = Watch(time.monotonic() - 61.0)
 
     await lookout.look()
@@ -140,6 +136,23 @@ async def test_a_worker_whose_event_hangs_ends_with_a_clear_last_line(
 
         (crashed,) = worker.said("worker.crashed")
         assert said in crashed["error"]
+
+
+@pytest.mark.integration
+async def test_a_worker_whose_sink_hangs_ends_with_a_clear_last_line(
+    stack: Stack, tmp_path: Path
+) -> None:
+    bootstrap, names = stack.kafka_bootstrap, Names(uuid4().hex[:8])
+    create(bootstrap, names)
+    async with publishing(bootstrap) as publisher, toys(bootstrap, names, tmp_path) as start:
+        worker = await start("hung", settings={"stuck_s": 5}, sink={"call_limit_s": 1.0})
+        await worker.ready()
+        await publish(publisher, received(names, 0, 0, "wait 3600"))
+
+        assert await asyncio.wait_for(worker.process.wait(), 90) == 1
+
+        (crashed,) = worker.said("worker.crashed")
+        assert "nothing was finished for" in crashed["error"]
 
 
 @pytest.mark.integration

@@ -350,6 +350,12 @@ async def serve(argv: list[str]) -> int:
             if name in options
         }
         parts = ToyParts(Toys(names, **chosen).stages(), JsonCodec(), publisher)
+        if "sink" in options:  # instead of the stages
+            from tests.streams.loop.shelf import Shelf, sink_of  # noqa: PLC0415 - it imports this
+
+            sink = sink_of(Shelf(), names, publisher, bootstrap, settings)
+            sink.call_limit_s = options["sink"].get("call_limit_s", sink.call_limit_s)
+            parts.stages, parts.sinks = (), (sink,)
         if "rest" in options:
             dsn, idle_ms = options["rest"]
             parts.pool = await open_pool(dsn)
