@@ -121,6 +121,11 @@ def pipeline(
             f" of {len(step.overheads_ms)} turns; done {step.behind_s:.1f} s after the last"
             f" message; {step.violations} violations"
         )
+        costly = sorted(step.cpu_ms.items(), key=lambda part: -part[1])
+        typer.echo(
+            f"  CPU ms a message: {sum(step.cpu_ms.values()):.1f};"
+            f" {', '.join(f'{part} {ms:.1f}' for part, ms in costly)}"
+        )
 
     async def measured() -> int:
         broken = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from streams.local.bench.chain import Chained, chain
+from streams.local.bench.cpu import spent_by_part_s
 from streams.local.load.begun import begun
 from streams.local.load.checker import check
 from streams.local.load.figures import overheads
@@ -35,6 +36,7 @@ class Step:
         behind_s: How long after the last message was sent everything was done, burst windows
             included.
         violations: Rules that were broken.
+        cpu_ms: CPU time of each part for a message, from the first one until all were done.
     """
 
     rate: float
@@ -42,6 +44,7 @@ class Step:
     overheads_ms: Sequence[int]
     behind_s: float
     violations: int
+    cpu_ms: Mapping[str, float]
 
 
 async def steps(
@@ -53,13 +56,19 @@ async def steps(
         await _loaded(current, WARM_UP_RATE, WARM_UP)
         for rate in rates:
             chained = await chain(current.kafka_bootstrap, rate, seconds)
+            before = spent_by_part_s(stack)
             result = await _loaded(current, rate, int(rate * seconds))
+            after = spent_by_part_s(stack)
             yield Step(
                 rate=rate,
                 chained=chained,
                 overheads_ms=overheads(result.records).whole,
                 behind_s=result.whole_s - result.sending_s,
                 violations=len(check(result.known)),
+                cpu_ms={
+                    part: (spent - before[part]) * 1000 / result.sent
+                    for part, spent in after.items()
+                },
             )
 
 
