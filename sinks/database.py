@@ -66,6 +66,10 @@ async def open_pool(dsn: str, *, max_size: int = 10, name: str = "whaticket") ->
             "application_name": name,
             # Every query here is short: compiling one costs more than running it.
             "jit": "off",
+            # What is read is in memory: at the default of 4 a batch of three rows reads tables of
+            # some thousand rows whole, since the planner takes every batch for a hundred rows.
+            # Source: PostgreSQL, "Planner Cost Constants".
+            "random_page_cost": "1.1",
             # The vector index knows no tenants: without this, a small tenant finds nothing beside
             # a large one. Source: pgvector's README, "Iterative Index Scans".
             "hnsw.iterative_scan": "strict_order",
