@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.local.model.reading import read
@@ -154,6 +154,7 @@ anything = st.recursive(
 )
 
 
+@example({"tools": [{"function": {"name": []}}]})
 @given(st.dictionaries(st.sampled_from(["messages", "tools", "model"]), anything))
 def test_whatever_is_asked_there_is_an_answer(body: dict[str, Any]) -> None:
     reply = answer(read(body))

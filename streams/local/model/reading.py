@@ -48,7 +48,7 @@ def read(body: Mapping[str, Any]) -> Request:
             if line.strip()
         ),
         tools=frozenset(
-            _mapping(tool.get("function")).get("name", "")
+            str(_mapping(tool.get("function")).get("name", ""))
             for tool in map(_mapping, _list(body.get("tools")))
         ),
         results=_results(messages, names),
