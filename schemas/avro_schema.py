@@ -1,16 +1,17 @@
-"""A record's Avro schema, drawn from its dataclass: what is written once is said everywhere."""
+"""A record's Avro schema, drawn from its class: what is written once is said everywhere."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import types
-from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import FieldInfo, fields
 
 NAMESPACE: Final = "whaticket.events"
 """Avro namespace of every record and enum; never changes."""
@@ -30,7 +31,7 @@ Schema = Any
 
 
 def schema_of(record: type) -> dict[str, Any]:
-    """Return the Avro schema of a record's dataclass; do not change what is returned.
+    """Return the Avro schema of a record's class; do not change what is returned.
 
     Raises:
         TypeError: A field has a type that no Avro type stands for; names the field.
@@ -103,7 +104,7 @@ def summary(described: type) -> str:
 
 
 def attribute_docs(record: type) -> dict[str, str]:
-    """Return the ``Attributes:`` of a dataclass and of those that it extends, by field."""
+    """Return the ``Attributes:`` of a record and of those that it extends, by field."""
     docs: dict[str, str] = {}
     for described in reversed(record.__mro__):
         docs |= _attributes(described.__dict__.get("__doc__") or "")
@@ -143,7 +144,7 @@ def _record(record: type, named: set[type]) -> dict[str, Any]:
     }
 
 
-def _field(field: Field[Any], hint: Any, doc: str, named: set[type]) -> dict[str, Any]:
+def _field(field: FieldInfo, hint: Any, doc: str, named: set[type]) -> dict[str, Any]:
     try:
         schema = _type(hint, named)
     except TypeError as exc:
@@ -152,7 +153,7 @@ def _field(field: Field[Any], hint: Any, doc: str, named: set[type]) -> dict[str
     if doc:
         drawn["doc"] = doc
     default = _default(field, hint)
-    if default is not MISSING:
+    if default is not NODEFAULT:
         drawn["default"] = default
         if isinstance(schema, list) and default is not None:
             # Avro: the default of a union is of its first branch.
@@ -160,17 +161,17 @@ def _field(field: Field[Any], hint: Any, doc: str, named: set[type]) -> dict[str
     return drawn
 
 
-def _default(field: Field[Any], hint: Any) -> Any:
+def _default(field: FieldInfo, hint: Any) -> Any:
     """Give every nullable field and every array a default, so that it may come and go."""
-    if field.default is not MISSING:
+    if field.default is not NODEFAULT:
         return _json(field.default)
-    if field.default_factory is not MISSING:
+    if field.default_factory is not NODEFAULT:
         return _json(field.default_factory())
     if _is_union(hint):
         return None
     if get_origin(hint) is tuple:
         return []
-    return MISSING
+    return NODEFAULT
 
 
 def _json(default: Any) -> Any:
@@ -199,7 +200,7 @@ def _named(hint: Any, named: set[type]) -> Schema:
     """Draw an enum or a record in full the first time, and by its name after that."""
     if hint in named:
         return f"{NAMESPACE}.{hint.__name__}"
-    if is_dataclass(hint) and isinstance(hint, type):
+    if isinstance(hint, type) and issubclass(hint, Struct):
         return _record(hint, named)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         named.add(hint)

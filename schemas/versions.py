@@ -1,7 +1,7 @@
 """The versions of each record's schema that this project has ever had: ``avro/<Record>/<n>.avsc``.
 
-The newest is drawn from the record's dataclass. It may still change until it is released
-(``avro/released.json``); after that a change of the dataclass begins the next version.
+The newest is drawn from the record's class. It may still change until it is released
+(``avro/released.json``); after that a change of the class begins the next version.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def released() -> dict[str, int]:
 
 
 def newest(versions: dict[str, tuple[Version, ...]], frozen: dict[str, int]) -> Iterator[Version]:
-    """Return what the newest version of each record must be, drawn from its dataclass.
+    """Return what the newest version of each record must be, drawn from its class.
 
     Args:
         versions: What is kept.

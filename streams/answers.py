@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, get_args
 
@@ -22,6 +22,7 @@ from agents.ports import (
     ToolUse,
     Withheld,
 )
+from schemas.changing import replace
 
 TOOLS: Final = 6
 """Most tool calls of one answer that are looked at; the AI stage runs three."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -21,6 +21,7 @@ from agents.adapters.whatsapp_reads import WhatsAppReads
 from agents.outbound import Desk
 from agents.ports import Embedder
 from agents.toolbox import Toolbox, shipped
+from schemas.changing import replace
 from schemas.codec import Codec
 from schemas.errors import Misconfigured
 from schemas.topics import STATEFUL_STAGES

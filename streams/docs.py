@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, get_args
+
+from msgspec.structs import fields
 
 from schemas import versions
 from schemas.avro_schema import NAMESPACE, schema_of, summary

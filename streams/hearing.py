@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
 from agents.ports import Superseded, Switches, Tenants, Tool
+from schemas.changing import replace
 from schemas.errors import Rejected, Unavailable
 from schemas.events import SettingsChanged
 from streams.answers import KINDS, Kind, digest

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from agents.ports import Agent, Delivery
+from schemas.changing import replace
 from schemas.events import Event
 from schemas.topics import Topic, changelog
 

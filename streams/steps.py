@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from agents.core.sequels import caused_by
 from agents.ports import Delivery, State
+from schemas.changing import replace
 from schemas.events import Event, StepTaken
 from schemas.ids import derived
 from streams.hearing import Hearing

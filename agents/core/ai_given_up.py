@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agents.core import turnsteps
 from agents.core.turn import Turn, awaited, stepped
 from agents.core.turnevents import Moment
 from agents.core.turnsteps import Decided
+from schemas.changing import replace
 from schemas.events import HandoffRequested, ResponseOutcome, ToolCallCompleted, TurnKind
 
 

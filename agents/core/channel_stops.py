@@ -7,11 +7,12 @@ When the time is over one bubble tries; the stop ends when WhatsApp accepts it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from agents.core.whatsapp_errors import ErrorClass
+from schemas.changing import replace
 
 STOPS_S: Final[dict[ErrorClass, tuple[float, float]]] = {
     ErrorClass.AUTH: (30.0, 300.0),  # a new token ends it at once

@@ -14,10 +14,11 @@ turn start, so the same question is never acted on twice at the same time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import Line, MessageKind, Person, Phase
 

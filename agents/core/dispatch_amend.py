@@ -7,14 +7,13 @@ was answered.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agents.core.conversation import Pending, Trigger
 from agents.core.dispatch_burst import excess, open_burst
 from agents.core.dispatch_people import cancel, hand_over
 from agents.core.dispatch_step import Step, waiting
 from agents.core.dispatch_turns import CANCEL_LIMIT_MS, MAX_SUPERSEDED, supersede
 from agents.core.texts import MESSAGE_CHARS, named, shortened
+from schemas.changing import replace
 from schemas.events import MessageKind, MessageReceived, OutcomeKind, Phase
 
 

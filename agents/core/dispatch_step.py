@@ -6,13 +6,13 @@ A ``Step`` is made and dropped inside one ``decide``; nothing of it is shared.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any, Final
 
 from agents.core import seen
 from agents.core.conversation import Conversation, Pending, Trigger, evolve
 from agents.core.sequels import Sequels, caused_by
 from agents.core.texts import LINE_CHARS, extended, shortened
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import (
     Author,

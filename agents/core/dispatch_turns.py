@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from agents.core.conversation import RunningTurn, Trigger
@@ -10,6 +9,7 @@ from agents.core.dispatch_people import AI_DISABLED, cancel, hand_over
 from agents.core.dispatch_step import Step, waiting
 from agents.core.intent import AGENTS, HUMAN, ROUTES, Intent, asks_for_person, intent_of
 from agents.core.texts import BUBBLES, bubbles
+from schemas.changing import replace
 from schemas.events import (
     Author,
     HandoffRequested,

@@ -13,9 +13,10 @@ row in Postgres is what a repetition of that event finds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
+from schemas.changing import replace
 from schemas.events import Author, BubbleState, DeliveryStatus
 
 KEPT_BUBBLES: Final = 50

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from agents.core.gate import Bubble, Gate
@@ -10,6 +10,7 @@ from agents.core.gate_step import GateStep
 from agents.core.gate_waits import order_due, pair_due, stopped
 from agents.core.gate_window import WINDOW_CLOSING, person_due, template_for, window_of
 from agents.ports.whatsapp import Letter, Read, Template
+from schemas.changing import replace
 from schemas.events import BubbleState, Event, TimerFired
 
 LONGEST_WAIT_MS: Final = 24 * 3_600_000

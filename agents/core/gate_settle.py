@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, assert_never
 
 from agents.core.gate import Bubble, Gate
@@ -13,6 +12,7 @@ from agents.core.gate_window import WINDOW_CLOSING, person_due, template_for
 from agents.core.whatsapp_errors import POLICIES, Action, ErrorClass, classify, wait_ms
 from agents.ports.permits import TAKEN_OVER, Withheld
 from agents.ports.whatsapp import Accepted, NotSent, Receipt, Refused, Unknown
+from schemas.changing import replace
 from schemas.events import Author, BubbleState, Event
 
 UNKNOWN_CAP_MS: Final = 60_000

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agents.core.gate import Bubble, merged
 from agents.core.gate_step import GateStep, belongs
+from schemas.changing import replace
 from schemas.events import Author, BubbleState, DeliveryStatus, StatusReceived
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import replace
 from typing import Any, Final
 
 from agents.core.gate import Bubble, Gate, trimmed
 from agents.core.gate_waits import timers_of
 from agents.core.sequels import Sequels, caused_by
 from agents.ports.whatsapp import Read
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import (
     Author,

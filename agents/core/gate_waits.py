@@ -10,10 +10,10 @@ again whenever something happens.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from agents.core.gate import Bubble, Gate, Pair
+from schemas.changing import replace
 from schemas.events import BubbleState, DeliveryStatus
 
 STOPPED: Final = ("retry", "held", "rate")

@@ -6,14 +6,13 @@ A bubble that may have been posted before the event was given up is ``unknown``,
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agents.core import seen
 from agents.core.gate import Bubble, Gate
 from agents.core.gate_next import too_late, wake_next
 from agents.core.gate_plan import SEEN_IDS, apply_marker, bubble_of
 from agents.core.gate_step import GateStep, opened
 from agents.core.gate_typing import TIMER, stop
+from schemas.changing import replace
 from schemas.events import (
     Author,
     BubbleState,

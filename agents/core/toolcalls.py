@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from agents.core.aitext import clean
 from agents.core.turnevents import Moment, envelope
 from agents.ports import Tool, ToolReturned
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import ToolCallCompleted, ToolCallRequested
 

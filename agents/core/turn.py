@@ -9,10 +9,11 @@ wrote is cut where it enters (``agents.core.prompt``, ``agents.core.turnsteps``)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agents.ports import estimated_tokens
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import Citation, Envelope, ModelCall, ToolCallCompleted
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from agents.core.aitext import clean, links
 from agents.core.turn import OpenCall, Running
 from agents.ports import ToolUse
+from schemas.changing import replace
 from schemas.events import ToolCallCompleted
 from schemas.ids import derived
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from agents.core.aiagents import TRANSFER
@@ -28,6 +27,7 @@ from agents.core.turnmessages import (
     told,
 )
 from agents.ports import Completion, ToolUse, estimated_tokens
+from schemas.changing import replace
 from schemas.events import (
     Citation,
     Event,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from schemas.events.envelope import Envelope, Millis
 
@@ -18,8 +19,7 @@ class ResponseOutcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Citation:
+class Citation(Struct, frozen=True, kw_only=True):
     """A passage that the model was given.
 
     Attributes:
@@ -35,8 +35,7 @@ class Citation:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelCall:
+class ModelCall(Struct, frozen=True, kw_only=True):
     """One call of the model, as it was made.
 
     Attributes:
@@ -62,8 +61,7 @@ class ModelCall:
     answered_at: Millis
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCallRequested(Envelope):
+class ToolCallRequested(Envelope, frozen=True, kw_only=True):
     """The model asks for a tool; one record for each call.
 
     Attributes:
@@ -95,8 +93,7 @@ class ToolCallRequested(Envelope):
     deadline_at: Millis
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCallCompleted(Envelope):
+class ToolCallCompleted(Envelope, frozen=True, kw_only=True):
     """What a tool gave, or why it refused.
 
     Attributes:
@@ -124,8 +121,7 @@ class ToolCallCompleted(Envelope):
     duration_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseGenerated(Envelope):
+class ResponseGenerated(Envelope, frozen=True, kw_only=True):
     """How a turn ended at the AI stage; exactly one for each turn.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from schemas.events.envelope import Envelope, Millis
 
@@ -39,8 +40,7 @@ class TurnKind(StrEnum):
     CANCEL = "cancel"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """One line of a conversation's history, oldest first.
 
     Attributes:
@@ -56,8 +56,7 @@ class Line:
     at: Millis
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """How one inbound message ended.
 
     Attributes:
@@ -73,8 +72,7 @@ class Outcome:
     turn_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimerFired(Envelope):
+class TimerFired(Envelope, frozen=True, kw_only=True):
     """A due time of a conversation came; one that is no longer due is ignored.
 
     Attributes:
@@ -86,8 +84,7 @@ class TimerFired(Envelope):
     due_at: Millis
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandoffRequested(Envelope):
+class HandoffRequested(Envelope, frozen=True, kw_only=True):
     """A turn of a conversation is given to an agent, or taken back.
 
     Attributes:
@@ -121,8 +118,7 @@ class HandoffRequested(Envelope):
     deadline_at: Millis
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConversationChanged(Envelope):
+class ConversationChanged(Envelope, frozen=True, kw_only=True):
     """One step of a conversation: what dispatch decided, and why.
 
     Attributes:
@@ -160,8 +156,7 @@ class ConversationChanged(Envelope):
     phone_number_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Fact(Struct, frozen=True, kw_only=True):
     """Something worth remembering about a customer.
 
     Attributes:
@@ -173,8 +168,7 @@ class Fact:
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryUpdateRequested(Envelope):
+class MemoryUpdateRequested(Envelope, frozen=True, kw_only=True):
     """Something to remember of a conversation.
 
     Attributes:
@@ -190,8 +184,7 @@ class MemoryUpdateRequested(Envelope):
     facts: tuple[Fact, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepTaken(Envelope):
+class StepTaken(Envelope, frozen=True, kw_only=True):
     """A step of a stage that nothing else tells of, or that replay may begin after.
 
     Every event that a stage applies is a step. One about which the stage says nothing changes

@@ -6,15 +6,15 @@ fields: what a person reads in a Kafka UI is written here, once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 Millis = Annotated[int, "timestamp-millis"]
 """Unix milliseconds, UTC; Avro logical type ``timestamp-millis``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+class Position(Struct, frozen=True, kw_only=True):
     """One record of the log.
 
     Attributes:
@@ -28,8 +28,7 @@ class Position:
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class Cause(Struct, frozen=True, kw_only=True):
     """Which input, applied as which step, at what time, made a stage say this.
 
     Attributes:
@@ -52,8 +51,7 @@ class Cause:
     heard: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(Struct, frozen=True, kw_only=True):
     """What every record carries.
 
     Attributes:

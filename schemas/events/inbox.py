@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from schemas.events.envelope import Envelope, Millis
 
@@ -64,8 +65,7 @@ class Command(StrEnum):
     UNTAG = "untag"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Media:
+class Media(Struct, frozen=True, kw_only=True):
     """A file at WhatsApp, by reference.
 
     Attributes:
@@ -83,8 +83,7 @@ class Media:
     voice: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
+class Person(Struct, frozen=True, kw_only=True):
     """How WhatsApp names a customer; at least one of the two ids is set.
 
     Attributes:
@@ -98,8 +97,7 @@ class Person:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageReceived(Envelope):
+class MessageReceived(Envelope, frozen=True, kw_only=True):
     """A customer's message; one record for each message of a webhook body.
 
     Attributes:
@@ -137,8 +135,7 @@ class MessageReceived(Envelope):
     raw_sha256: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusReceived(Envelope):
+class StatusReceived(Envelope, frozen=True, kw_only=True):
     """What WhatsApp says became of a message that we sent.
 
     Attributes:
@@ -168,8 +165,7 @@ class StatusReceived(Envelope):
     raw: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HumanReplied(Envelope):
+class HumanReplied(Envelope, frozen=True, kw_only=True):
     """A person of the company answered.
 
     Attributes:
@@ -195,8 +191,7 @@ class HumanReplied(Envelope):
     raw: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlRequested(Envelope):
+class ControlRequested(Envelope, frozen=True, kw_only=True):
     """A person or an operator asks something of a conversation.
 
     Attributes:

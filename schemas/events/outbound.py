@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.events.envelope import Envelope, Millis
@@ -45,8 +44,7 @@ class BubbleState(StrEnum):
     APPLIED = "applied"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundRequested(Envelope):
+class OutboundRequested(Envelope, frozen=True, kw_only=True):
     """One bubble to send, or a marker that raises the gate's epoch.
 
     Attributes:
@@ -83,8 +81,7 @@ class OutboundRequested(Envelope):
     read_wamid: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundUpdated(Envelope):
+class OutboundUpdated(Envelope, frozen=True, kw_only=True):
     """One change of a bubble's state.
 
     Attributes:
@@ -120,8 +117,7 @@ class OutboundUpdated(Envelope):
     phone_number_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundSettled(Envelope):
+class OutboundSettled(Envelope, frozen=True, kw_only=True):
     """How a bubble or marker ended at the gate; once for each.
 
     Attributes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from schemas.events.envelope import Envelope
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Channel:
+class Channel(Struct, frozen=True, kw_only=True):
     """A business number of a tenant.
 
     Attributes:
@@ -26,8 +25,7 @@ class Channel:
     messages_per_second: int = 80
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingsChanged(Envelope):
+class SettingsChanged(Envelope, frozen=True, kw_only=True):
     """All settings of a tenant; the newest record of a tenant is the whole truth.
 
     ``conversation_id`` and ``customer_id`` are empty; the key is ``tenant_id``.

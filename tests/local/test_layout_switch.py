@@ -3,11 +3,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from schemas.changing import replace
 from schemas.errors import Misconfigured
 from streams.groups import Groups
 from streams.layouts import Layout, Layouts

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from schemas.changing import replace
 from schemas.events import (
     BubbleState,
     ConversationChanged,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from schemas.changing import replace
 from schemas.events import BubbleState, OutboundKind, OutboundSettled
 from streams.local.bench.ends import Ends
 from streams.local.bench.figure import Allowance

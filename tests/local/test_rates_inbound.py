@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
+from schemas.changing import replace
 from schemas.errors import Unavailable
 from schemas.events import (
     ConversationChanged,

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from schemas.changing import replace
 from schemas.events import OutboundSettled
 from schemas.topics import OUTBOUND_SETTLED, STATEFUL_STAGES
 from streams.local.load.checker import check

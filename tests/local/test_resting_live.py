@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from schemas.changing import replace
 from schemas.events import ConversationChanged, OutcomeKind
 from schemas.topics import CONVERSATION_CHANGED, MESSAGE_RECEIVED
 from streams.local.load.checker import check

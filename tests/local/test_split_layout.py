@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from schemas.changing import replace
 from schemas.topics import STATEFUL_STAGES
 from streams.groups import Groups
 from streams.local.load.checker import check

@@ -6,11 +6,11 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from schemas.changing import replace
 from schemas.errors import Misconfigured
 from streams.local.stack.hold import Ledger
 from streams.local.stack.part import Part, start_order

@@ -222,5 +222,5 @@ def _ids() -> dict[str, int]:
 
 
 def _replaced(event: Event, changed: dict[str, Any]) -> Any:
-    fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
+    fields = {name: getattr(event, name) for name in event.__struct_fields__}
     return type(event)(**{**fields, **changed})

@@ -129,7 +129,7 @@ def _registry(schemas: dict[int, str], asked: list[int] | None = None) -> Any:
 
 
 def _replaced(event: Event, changed: dict[str, Any]) -> Any:
-    fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
+    fields = {name: getattr(event, name) for name in event.__struct_fields__}
     return type(event)(**{**fields, **changed})
 
 

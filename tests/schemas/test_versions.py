@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -9,6 +8,7 @@ from fastavro import parse_schema
 from fastavro.schema import fullname
 
 from schemas.avro_schema import schema_of
+from schemas.changing import replace
 from schemas.events import Event
 from schemas.versions import Version, kept, misfits, newest, released, render
 
@@ -18,7 +18,7 @@ VERSIONS = [version for versions in kept().values() for version in versions]
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=NAMES)
-def test_the_newest_version_of_a_record_is_its_dataclass(record: type[Event]) -> None:
+def test_the_newest_version_of_a_record_is_its_class(record: type[Event]) -> None:
     assert kept()[record.__name__][-1].text == render(schema_of(record))
 
 
@@ -46,7 +46,7 @@ def test_nothing_is_released_that_is_not_kept() -> None:
 
 
 def _older() -> dict[str, tuple[Version, ...]]:
-    """What is kept, with a newest TimerFired that is not the dataclass any more."""
+    """What is kept, with a newest TimerFired that is not the class any more."""
     versions = kept()
     schema = versions["TimerFired"][-1].schema
     schema["fields"] = [field for field in schema["fields"] if field["name"] != "cause"]
@@ -57,7 +57,7 @@ def _older() -> dict[str, tuple[Version, ...]]:
 @pytest.mark.parametrize(
     ("frozen", "number"),
     [
-        # never released: the file follows the dataclass
+        # never released: the file follows the class
         ({}, 1),
         # released: a change begins the next version
         ({"TimerFired": 1}, 2),
@@ -69,7 +69,7 @@ def test_a_released_version_does_not_change(frozen: dict[str, int], number: int)
     assert drawn == {**dict.fromkeys(NAMES, 1), "TimerFired": number}
 
 
-def test_a_released_version_that_is_still_the_dataclass_stays_the_newest() -> None:
+def test_a_released_version_that_is_still_the_class_stays_the_newest() -> None:
     numbers = {record: versions[-1].number for record, versions in kept().items()}
 
     assert {v.record: v.number for v in newest(kept(), numbers)} == numbers

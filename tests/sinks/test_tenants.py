@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import asyncpg
 import pytest
 from cryptography.fernet import Fernet
 
+from schemas.changing import replace
 from schemas.codec import Codec
 from schemas.errors import Misconfigured, Unavailable
 from schemas.events import Channel

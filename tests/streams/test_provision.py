@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from schemas.avro_schema import schema_of, spelled
+from schemas.changing import replace
 from schemas.errors import Misconfigured
 from schemas.topics import STATEFUL_STAGES, TOPICS
 from streams.cluster import Existing, Wanted

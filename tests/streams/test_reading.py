@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # untyped
 
+from schemas.changing import replace
 from schemas.codec import Codec
 from schemas.errors import Misconfigured, Unavailable
 from schemas.events import MessageReceived

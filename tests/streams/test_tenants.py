@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from schemas.changing import replace
 from schemas.codec import Codec
 from schemas.events import SettingsChanged
 from streams.tenants import TenantSettings

@@ -6,12 +6,13 @@ say one event of the same size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from agents.ports import Delivery
+from schemas.changing import replace
 from schemas.codec import Codec
 from schemas.events import Event, MessageKind, MessageReceived, Person
 from schemas.ids import derived, trace

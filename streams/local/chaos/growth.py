@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from confluent_kafka import KafkaException
@@ -18,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
     NewPartitions,
 )
 
+from schemas.changing import replace
 from schemas.errors import Unavailable
 from schemas.topics import STATEFUL_STAGES, changelog
 from streams.local.chaos.catalogue import Setting, ours

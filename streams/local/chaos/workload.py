@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
+from schemas.changing import replace
 from schemas.events import Command, OutcomeKind
 from streams.local.load.plan import ORDERS, QUESTIONS, WANTS_PERSON, Outgoing, Sort
 

@@ -6,9 +6,10 @@ Source: Meta, "WhatsApp Cloud API: Status messages webhooks"; their order is not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
+from schemas.changing import replace
 from streams.local.simulator.script import Kind, Script, Wish
 
 DELAYS_MS: Final = {"sent": 5, "delivered": 40, "read": 120}

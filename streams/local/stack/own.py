@@ -9,10 +9,10 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from schemas.changing import replace
 from streams.local.stack.options import StackOptions
 from streams.local.stack.part import Part
 from streams.local.stack.ports import HOST

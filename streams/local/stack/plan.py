@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from schemas.changing import replace
 from schemas.errors import Misconfigured
 from streams.local.stack import envfile, kafka, own, postgres, redis, registry
 from streams.local.stack.options import StackOptions

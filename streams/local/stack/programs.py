@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.changing import replace
 from streams.local.stack import kafka, registry
 from streams.local.stack.artifacts import Bundle, read_lock
 from streams.local.stack.fetch import Fetcher

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from schemas.changing import replace
 from streams.local.stack import envfile
 from streams.local.stack.hold import Ledger, clean, hold
 from streams.local.stack.options import StackOptions

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from schemas.changing import replace
 from streams.local.stack.hold import Ledger
 from streams.local.stack.part import Part, start_order
 from streams.local.stack.process import Crashed, Process, crash_report

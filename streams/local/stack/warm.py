@@ -14,10 +14,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from schemas.changing import replace
 from schemas.errors import PipelineError
 from streams.local.stack.hold import Ledger
 from streams.local.stack.java import Warmth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from agents.core.seen import WIDTH
@@ -20,6 +20,7 @@ from agents.ports import (
     ToolReturned,
     ToolUse,
 )
+from schemas.changing import replace
 from schemas.events import (
     Citation,
     Event,

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from agents.ai import ai
 from agents.core.turn import Turn
 from agents.ports import Completion, Tool
+from schemas.changing import replace
 from schemas.errors import Rejected, Unavailable
 from schemas.events import (
     Event,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
 
 from agents.core.conversation import TRANSITIONS, Conversation
 from agents.core.dispatch import decide
+from schemas.changing import replace
 from schemas.events import (
     Author,
     BubbleState,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
@@ -11,6 +10,7 @@ from agents.core import seen
 from agents.core.conversation import Conversation
 from agents.dispatch import Aside
 from agents.ports import Archive, Delivery
+from schemas.changing import replace
 from schemas.errors import Unavailable
 from schemas.events import (
     ConversationChanged,

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agents.core.dispatch import decide
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import (
     Position,

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from agents.core.conversation import Conversation
 from agents.core.dispatch_given_up import behind, dropped, given_up
 from agents.core.person_call import call_person
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import (
     Author,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from statistics import quantiles
 
 import msgspec
@@ -13,6 +12,7 @@ from agents.core.conversation import Conversation
 from agents.core.dispatch import decide
 from agents.dispatch import dispatch
 from agents.ports import Archive
+from schemas.changing import replace
 from schemas.errors import Unavailable
 from schemas.events import ConversationChanged, Event, HandoffRequested, Position, SettingsChanged
 from tests.agents.ai.samples import Attic, Ledger, OneDelivery

@@ -6,12 +6,11 @@ is let come to rest.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from schemas.changing import replace
 from schemas.events import (
     Author,
     BubbleState,

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from agents.core.dispatch_turns import TURN_LIMIT_MS
+from schemas.changing import replace
 from schemas.events import (
     HandoffRequested,
     MessageKind,

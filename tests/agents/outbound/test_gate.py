@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from agents.core.gate_plan import plan
 from agents.core.gate_settle import UNKNOWN_CAP_MS
 from agents.core.gate_waits import PAIR_EVERY_MS, PAIR_MARGIN_MS
 from agents.ports import Letter, NotSent, Receipt, Refused, Unknown
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import (
     Author,

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from agents.core.gate_waits import (
     pair_spent,
 )
 from agents.ports import Letter, Refused, Template, Unknown, Withheld
+from schemas.changing import replace
 from schemas.events import (
     Author,
     BubbleState,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +11,7 @@ from agents.core.gate_settle import HELD_LOOK_MS
 from agents.core.gate_waits import PAIR_EVERY_MS
 from agents.core.gate_window import PERSON_MARGIN_MS
 from agents.ports import NotSent, Refused, Withheld
+from schemas.changing import replace
 from schemas.events import Author, BubbleState
 from tests.agents.outbound.desk import T0, TEMPLATED, Answer, Desk, bubble
 

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from agents.given_up import outbound_gave_up
 from agents.ports import Refused, Unknown
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import Author, BubbleState, DeliveryStatus, OutboundUpdated
 from tests.agents.ai.samples import OneDelivery

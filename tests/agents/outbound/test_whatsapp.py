@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -24,6 +23,7 @@ from agents.ports import (
     Template,
     Unknown,
 )
+from schemas.changing import replace
 from schemas.errors import Unavailable
 
 LETTER = Letter(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from agents.core.toolcalls import CONTENT_BYTES, ToolCalls, bounded
 from agents.ports import Claimed, Observation, Tool, ToolRan, ToolReturned
 from agents.tools import CLAIM_VALID_MS, tools
+from schemas.changing import replace
 from schemas.errors import Rejected, Unavailable
 from schemas.events import Event, SettingsChanged, ToolCallCompleted, ToolCallRequested
 from tests.agents.ai.samples import (

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from schemas.changing import replace
 from schemas.errors import Misconfigured
 from schemas.events import Command, OutcomeKind
 from streams.local.chaos.acts import ACTS

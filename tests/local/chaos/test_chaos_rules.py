@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from schemas.changing import replace
 from schemas.errors import Misconfigured
 from schemas.events import (
     BubbleState,

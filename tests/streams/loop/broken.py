@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import replace
 from typing import Any
 
 from agents.ports import Delivery
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import Event
 from schemas.topics import STATEFUL_STAGES

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from agents.ports import Delivery
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import Event, HandoffRequested, MessageReceived
 from streams.letters import Letter, first_run, newest, waiting

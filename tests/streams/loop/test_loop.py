@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ import pytest
 from msgspec import structs
 
 from agents.ports import Delivery
+from schemas.changing import replace
 from schemas.errors import Rejected, Unavailable
 from schemas.events import Event, MessageReceived
 from streams import loop

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ from msgspec import structs
 
 from agents.core.person_call import call_person
 from agents.ports import Delivery
+from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import Event, MessageReceived
 from schemas.topics import CONTROL_REQUESTED

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.types import TP
 
+from schemas.changing import replace
 from schemas.errors import Misconfigured
 from schemas.events import Event
 from streams.lineage import Proof

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +12,7 @@ import pytest
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from schemas.changing import replace
 from streams.auditor import Auditor
 from streams.health import Dependencies
 from streams.local.stack import Stack

@@ -8,12 +8,13 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import msgspec
 
 from agents.ports import Delivery
+from schemas.changing import replace
 from schemas.codec import UnknownSchema
 from schemas.errors import Rejected, Unavailable
 from schemas.events import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from agents.ports import (
     Withheld,
 )
 from agents.toolbox import shipped
+from schemas.changing import replace
 from schemas.codec import Codec
 from schemas.errors import Rejected, Unavailable
 from schemas.events import Citation, Event, Position, SettingsChanged, TimerFired

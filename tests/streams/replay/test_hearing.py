@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from agents.ports import (
     ToolCaller,
     ToolReturned,
 )
+from schemas.changing import replace
 from schemas.errors import Unavailable
 from streams.answers import KINDS
 from streams.hearing import (

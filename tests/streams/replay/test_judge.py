@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from schemas.changing import replace
 from schemas.codec import HEADER
 from schemas.errors import Misconfigured
 from schemas.events import (

@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from agents.core.intent import Intent
 from agents.core.turnmessages import distinct
 from agents.ports import Completion, Passage, Prompt
+from schemas.changing import replace
 from schemas.events import (
     Command,
     ControlRequested,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+from schemas.changing import replace
 from schemas.events import (
     Author,
     BubbleState,

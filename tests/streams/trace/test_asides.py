@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
+from schemas.changing import replace
 from schemas.events import Event, Outcome, OutcomeKind, Position
 from sinks.ports import Recorded
 from streams.dlq import Original, Place, Verdict, dead_letter

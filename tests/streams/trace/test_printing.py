@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from schemas.changing import replace
 from schemas.events import OutboundKind, OutboundSettled, Position
 from streams.details import where
 from streams.printing import lines, plain

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from schemas.changing import replace
 from schemas.events import Command, ControlRequested, MessageReceived
 from sinks.producers import Producer
 from streams.whatsapp import Message, parse
