@@ -14,9 +14,10 @@ turn start, so the same question is never acted on twice at the same time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from schemas.changing import replace
 from schemas.errors import Rejected
@@ -102,8 +103,7 @@ TRANSITIONS: Final[dict[Phase, dict[Trigger, Phase]]] = {
 """Phase x trigger -> phase. What is not here does not happen."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
+class Pending(Struct, frozen=True, kw_only=True):
     """A customer's message that has no outcome yet.
 
     Attributes:
@@ -121,8 +121,7 @@ class Pending:
     received_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningTurn:
+class RunningTurn(Struct, frozen=True, kw_only=True):
     """A turn that the AI stage has not ended yet.
 
     Attributes:
@@ -144,8 +143,7 @@ class RunningTurn:
     hops: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conversation:
+class Conversation(Struct, frozen=True, kw_only=True):
     """Everything that dispatch knows of one conversation.
 
     Attributes:

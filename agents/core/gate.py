@@ -13,8 +13,9 @@ row in Postgres is what a repetition of that event finds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from schemas.changing import replace
 from schemas.events import Author, BubbleState, DeliveryStatus
@@ -27,8 +28,7 @@ QUEUE_CHARS: Final = 60_000
 """What may wait to be sent in one conversation."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bubble:
+class Bubble(Struct, frozen=True, kw_only=True):
     """One bubble at the gate.
 
     Attributes:
@@ -93,8 +93,7 @@ class Bubble:
         return max((self.state, *known), key=_RANKS.__getitem__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Typing:
+class Typing(Struct, frozen=True, kw_only=True):
     """An answer that is being written; the customer sees it until ``until_ms``.
 
     Attributes:
@@ -108,8 +107,7 @@ class Typing:
     until_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class Pair(Struct, frozen=True, kw_only=True):
     """The newest burst of messages to one customer; see ``agents.core.gate_waits``.
 
     Attributes:
@@ -123,8 +121,7 @@ class Pair:
     paid_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class Gate(Struct, frozen=True, kw_only=True):
     """Everything that the gate knows of one conversation.
 
     Attributes:

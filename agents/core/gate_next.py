@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from agents.core.gate import Bubble, Gate
 from agents.core.gate_step import GateStep
@@ -19,8 +20,7 @@ DELIVERED_WAIT_MS: Final = 2_000
 """How long a part waits for the delivery of the part before it, for a tenant that is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What to do about one event.
 
     Attributes:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
+from msgspec import Struct, field
 
 from agents.core.aitext import clean
 from agents.core.turnevents import Moment, envelope
@@ -26,8 +26,7 @@ ARGUMENT_BYTES: Final = 4_096
 CONTENT_BYTES: Final = 16_384
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCalls:
+class ToolCalls(Struct, frozen=True, kw_only=True):
     """State of the tools stage for one conversation.
 
     Attributes:

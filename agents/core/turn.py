@@ -9,8 +9,9 @@ wrote is cut where it enters (``agents.core.prompt``, ``agents.core.turnsteps``)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from agents.ports import estimated_tokens
 from schemas.changing import replace
@@ -22,8 +23,7 @@ MIN_ANSWER_TOKENS: Final = 64
 """With fewer tokens left of the budget, a call could not give a usable answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What one turn may use.
 
     Attributes:
@@ -37,8 +37,7 @@ class Limits:
     answer_tokens: int = 600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenCall:
+class OpenCall(Struct, frozen=True, kw_only=True):
     """A tool call of the current step.
 
     Attributes:
@@ -60,8 +59,7 @@ class OpenCall:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class Running(Struct, frozen=True, kw_only=True):
     """A turn between its start and its response.
 
     Attributes:
@@ -116,8 +114,7 @@ class Running:
         return self.prompt_tokens + self.completion_tokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class Finished(Struct, frozen=True, kw_only=True):
     """A turn that has had its response.
 
     Attributes:
@@ -129,8 +126,7 @@ class Finished:
     turn_seq: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Turn(Struct, frozen=True, kw_only=True):
     """State of the AI stage for one conversation.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from agents.core.sequels import caused_by
 from agents.core.turn import OpenCall, Running, Turn
@@ -19,8 +20,7 @@ from schemas.events import (
 from schemas.ids import derived
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Moment(Struct, frozen=True, kw_only=True):
     """The event that is being decided, and when.
 
     Attributes:

@@ -6,10 +6,10 @@ say one event of the same size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+from msgspec import Struct, field
 
 from agents.ports import Delivery
 from schemas.changing import replace
@@ -26,8 +26,7 @@ LINE_CHARS: Final = 124
 BLANK: Final = "." * LINE_CHARS
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """State of the stage that is measured."""
 
     tenant_id: str
