@@ -40,12 +40,10 @@ class Provider:
     def __init__(self, handler: Handler) -> None:
         self.seen: list[Observation] = []
         self.requests: list[dict[str, Any]] = []
-        self.sent: list[httpx2.Request] = []
         self.clock = HandClock()
 
         async def handle(request: httpx2.Request) -> httpx2.Response:
             self.requests.append(json.loads(request.content))
-            self.sent.append(request)
             answer = handler(request)
             response = await answer if asyncio.iscoroutine(answer) else answer
             assert isinstance(response, httpx2.Response)
@@ -77,24 +75,6 @@ async def test_words_and_tokens_of_an_answer() -> None:
         ModelCalled(model="gpt-x", agent="triage", outcome="ok", seconds=0.0, tokens=16)
     ]
     await provider.model.close()
-
-
-async def test_a_request_names_key_organization_and_project_and_not_the_machine(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
-    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
-    provider = Provider(lambda _: httpx2.Response(200, json=body({"content": "Oi!"})))
-
-    await provider.model.complete(PROMPT, agent="triage")
-
-    (sent,) = provider.sent
-    assert (sent.method, str(sent.url)) == ("POST", "http://model/v1/chat/completions")
-    assert sent.headers["authorization"] == "Bearer key"
-    assert sent.headers["content-type"] == "application/json"
-    assert sent.headers["openai-organization"] == "org-1"
-    assert sent.headers["openai-project"] == "proj-1"
-    assert not [name for name in sent.headers if name.startswith("x-stainless")]
 
 
 async def test_tools_of_an_answer_keep_their_order_and_their_words() -> None:
