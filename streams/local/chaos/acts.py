@@ -10,7 +10,7 @@ from streams.local.chaos.facts import Struck
 from streams.local.chaos.ground import Ground
 from streams.local.chaos.schedule import Planned
 
-Act = Callable[[Ground, Planned], Awaitable[dict[str, float | str]]]
+Act = Callable[[Ground, Planned], Awaitable[dict[str, float | str | bool]]]
 """Strikes, waits until what was struck is there again, and returns what was seen."""
 
 ACTS: Final[dict[str, Act]] = {

@@ -16,7 +16,7 @@ QUORUM: Final = 3
 SPARED: Final = ("kafka", "registry", "postgres", "redis", "simulator", "model")
 """Real parts and the outside world; other faults are theirs."""
 
-Evidence = Mapping[str, float | str]
+Evidence = Mapping[str, float | str | bool]
 """What was seen of a fault while it happened."""
 
 

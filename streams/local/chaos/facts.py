@@ -171,7 +171,7 @@ class Struck:
     unsent: int
     began_ms: int
     ended_ms: int
-    evidence: dict[str, float | str]
+    evidence: dict[str, float | str | bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from streams.local.chaos.ground import LOOK_S, Ground, lasting
 from streams.local.chaos.proxy import Weather
 from streams.local.chaos.schedule import Planned
 
-Seen = dict[str, float | str]
+Seen = dict[str, float | str | bool]
 
 TERMINATE: Final = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

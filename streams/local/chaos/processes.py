@@ -22,7 +22,7 @@ from streams.local.chaos.schedule import Planned
 from streams.local.stack import Stack
 from streams.naming import APP
 
-Seen = dict[str, float | str]
+Seen = dict[str, float | str | bool]
 
 CRASHES: Final = 6
 PASSES: Final = (2, 14)

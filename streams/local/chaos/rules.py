@@ -222,7 +222,7 @@ def _parked(told: Story) -> Iterator[tuple[str, str]]:
             yield source, f"buried {times} times by {group}"
 
 
-def _poison(evidence: Mapping[str, float | str]) -> Iterator[str]:
+def _poison(evidence: Mapping[str, float | str | bool]) -> Iterator[str]:
     yield from str(evidence.get("places", "")).split()
 
 

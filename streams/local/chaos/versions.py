@@ -34,7 +34,7 @@ from streams.local.load.plan import QUESTIONS
 from streams.naming import group_of
 from streams.registry import Registry
 
-Seen = dict[str, float | str]
+Seen = dict[str, float | str | bool]
 
 NEW_FIELD: Final = {"name": "chaos_note", "type": ["null", "string"], "default": None}
 """A field that our code does not know: an optional one, as every change must be."""

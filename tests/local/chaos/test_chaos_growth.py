@@ -11,6 +11,7 @@ import pytest
 from schemas.errors import Misconfigured
 from streams.lineage import grown
 from streams.local.chaos import growth
+from streams.local.chaos.archive import read, write
 from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.facts import Fact, Struck
 from streams.local.chaos.schedule import Planned
@@ -182,3 +183,18 @@ async def test_a_worker_that_does_not_refuse_grown_topics_is_told_of(
 
     assert isinstance(found, Struck)
     assert found.evidence.items() >= ends.items()
+
+
+def test_what_was_seen_of_a_refusal_is_read_again_from_the_history(tmp_path: Path) -> None:
+    seen = Struck(
+        fault="F12",
+        whom=("worker",),
+        sent=2,
+        unsent=1,
+        began_ms=1,
+        ended_ms=2,
+        evidence={"by_tool": True, "not_again": False, "waited_s": 1.5, "why": "grown"},
+    )
+    write(tmp_path / "history.jsonl", [seen])
+
+    assert list(read(tmp_path / "history.jsonl")) == [seen]
