@@ -49,6 +49,7 @@ def test_a_bubble_that_a_person_has_is_not_lost() -> None:
         {"ends": {"accepted": 5}},  # WhatsApp has only three of them
         {"duplicates": 1},
         {"refusals": {130429: 1}},
+        {"outside": 1},
     ],
 )
 def test_what_is_lost_doubled_or_refused_is_not_good(wrong: dict[str, object]) -> None:
@@ -79,4 +80,15 @@ def test_a_run_tells_what_a_person_had_only_after_its_window() -> None:
         state = BubbleState.UNKNOWN if name == "b3" else BubbleState.FAILED
         ends.note(settled(name, state, at_ms=at_ms))
 
-    assert (ends.handed_s, ends.late(20.0), ends.late(20.1)) == (20.0, 1, 0)
+    handed = ends.failed_ms.items()
+    assert (ends.handed_s, ends.late(20.0, handed), ends.late(20.1, handed)) == (20.0, 1, 0)
+
+
+def test_a_later_bubble_says_that_its_customers_window_is_open_for_longer() -> None:
+    ends = Ends()
+    for name, at_ms, customer in (("b1", 1_000, "ana"), ("b2", 9_000, "ana"), ("b3", 9_000, "bia")):
+        ends.asked(name, at_ms, customer)
+
+    assert ends.late(20.0, [("b1", 28_999)]) == 0
+    assert ends.late(20.0, [("b1", 29_000), ("b3", 29_000), ("nobody's", 99_000)]) == 2
+    assert ends.late(5.0, [("b1", 8_000)]) == 1  # the later bubble was not asked for yet

@@ -73,11 +73,15 @@ class Ends:
         self.asked_ms: dict[str, int] = {}
         self.states: dict[str, list[BubbleState]] = {}
         self.failed_ms: dict[str, int] = {}
+        self._customer: dict[str, str] = {}
+        self._told_ms: dict[str, list[int]] = {}
         self._open = Open()
 
-    def asked(self, bubble_id: str, at_ms: int) -> None:
-        """Note that a bubble is asked for."""
+    def asked(self, bubble_id: str, at_ms: int, customer: str = "") -> None:
+        """Note that a bubble is asked for; it says until when its customer's window is open."""
         self.asked_ms[bubble_id] = at_ms
+        self._customer[bubble_id] = customer
+        self._told_ms.setdefault(customer, []).append(at_ms)
         self._open.add(bubble_id)
 
     def note(self, event: Event) -> None:
@@ -111,9 +115,25 @@ class Ends:
         """How long a bubble waited at most until a person had it, because it could not be sent."""
         return max(self._waits_ms(self.failed_ms.items()), default=0) / 1000
 
-    def late(self, window_s: float) -> int:
-        """Return how many a person has whose window, so long after they were asked for, is over."""
-        return sum(wait_ms >= window_s * 1000 for wait_ms in self._waits_ms(self.failed_ms.items()))
+    def late(self, window_s: float, ends: Iterable[tuple[str, int]]) -> int:
+        """Return how many bubbles ended when the window of their customer was over.
+
+        A later bubble of the customer says that it is open for longer.
+
+        Args:
+            window_s: How long it is open after a bubble was asked for.
+            ends: When bubbles were accepted, or a person had them.
+        """
+        return sum(
+            at_ms - self._newest_ms(name, at_ms) >= window_s * 1000
+            for name, at_ms in ends
+            if name in self.asked_ms
+        )
+
+    def _newest_ms(self, bubble_id: str, at_ms: int) -> int:
+        """Return when the newest bubble of the same customer was asked for, at some time."""
+        told = self._told_ms[self._customer[bubble_id]]
+        return max(told_ms for told_ms in told if told_ms <= at_ms)
 
     def _waits_ms(self, ends: Iterable[tuple[str, int]]) -> Iterator[int]:
         return (at_ms - self.asked_ms[name] for name, at_ms in ends if name in self.asked_ms)

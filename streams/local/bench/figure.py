@@ -49,6 +49,7 @@ class Allowance:
         longest_s: How long a bubble waited at most until WhatsApp took it.
         handed_s: How long a bubble that could not be sent waited at most until a person had it.
         late: How many of these a person has after their window has closed.
+        outside: Messages that WhatsApp took after their window had closed.
         heard: Customers' messages meanwhile; WhatsApp counts them as well.
         astray: Those of them that did not end exactly once.
     """
@@ -65,15 +66,17 @@ class Allowance:
     longest_s: float = 0.0
     handed_s: float = 0.0
     late: int = 0
+    outside: int = 0
     heard: int = 0
     astray: int = 0
 
     @property
     def good(self) -> bool:
-        """Whether each bubble was sent once or is a person's, and nothing was refused or lost."""
+        """Whether each bubble was sent once, in its window, or is a person's; none is lost."""
         once = sum(self.ends.get(state, 0) for state in ENDS) == self.asked
         taken = self.ends.get("accepted", 0) <= self.accepted
-        return once and taken and not (self.lost or self.duplicates or self.refusals or self.astray)
+        wrong = (self.lost, self.duplicates, self.refusals, self.astray, self.outside)
+        return once and taken and not any(wrong)
 
     @property
     def handed(self) -> int:

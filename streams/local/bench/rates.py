@@ -179,6 +179,8 @@ class Bench:
             await self.inbound.complete(PATIENCE_S)
         control, messages = await self.control(), await self._messages()
         times = [entry["at_ms"] for entry in messages]
+        accepted = [(each["bubble_id"], each["at_ms"]) for each in messages]
+        window_s = self.asked.window_s
         return Allowance(
             limit=self.asked.limit,
             asked=self.asked.bubbles,
@@ -189,9 +191,10 @@ class Bench:
             course=course(times),
             ends=self.ends.counted(),
             lost=self.ends.lost,
-            longest_s=self.ends.longest_s((each["bubble_id"], each["at_ms"]) for each in messages),
+            longest_s=self.ends.longest_s(accepted),
             handed_s=self.ends.handed_s,
-            late=self.ends.late(self.asked.window_s),
+            late=self.ends.late(window_s, self.ends.failed_ms.items()),
+            outside=self.ends.late(window_s, accepted),
             heard=len(self.inbound.outcomes),
             astray=self.inbound.astray,
         )
@@ -258,7 +261,7 @@ class Bench:
     def _bubble(self, number: int, conversation: str, phone: str) -> OutboundRequested:
         now_ms = self.clock.now_ms()
         bubble_id = derived("bench", conversation, number)
-        self.ends.asked(bubble_id, now_ms)
+        self.ends.asked(bubble_id, now_ms, conversation)
         return OutboundRequested(
             event=OUTBOUND_REQUESTED.name,
             event_id=derived("bench", "request", bubble_id),
