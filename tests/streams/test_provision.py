@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from schemas.avro_schema import schema_of, spelled
@@ -18,7 +16,7 @@ from streams.provision import (
     topic_differences,
     wanted_topics,
 )
-from streams.registry import Registered
+from streams.registry import Registered, Registry
 from streams.settings import Settings
 
 SETTINGS = Settings(topic_partitions=12, topic_replication=3)
@@ -170,13 +168,17 @@ def test_the_partitions_of_a_keyed_topic_are_never_changed(partitions: int) -> N
         refuse_partitions(found)
 
 
-class Shelf:
-    """A registry whose newest versions are ours, but for what a test changes."""
+class Shelf(Registry):
+    """A registry whose only versions are ours, but for what a test changes."""
 
     def __init__(self, **changes: object) -> None:
+        super().__init__("http://nowhere")
         self.changes = changes
 
-    async def newest(self, subject: str) -> Registered:
+    async def versions(self, _: str) -> tuple[int, ...]:
+        return (2,)
+
+    async def _version(self, subject: str, _: str) -> Registered:
         (record,) = (topic.record for topic in TOPICS if topic.subject == subject)
         return Registered(1, 2, spelled(schema_of(record)) | self.changes)
 
@@ -186,13 +188,13 @@ class Shelf:
 
 async def test_a_schema_that_differs_in_its_docs_alone_is_ours() -> None:
     """Apicurio keeps the old docs then: waiting for the new ones would never end."""
-    shelf: Any = Shelf(doc="as an earlier release wrote it")
+    shelf = Shelf(doc="as an earlier release wrote it")
 
     assert await schema_differences(shelf) == []
 
 
 async def test_a_schema_that_differs_in_its_fields_is_another_one() -> None:
-    shelf: Any = Shelf(fields=[])
+    shelf = Shelf(fields=[])
 
     found = await schema_differences(shelf)
 

@@ -256,6 +256,13 @@ async def test_a_provisioned_registry_has_no_differences(registry: FakeRegistry)
     assert await schema_differences(registry.client) == []
 
 
+async def test_a_newer_version_beside_ours_is_no_difference(registry: FakeRegistry) -> None:
+    """An older release that comes back would else wait for ever until its version is the newest."""
+    registry.add(SUBJECT, _newer())
+
+    assert await schema_differences(registry.client) == []
+
+
 async def test_each_way_to_differ_is_shown(registry: FakeRegistry) -> None:
     del registry.subjects["inbox.message.received-value"]
     registry.instead(SUBJECT, _newer())
