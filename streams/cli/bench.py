@@ -180,6 +180,7 @@ def rates(  # noqa: PLR0913 - options of a command
     typer.echo(
         f"{found.accepted} of {found.asked} bubbles accepted, {found.duplicates} twice,"
         f" {found.handed} for a person, {found.lost} lost, refused: {refused or 'none'}\n"
+        f"by the gate: {', '.join(f'{count} {end}' for end, count in sorted(found.ends.items()))}\n"
         f"{found.heard} messages of customers, {found.astray} of them not exactly once\n"
         f"longest time from the request to WhatsApp: {found.longest_s:.1f} s,"
         f" to a person: {found.handed_s:.1f} s\n"

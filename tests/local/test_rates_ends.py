@@ -26,7 +26,7 @@ def settled(
 ) -> OutboundSettled:
     asked = bubble(name)
     return OutboundSettled(
-        **envelope("outbound.message.settled", name, at_ms),
+        **envelope("outbound.message.settled", f"{name}:{state}:{kind}", at_ms),
         bubble_id=name,
         epoch=0,
         author=asked.author,
@@ -71,6 +71,17 @@ def test_the_ends_of_what_was_asked_for_are_counted_once() -> None:
     assert ends.counted() == {"accepted": 1, "failed": 1}
     assert ends.lost == 1
     assert ends.longest_s([("b1", 1500), ("b3", 9000), ("older", 99_000)]) == 6.0
+
+
+def test_only_another_event_is_a_second_end_and_a_repeated_record_is_none() -> None:
+    ends = Ends()
+    for name in ("repeated", "doubled"):
+        ends.asked(name, 0)
+    once = settled("repeated", BubbleState.ACCEPTED)
+    for event in (once, once, *(settled("doubled", state) for state in BubbleState)):
+        ends.note(event)
+
+    assert ends.counted() == {"accepted": 1, "twice": 1}
 
 
 def test_a_run_tells_what_a_person_had_only_after_its_window() -> None:

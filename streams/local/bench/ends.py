@@ -65,13 +65,14 @@ class Ends:
 
     Attributes:
         asked_ms: When each bubble was asked for.
-        states: How each bubble ended; more than one state is one too many.
+        states: How each bubble ended, by event: more than one is one too many. A record that is
+            repeated after a crash is the same event.
         failed_ms: When each bubble that could not be sent was given to a person.
     """
 
     def __init__(self) -> None:
         self.asked_ms: dict[str, int] = {}
-        self.states: dict[str, list[BubbleState]] = {}
+        self.states: dict[str, dict[str, BubbleState]] = {}
         self.failed_ms: dict[str, int] = {}
         self._customer: dict[str, str] = {}
         self._told_ms: dict[str, list[int]] = {}
@@ -87,7 +88,7 @@ class Ends:
     def note(self, event: Event) -> None:
         """Note one record."""
         if isinstance(event, OutboundSettled) and event.kind is OutboundKind.MESSAGE:
-            self.states.setdefault(event.bubble_id, []).append(event.state)
+            self.states.setdefault(event.bubble_id, {})[event.event_id] = event.state
             if event.state is BubbleState.FAILED:
                 self.failed_ms[event.bubble_id] = event.occurred_at
             self._open.discard(event.bubble_id)
@@ -104,7 +105,7 @@ class Ends:
     def counted(self) -> Counter[str]:
         """Return how many bubbles ended in each way."""
         ends = (self.states[each] for each in self.asked_ms if each in self.states)
-        return Counter(str(states[0]) if len(states) == 1 else "twice" for states in ends)
+        return Counter(str(*states.values()) if len(states) == 1 else "twice" for states in ends)
 
     def longest_s(self, accepted: Iterable[tuple[str, int]]) -> float:
         """Return how long a bubble waited at most, given when each one was accepted."""
