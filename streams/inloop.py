@@ -22,7 +22,7 @@ from mode.utils.futures import maybe_async
 from streams.auditor import VOUCHER
 from streams.fetching import Witness, keep_sessions
 from streams.logs import FAUST_LOG
-from streams.membership import Replaced, be_static, leave_for_good
+from streams.membership import Replaced, be_static, forgive, leave_for_good
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +64,7 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
         await super().on_start()
         consumer = self._ensure_consumer()
         keep_sessions(consumer, self.witness)
+        forgive(consumer)
         if instance := self.app.conf.consumer_group_instance_id:
             be_static(consumer, instance, self._replaced)
 

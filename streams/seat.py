@@ -19,7 +19,7 @@ from streams.account import Account
 from streams.auditor import VOUCHER, Auditor
 from streams.fetching import keep_sessions
 from streams.ledger import Ledger
-from streams.membership import Replaced, be_static, leave_for_good
+from streams.membership import Replaced, be_static, forgive, leave_for_good
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -86,6 +86,7 @@ class Seat:
             what = ", ".join(missing)
             raise Misconfigured(f"topics are missing ({what}): run `whaticket topics apply`")
         keep_sessions(consumer, self.auditor)
+        forgive(consumer)
         if self.instance is not None:
             be_static(consumer, self.instance, self._fenced)
         consumer.subscribe(self.topics, listener=_Listener(self))

@@ -203,3 +203,26 @@ async def test_a_rolling_release_that_adds_a_topic_serves_it_after_the_last_rest
             return await lag(bootstrap, names.group, names.timer.name) == 0
 
         await until(read, "every timer event applied")
+
+
+async def test_a_rolling_release_that_drops_a_topic_serves_the_others(
+    stack: Stack, names: Names, tmp_path: Path
+) -> None:
+    """A worker that comes back is given what it had, the topic that it reads no more among it."""
+    bootstrap = stack.kafka_bootstrap
+    async with publishing(bootstrap) as publisher, toys(bootstrap, names, tmp_path) as start:
+        news = {name: await start(name, settings=PATIENT) for name in ("one", "two")}
+        for new in news.values():
+            await new.ready()
+        olds = []
+        for name, new in news.items():
+            assert await new.stop() == 0
+            olds.append(await start(name, settings=PATIENT, timers=False))
+            await olds[-1].ready()
+        await publish(publisher, *(received(names, c, 0) for c in range(CONVERSATIONS)))
+
+        async def served() -> bool:
+            return not any([await lag(bootstrap, names.group, t.name) for t in names.all()[:3]])
+
+        await until(served, "every event of the other topics")
+        assert any(old.said("group.foreign_topics") for old in olds)
