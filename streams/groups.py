@@ -92,7 +92,7 @@ class Groups:
         Raises:
             Unavailable: No broker answers, or a coordinator does not load its groups.
         """
-        if OFFSETS_TOPIC not in self.admin.list_topics(timeout=TIMEOUT_S).topics:
+        if OFFSETS_TOPIC not in self._topics():
             return set()  # no group was ever made, and to ask for one would make the topic
         self.members(groups)  # answered once all of their coordinators are there
         return self.names() & set(groups)
@@ -134,7 +134,7 @@ class Groups:
         when the coordinator of the group has just moved.
         Source: https://github.com/confluentinc/confluent-kafka-javascript/issues/374
         """
-        topics = self.admin.list_topics(timeout=TIMEOUT_S).topics
+        topics = self._topics()
         wanted = [
             TopicPartition(name, partition)
             for name, topic in topics.items()
@@ -171,6 +171,9 @@ class Groups:
                 done = sum(tp.offset for tp in mine)
                 lags.append(Lag(group=group, topic=topic, committed=done, lag=behind))
         return lags
+
+    def _topics(self) -> dict[str, Any]:
+        return _patiently(lambda: self.admin.list_topics(timeout=TIMEOUT_S).topics)
 
     def _ends(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
         if not partitions:

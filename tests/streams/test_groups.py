@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import SimpleNamespace
 from uuid import uuid4
@@ -10,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # untyped
 
+from schemas.errors import Unavailable
 from streams.groups import Groups, Lag
 from streams.local.stack import Stack
 
@@ -73,6 +75,25 @@ def test_a_group_is_found_at_a_broker_that_has_just_started(
     monkeypatch.setattr(groups, "admin", Starting("whaticket.dispatch", refusals=2))
 
     assert groups.present(["whaticket.dispatch"]) == {"whaticket.dispatch"}
+
+
+class Gone:
+    """An admin client of brokers that went away."""
+
+    def list_topics(self, timeout: float) -> None:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT, f"nobody in {timeout} s"))
+
+
+@pytest.mark.parametrize("ask", [Groups.committed, Groups.present])
+def test_brokers_that_went_away_are_not_available(
+    ask: Callable[[Groups, str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.groups.TIMEOUT_S", 0.01)
+    groups = Groups("127.0.0.1:1")
+    monkeypatch.setattr(groups, "admin", Gone())
+
+    with pytest.raises(Unavailable, match="kafka"):
+        ask(groups, "whaticket.dispatch")
 
 
 async def test_a_group_that_never_was_is_not_there(stack: Stack) -> None:

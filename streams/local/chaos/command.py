@@ -134,12 +134,19 @@ async def series(home: Path, runs: Sequence[Run], say: Say) -> AsyncIterator[Tol
                         if shape.wasted or not await recovered(course):
                             break
             except PipelineError as exc:
+                _forget(home / "stacks" / shape.folder, course)
                 failed += course is None
                 if course is None and failed < STARTS:
                     say(f"the stack did not start, and is started again: {exc}")
                 elif left:
                     failed = 0
                     yield Spoiled(run=left.popleft(), why=str(exc))
+
+
+def _forget(stack: Path, course: Course | None) -> None:
+    """Remove the stack of a run that came to no end: what it left would go on in the next one."""
+    if course is not None:
+        shutil.rmtree(stack, ignore_errors=True)
 
 
 async def _played(folder: Path, shape: Shape, course: Course, run: Run) -> Told:

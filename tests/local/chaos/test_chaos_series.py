@@ -83,9 +83,13 @@ async def test_a_run_without_an_end_is_told_and_the_next_gets_another_stack(
 ) -> None:
     runs = [run(1, "F1"), run(2, "F1"), run(3, "F1")]
 
+    kept = tmp_path / "stacks" / "all-in-one-1b-1w" / "what the run left"
+    kept.mkdir(parents=True)
+
     told, stacks = await played(tmp_path, monkeypatch, runs, bad=2)
 
     assert [isinstance(each, Spoiled) for each in told] == [False, True, False]
+    assert not kept.exists()
     assert isinstance(told[1], Spoiled)
     assert (told[1].run.seed, told[1].why) == (2, "kafka is not available")
     assert len(stacks) == 2
