@@ -174,15 +174,14 @@ async def schema_differences(registry: Registry) -> list[Difference]:
 
 async def _of_subject(registry: Registry, topic: Topic) -> list[Difference]:
     changes: list[Difference] = []
-    newest = await registry.newest(topic.subject)
-    record = topic.record.__name__
-    if newest is None:
-        changes.append(Difference(Kind.MISSING, "schema", topic.subject, wanted=record))
     # Docs aside: a registry may take a schema that differs in nothing else for one that it has.
     # A newer version beside ours is no difference: an older release must be able to come back.
-    elif await registry.id_of(topic.subject, schema_of(topic.record)) is None:
-        version = f"version {newest.version}"
-        changes.append(Difference(Kind.DIFFERENT, "schema", topic.subject, version, record))
+    if await registry.id_of(topic.subject, schema_of(topic.record)) is None:
+        newest = await registry.newest(topic.subject)
+        kind, version = Kind.MISSING, ""
+        if newest is not None:
+            kind, version = Kind.DIFFERENT, f"version {newest.version}"
+        changes.append(Difference(kind, "schema", topic.subject, version, topic.record.__name__))
     level = await registry.compatibility(topic.subject)
     if level != COMPATIBILITY:
         kind = Kind.MISSING if level is None else Kind.DIFFERENT
