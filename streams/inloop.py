@@ -21,8 +21,9 @@ from mode.utils.futures import maybe_async
 
 from streams.auditor import VOUCHER
 from streams.fetching import Witness, keep_sessions
+from streams.foreign import forgive
 from streams.logs import FAUST_LOG
-from streams.membership import Replaced, be_static, forgive, leave_for_good
+from streams.membership import Replaced, be_static, leave_for_good
 
 log = structlog.get_logger(__name__)
 

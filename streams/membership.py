@@ -216,31 +216,6 @@ def be_static(consumer: Any, instance: str, replaced: Callable[[], None]) -> Non
     coordinator._send_req = StaticMember(coordinator, instance, replaced).send  # noqa: SLF001 - see above
 
 
-def forgive(consumer: Any) -> None:
-    """Let a consumer be given partitions of topics that it does not read: it leaves them out.
-
-    A static member that comes back inside its session is given what it had, whatever it subscribes
-    to now, and a leader of another release shares out topics that we do not know. aiokafka's
-    coordination would end there and the worker hang. It joins once more, so that the leader sees
-    what it subscribes to.
-    """
-    coordinator, subscriptions = consumer._coordinator, consumer._subscription  # noqa: SLF001 - aiokafka has no setting
-    assign, asked = subscriptions.assign_from_subscribed, False
-
-    def known(partitions: Iterable[Any]) -> None:
-        nonlocal asked
-        every = list(partitions)
-        ours = [place for place in every if place.topic in subscriptions.subscription.topics]
-        if foreign := sorted({place.topic for place in every} - {place.topic for place in ours}):
-            log.warning("group.foreign_topics", topics=foreign)
-            if not asked:
-                asked = True
-                coordinator.request_rejoin()
-        assign(ours)
-
-    subscriptions.assign_from_subscribed = known
-
-
 def leave_for_good(consumer: Any, instance: str) -> None:
     """Let a consumer leave its group when it stops, though it is a static member.
 

@@ -18,8 +18,9 @@ from schemas.errors import Misconfigured, Unavailable
 from streams.account import Account
 from streams.auditor import VOUCHER, Auditor
 from streams.fetching import keep_sessions
+from streams.foreign import forgive
 from streams.ledger import Ledger
-from streams.membership import Replaced, be_static, forgive, leave_for_good
+from streams.membership import Replaced, be_static, leave_for_good
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
