@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -13,7 +12,6 @@ from streams.partitioner import home
 from streams.publish import record_of
 from tests.streams.loop.harness import (
     PARTITIONS,
-    create,
     lag,
     publish,
     publishing,
@@ -26,13 +24,6 @@ pytestmark = pytest.mark.integration
 
 SKIPPED = "audit_skipped_offsets_total"
 AUDITED = "audit_offsets_total"
-
-
-@pytest.fixture
-def names(stack: Stack) -> Names:
-    found = Names(uuid4().hex[:8])
-    create(stack.kafka_bootstrap, found)
-    return found
 
 
 async def test_a_planted_commit_past_a_hole_is_caught_and_refused(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import pytest
@@ -14,19 +13,12 @@ from schemas.events import ResponseGenerated
 from streams.controls import OWNER_KEY
 from streams.local.stack import Stack
 from streams.records import Entry
-from tests.streams.loop.harness import create, everything, lag, publish, publishing, toys, until
+from tests.streams.loop.harness import everything, lag, publish, publishing, toys, until
 from tests.streams.loop.toy import JsonCodec, Names, Tally, chained, received
 
 pytestmark = pytest.mark.integration
 
 CONVERSATIONS = 20
-
-
-@pytest.fixture
-def names(stack: Stack) -> Names:
-    found = Names(uuid4().hex[:8])
-    create(stack.kafka_bootstrap, found)
-    return found
 
 
 def first_by_id(records: list[Any]) -> dict[str, bytes]:

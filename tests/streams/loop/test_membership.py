@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -16,7 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from streams.groups import Groups
 from streams.local.stack import Stack
 from streams.membership import dismiss, leave_for_good
-from tests.streams.loop.harness import create, everything, lag, publish, publishing, toys, until
+from tests.streams.loop.harness import everything, lag, publish, publishing, toys, until
 from tests.streams.loop.toy import Names, received
 
 pytestmark = pytest.mark.integration
@@ -24,13 +23,6 @@ pytestmark = pytest.mark.integration
 CONVERSATIONS = 20
 PATIENT = {"session_timeout_s": 30}
 """Longer than a restart takes on a busy machine."""
-
-
-@pytest.fixture
-def names(stack: Stack) -> Names:
-    found = Names(uuid4().hex[:8])
-    create(stack.kafka_bootstrap, found)
-    return found
 
 
 async def said(bootstrap: str, names: Names) -> int:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -29,7 +28,6 @@ from streams.records import UNMARKED, Entry, Head, applying, checksum_of
 from tests.streams.loop.fakes import FakeMessage, FakeTable
 from tests.streams.loop.harness import (
     PARTITIONS,
-    create,
     everything,
     lag,
     post,
@@ -100,13 +98,6 @@ def test_topics_that_grew_since_a_table_was_made_are_refused() -> None:
     check_counts(table, 12)
     with pytest.raises(Misconfigured, match="had 12 partitions and now have 48"):
         check_counts(table, 48)
-
-
-@pytest.fixture
-def names(stack: Stack) -> Names:
-    found = Names(uuid4().hex[:8])
-    create(stack.kafka_bootstrap, found)
-    return found
 
 
 async def said(bootstrap: str, names: Names) -> list[bytes]:

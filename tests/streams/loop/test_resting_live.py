@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import pytest
@@ -23,7 +22,6 @@ from streams.records import Entry, Head
 from tests.streams.loop.harness import (
     PARTITIONS,
     Toy,
-    create,
     everything,
     lag,
     publish,
@@ -37,13 +35,6 @@ pytestmark = pytest.mark.integration
 
 CONVERSATIONS = 12
 IDLE_MS = 500
-
-
-@pytest.fixture
-def names(stack: Stack) -> Names:
-    found = Names(uuid4().hex[:8])
-    create(stack.kafka_bootstrap, found)
-    return found
 
 
 @pytest.fixture

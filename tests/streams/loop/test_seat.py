@@ -24,7 +24,6 @@ from streams.publish import record_of
 from streams.sinking import SinkRunner
 from tests.streams.loop.harness import (
     DEADLINE_S,
-    create,
     everything,
     lag,
     publish,
@@ -40,13 +39,6 @@ pytestmark = pytest.mark.integration
 CONVERSATIONS = 20
 PATIENT: dict[str, Any] = {"session_timeout_s": 30}
 """Longer than a restart takes on a busy machine."""
-
-
-@pytest.fixture
-def names(stack: Stack) -> Names:
-    found = Names(uuid4().hex[:8])
-    create(stack.kafka_bootstrap, found)
-    return found
 
 
 @asynccontextmanager

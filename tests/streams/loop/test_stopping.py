@@ -7,12 +7,11 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from streams.local.stack import Stack
-from tests.streams.loop.harness import create, everything, lag, publish, publishing, toys, until
+from tests.streams.loop.harness import everything, lag, publish, publishing, toys, until
 from tests.streams.loop.toy import JsonCodec, Names, received
 
 pytestmark = pytest.mark.integration
@@ -21,13 +20,6 @@ CALLS = 20
 QUICK = 20
 GRACE_S = 25.0
 """The drain of a toy is 1 s; what is around it takes long only on a busy machine."""
-
-
-@pytest.fixture
-def names(stack: Stack) -> Names:
-    found = Names(uuid4().hex[:8])
-    create(stack.kafka_bootstrap, found)
-    return found
 
 
 async def said(bootstrap: str, names: Names) -> Counter[str]:
