@@ -111,11 +111,20 @@ class Timers:
         if raw is None:
             return due_ms
         try:
-            timers = self.states.decode(Kept.of(raw).state).timers
+            timers = self._read(raw).timers
         except ValueError:  # msgspec's errors are ValueErrors; its next event is given up
             return due_ms
         corrected = self.corrections.learn(key, timers, ahead_ms)
         return due_ms if corrected is None else corrected
+
+    def _read(self, raw: bytes) -> State:
+        """Return the state of a table value.
+
+        Raises:
+            ValueError: It cannot be read.
+        """
+        state: State = self.states.decode(Kept.of(raw).state)
+        return state
 
     def keep(self, partitions: set[int]) -> None:
         """Drop the timers of partitions that are no longer ours."""
@@ -168,7 +177,7 @@ class Timers:
         topic = self.stage.timer_topic
         if raw is None or topic is None:
             return False
-        state: State = self.states.decode(Kept.of(raw).state)
+        state = self._read(raw)
         due_ms = state.timers.get(name)
         if due_ms is None:
             return False
@@ -187,7 +196,7 @@ class Timers:
         raw = self.table.raw(key)
         if raw is None or self.stage.timer_topic is None:
             return []
-        state: State = self.states.decode(Kept.of(raw).state)
+        state = self._read(raw)
         said = self.fired.get(key, {})
         still = {
             (name, due): said[name, due]
