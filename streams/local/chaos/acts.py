@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from streams.local.chaos import growth, inbound, outages, processes, versions
-from streams.local.chaos.facts import Struck
+from streams.local.chaos.facts import Seen, Struck
 from streams.local.chaos.ground import Ground
 from streams.local.chaos.schedule import Planned
 
-Act = Callable[[Ground, Planned], Awaitable[dict[str, float | str | bool]]]
+Act = Callable[[Ground, Planned], Awaitable[Seen]]
 """Strikes, waits until what was struck is there again, and returns what was seen."""
 
 ACTS: Final[dict[str, Act]] = {

@@ -11,6 +11,9 @@ from typing import Any, Final, get_args
 
 from schemas.events import OutcomeKind
 
+Seen = dict[str, float | str | bool]
+"""What was seen of a fault while it happened."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Began:
@@ -171,7 +174,7 @@ class Struck:
     unsent: int
     began_ms: int
     ended_ms: int
-    evidence: dict[str, float | str | bool]
+    evidence: Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

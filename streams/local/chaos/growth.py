@@ -21,7 +21,7 @@ from schemas.changing import replace
 from schemas.errors import Unavailable
 from schemas.topics import STATEFUL_STAGES, changelog
 from streams.local.chaos.catalogue import Setting, ours
-from streams.local.chaos.facts import Fact, Struck
+from streams.local.chaos.facts import Fact, Seen, Struck
 from streams.local.chaos.ground import Ground, last_words
 from streams.local.chaos.schedule import Planned
 from streams.local.chaos.witness import EVERY_TOPIC
@@ -36,7 +36,7 @@ REFUSAL: Final = "would move to other partitions"
 PATIENCE_S: Final = 60.0
 
 
-async def refused(ground: Ground, planned: Planned) -> dict[str, float | str | bool]:
+async def refused(ground: Ground, planned: Planned) -> Seen:
     """F12: the tool is to make four times the partitions, then a worker starts with the setting."""
     (part,) = planned.whom
     before = await _counts(ground)
@@ -93,7 +93,7 @@ async def for_good(ground: Ground, facts: Iterable[Fact]) -> list[Fact]:
     await asyncio.to_thread(_grow, ground)
     ended = {part: await _ended(ground, part, size) for part, size in began.items()}
     again = [ended[part] and await _by_worker(ground, part, {}) for part in workers]
-    grown: dict[str, float | str | bool] = {"ended": all(ended.values()), "not_again": all(again)}
+    grown: Seen = {"ended": all(ended.values()), "not_again": all(again)}
     return [
         replace(fact, evidence=fact.evidence | grown)
         if isinstance(fact, Struck) and fact.fault == NAME

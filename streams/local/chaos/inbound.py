@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from streams.local.chaos.facts import Seen
 from streams.local.chaos.ground import Ground, lasting
 from streams.local.chaos.schedule import Planned
 
@@ -19,7 +20,7 @@ WISHES: Final = (
 )
 
 
-async def deliveries(ground: Ground, planned: Planned) -> dict[str, float | str | bool]:
+async def deliveries(ground: Ground, planned: Planned) -> Seen:
     """W2: messages come again at once, many in one POST, overtaken by others, in odd shapes."""
     root = "{0.scheme}://{0.netloc}/_simulator".format(urlsplit(ground.current.whatsapp_api_url))
     client = ground.customers.world.client
@@ -34,7 +35,7 @@ async def deliveries(ground: Ground, planned: Planned) -> dict[str, float | str 
         return seen((await answer.json())["acts"])
 
 
-def seen(acts: Iterable[Mapping[str, Any]]) -> dict[str, float | str | bool]:
+def seen(acts: Iterable[Mapping[str, Any]]) -> Seen:
     """Count what really happened: a batch of one message is none, nor is a delay without effect."""
     found = {"again": 0, "batched": 0, "overtaken": 0, "odd": 0}
     for act in acts:

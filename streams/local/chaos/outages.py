@@ -17,11 +17,10 @@ from redis.asyncio import Redis
 
 from schemas.topics import MESSAGE_RECEIVED
 from streams.local.chaos.catalogue import FAULTS
+from streams.local.chaos.facts import Seen
 from streams.local.chaos.ground import LOOK_S, Ground, lasting
 from streams.local.chaos.proxy import Weather
 from streams.local.chaos.schedule import Planned
-
-Seen = dict[str, float | str | bool]
 
 TERMINATE: Final = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

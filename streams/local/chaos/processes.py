@@ -17,12 +17,11 @@ from schemas.errors import Unavailable
 from streams.failpoint import POINTS, REACHED
 from streams.groups import Groups
 from streams.local.chaos.catalogue import stage_of
+from streams.local.chaos.facts import Seen
 from streams.local.chaos.ground import Ground, last_words, lasting
 from streams.local.chaos.schedule import Planned
 from streams.local.stack import Stack
 from streams.naming import APP
-
-Seen = dict[str, float | str | bool]
 
 CRASHES: Final = 6
 PASSES: Final = (2, 14)

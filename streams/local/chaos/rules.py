@@ -7,7 +7,7 @@ result is unknown may end with a person while things break. It is counted, and n
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from schemas.events import (
@@ -21,6 +21,7 @@ from schemas.events import (
     ToolCallCompleted,
     ToolCallRequested,
 )
+from streams.local.chaos.catalogue import Evidence
 from streams.local.chaos.commits import passed_holes
 from streams.local.chaos.story import Story
 from streams.local.load.checker import RULES as LOAD_RULES
@@ -222,7 +223,7 @@ def _parked(told: Story) -> Iterator[tuple[str, str]]:
             yield source, f"buried {times} times by {group}"
 
 
-def _poison(evidence: Mapping[str, float | str | bool]) -> Iterator[str]:
+def _poison(evidence: Evidence) -> Iterator[str]:
     yield from str(evidence.get("places", "")).split()
 
 

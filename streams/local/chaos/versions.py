@@ -25,7 +25,7 @@ from schemas.topics import (
 )
 from streams.layouts import inputs_of
 from streams.local.chaos.catalogue import stage_of
-from streams.local.chaos.facts import Posted
+from streams.local.chaos.facts import Posted, Seen
 from streams.local.chaos.ground import AGAIN_S, Ground, lasting
 from streams.local.chaos.schedule import Planned
 from streams.local.chaos.workload import phone_prefix
@@ -33,8 +33,6 @@ from streams.local.demo.shop import NUMBER, TENANT
 from streams.local.load.plan import QUESTIONS
 from streams.naming import group_of
 from streams.registry import Registry
-
-Seen = dict[str, float | str | bool]
 
 NEW_FIELD: Final = {"name": "chaos_note", "type": ["null", "string"], "default": None}
 """A field that our code does not know: an optional one, as every change must be."""
