@@ -27,7 +27,7 @@ class Stage:
     Attributes:
         name: ``dispatch``, ``ai``, ``tools`` or ``outbound``; its changelog topic is named by it.
         inputs: Topics that it reads; no other stage reads them.
-        state: Class of its state: a frozen dataclass that satisfies ``agents.ports.State``.
+        state: Class of its state: a frozen struct that satisfies ``agents.ports.State``.
         agent: What it does with one event.
         timer_topic: Where its due timers are published; one of its inputs.
         absolute: Timers whose time somebody has named, by a right clock; all others are waits.
