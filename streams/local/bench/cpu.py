@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from streams.local.stack import Stack
-from streams.local.stack.process import descendants
+from streams.local.stack.process import descendants, stat_fields
 
 SENDER: Final = "load generator"
 """This process, beside the names of the parts."""
@@ -22,13 +21,7 @@ def spent_s(pid: int) -> float:
 
 
 def _ticks(pid: int) -> int:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return 0
-    # The name may hold spaces and brackets: count from behind its closing one.
-    fields = stat.rpartition(")")[2].split()
-    return sum(map(int, fields[11:15]))  # own and waited-for children's, user and system
+    return sum(map(int, stat_fields(pid)[11:15]))  # own and waited-for children's, user and system
 
 
 def spent_by_part_s(stack: Stack) -> Mapping[str, float]:

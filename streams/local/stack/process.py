@@ -41,14 +41,23 @@ class Identity:
         return bool(self.started) and _started(self.pid) == self.started
 
 
+def stat_fields(pid: int) -> list[str]:
+    """Return what Linux tells of a process, from its state on; nothing when it is gone.
+
+    Source: proc_pid_stat(5), from field 3.
+    """
+    try:
+        # The name may hold spaces and brackets: count from behind its closing one.
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
 def _started(pid: int) -> str:
     """Return when the process started, as text that only equals itself; empty when it is gone."""
-    stat = Path(f"/proc/{pid}/stat")
-    if stat.parent.parent.joinpath("self").exists():
-        try:
-            # The name may hold spaces and brackets: count from behind its closing one.
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
+    if Path("/proc/self").exists():
+        fields = stat_fields(pid)
+        if not fields:
             return ""
         # State Z is a zombie: ended, only not yet collected by its parent.
         return "" if fields[0] == "Z" else fields[19]
@@ -119,9 +128,9 @@ def descendants(pid: int) -> list[Identity]:
     """Return the processes that a process started, and those that they started."""
     parents: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            parents.setdefault(parent, []).append(int(stat.parent.name))
+        child = int(stat.parent.name)
+        if fields := stat_fields(child):
+            parents.setdefault(int(fields[1]), []).append(child)
     found: list[Identity] = []
     waiting = [pid]
     while waiting:
