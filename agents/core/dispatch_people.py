@@ -167,12 +167,17 @@ def close(step: Step, reason: str) -> None:
 
 
 def release(step: Step, reason: str) -> None:
-    """Give the conversation back to the AI."""
+    """Give the conversation back to the AI.
+
+    The gate drops what it said before only where a person has silenced it: after a hand-over to
+    which nobody came, an answer that still waits to be sent is all that its customer gets.
+    """
     step.disarm("pause", "handoff", "return")
     step.move(Trigger.RELEASE, owner=None, agent_user=None, marker_id=None, tags=())
     step.change(attended=False)
-    step.change(epoch=step.state.epoch + 1, silenced=False)
-    step.marker(reason)
+    if step.state.silenced:
+        step.change(epoch=step.state.epoch + 1, silenced=False)
+        step.marker(reason)
     step.decided("released", reason)
 
 

@@ -104,13 +104,24 @@ def test_a_command_that_does_not_fit_changes_nothing(command: Command, decision:
 
 def test_a_release_gives_the_conversation_back_to_the_ai() -> None:
     talk = with_human()
+    talk.control(Command.TAKEOVER)
 
     decided = talk.control(Command.RELEASE)
 
-    assert (decided.phase, decided.owner, decided.epoch) == (Phase.IDLE, None, 1)
+    assert (decided.phase, decided.owner, decided.epoch) == (Phase.IDLE, None, 2)
     assert [each.kind for each in talk.of(OutboundRequested)] == [OutboundKind.MARKER]
     talk.hear("w2", "quanto custa?")
     assert talk.fire("burst").decision == "turn_started"
+
+
+def test_what_the_ai_said_before_a_hand_over_is_still_sent_when_nobody_took_it() -> None:
+    """It waits at the gate, for a token say; a marker there would drop it, and nobody knows."""
+    talk = with_human()
+
+    decided = talk.control(Command.RELEASE)
+
+    assert (decided.phase, decided.decision, decided.epoch) == (Phase.IDLE, "released", 0)
+    assert talk.of(OutboundRequested) == []
 
 
 def test_a_person_who_writes_takes_the_conversation() -> None:

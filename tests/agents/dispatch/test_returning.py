@@ -57,7 +57,7 @@ def test_when_nobody_came_the_customer_is_told_and_the_ai_goes_on() -> None:
 
     assert (decided.decision, decided.reason) == ("handoff_returned", "no_person")
     assert decided.phase is Phase.IDLE
-    assert talk.texts == [LATE_RETURNS, None]
+    assert talk.texts == [LATE_RETURNS]
     assert {each.author for each in talk.of(OutboundRequested)} == {Author.AUTOMATION}
     talk.hear("w2", "quanto custa o azul?")
     assert talk.fire("burst").decision == "turn_started"
@@ -138,7 +138,7 @@ def test_a_tenants_own_words_are_said() -> None:
 
     talk.fire("handoff")
 
-    assert (first, talk.texts) == (["Um momento."], ["Voltei.", None])
+    assert (first, talk.texts) == (["Um momento."], ["Voltei."])
 
 
 def test_the_usual_words_are_said_without() -> None:
