@@ -73,8 +73,12 @@ def hand_over(step: Step, reason: str, *, notice: bool = True) -> None:
         _silence(step, reason)
     call_person(step, before, reason)
     if notice:
-        tell(step, (step.settings.handoff_text if step.settings else "") or NOTICE, "notice")
+        tell(step, _notice(step), "notice")
     step.decided("handed_over", reason, turn_id=before.turn.turn_id if before.turn else None)
+
+
+def _notice(step: Step) -> str:
+    return (step.settings.handoff_text if step.settings else "") or NOTICE
 
 
 def tell(step: Step, text: str, kind: str) -> None:
@@ -182,7 +186,10 @@ def release(step: Step, reason: str) -> None:
 
 
 def park(step: Step, reason: str) -> None:
-    """Set the conversation aside: more waits than it may hold."""
+    """Set the conversation aside: more waits than it may hold. A person is called, once."""
+    before = step.state
     _drop_turn(step, reason, OutcomeKind.PARKED)
     step.move(Trigger.FLOOD)
+    call_person(step, before, reason)
+    tell(step, _notice(step), "notice")
     step.decided("parked", reason)

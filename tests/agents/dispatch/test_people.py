@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from agents.core.dispatch_people import NOTICE
 from agents.core.texts import BUBBLE_CHARS
 from schemas.events import (
     Author,
@@ -235,7 +236,7 @@ def test_a_message_opens_a_closed_conversation_again() -> None:
     assert (decided.phase, decided.reason) == (Phase.GATHERING, "reopened")
 
 
-def test_a_flood_is_parked_until_an_operator_lets_it_go_on() -> None:
+def test_a_flood_is_parked_and_a_person_called_until_an_operator_lets_it_go_on() -> None:
     talk = Talk()
     decided = [talk.hear(f"w{number}", "a") for number in range(52)]
 
@@ -243,6 +244,10 @@ def test_a_flood_is_parked_until_an_operator_lets_it_go_on() -> None:
     assert {each.kind for each in decided[50].outcomes} == {OutcomeKind.PARKED}
     assert len(decided[50].outcomes) == 51
     assert [each.kind for each in decided[51].outcomes] == [OutcomeKind.PARKED]
+    (call,) = [each for each in talk.said if isinstance(each, HandoffRequested)]
+    assert (call.to_agent, call.reason, len(call.wamids)) == ("human", "flood", 51)
+    (told,) = [each for each in talk.said if isinstance(each, OutboundRequested)]
+    assert (told.author, told.text) == (Author.AUTOMATION, NOTICE)
     assert talk.control(Command.UNPARK).phase is Phase.IDLE
     assert talk.hear("w99", "oi").phase is Phase.GATHERING
 
