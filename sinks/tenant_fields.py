@@ -34,21 +34,34 @@ FIELDS: Final = (
 """What an operator may set."""
 
 WEEK_MINUTES: Final = 7 * 24 * 60
-BOUNDS: Final[Mapping[str, int | None]] = MappingProxyType(
+WAIT_MS: Final = 10 * 60_000
+"""A customer who waits longer for an answer, or for its second part, is not being answered."""
+BOUNDS: Final[Mapping[str, int]] = MappingProxyType(
     {
-        "burst_quiet_ms": None,
-        "burst_max_ms": None,
-        "burst_quiet_min_ms": None,
-        "turn_token_budget": None,
-        "delivered_wait_ms": None,
+        "burst_quiet_ms": WAIT_MS,
+        "burst_max_ms": WAIT_MS,
+        "burst_quiet_min_ms": WAIT_MS,
+        "turn_token_budget": 1_000_000,
+        "delivered_wait_ms": WAIT_MS,
         "handoff_minutes": WEEK_MINUTES,
         "human_silence_minutes": WEEK_MINUTES,
     }
 )
 """Of these, what must not be negative, and the most that it may be."""
 
-TEXTS: Final = ("handoff_text", "handoff_late_text")
-TEXT_CHARS: Final = 1000
+TEXTS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "name": 200,
+        "prompt": 16_000,
+        "language": 64,
+        "window_template": 512,
+        "window_template_language": 64,
+        "handoff_text": 1000,
+        "handoff_late_text": 1000,
+    }
+)
+"""Most characters of each: every turn carries the prompt, and every worker all of them."""
+WORDS: Final = 200
 TAGS: Final = 20
 TAG_CHARS: Final = 64
 
@@ -59,18 +72,37 @@ def check(settings: SettingsChanged) -> None:
     Raises:
         Misconfigured: A value is out of its bounds; says which.
     """
+    _numbers(settings)
+    _texts(settings)
+    _words(settings)
+
+
+def _numbers(settings: SettingsChanged) -> None:
     for name, most in BOUNDS.items():
         value = getattr(settings, name)
         if value < 0:
             raise Misconfigured(f"{name} must not be negative")
-        if most is not None and value > most:
+        if value > most:
             raise Misconfigured(f"{name} must not be more than {most}")
     if settings.burst_max_ms < settings.burst_quiet_ms:
         raise Misconfigured("burst_max_ms must not be less than burst_quiet_ms")
-    for name in TEXTS:
-        if len(getattr(settings, name)) > TEXT_CHARS:
-            raise Misconfigured(f"{name} must not be longer than {TEXT_CHARS} characters")
-    if len(settings.takeover_tags) > TAGS or not all(
-        0 < len(tag.strip()) <= TAG_CHARS for tag in settings.takeover_tags
-    ):
-        raise Misconfigured(f"takeover_tags are at most {TAGS}, of 1 to {TAG_CHARS} characters")
+
+
+def _texts(settings: SettingsChanged) -> None:
+    for name, longest in TEXTS.items():
+        text = getattr(settings, name)
+        if len(text) > longest:
+            raise Misconfigured(f"{name} must not be longer than {longest} characters")
+        if "\x00" in text:  # Postgres has no text with them
+            raise Misconfigured(f"{name} must not hold a zero byte")
+
+
+def _words(settings: SettingsChanged) -> None:
+    for name, count in (("takeover_tags", TAGS), ("handoff_words", WORDS)):
+        words = getattr(settings, name)
+        if len(words) > count or not all(map(_is_word, words)):
+            raise Misconfigured(f"{name} are at most {count}, of 1 to {TAG_CHARS} characters")
+
+
+def _is_word(word: str) -> bool:
+    return 0 < len(word.strip()) <= TAG_CHARS and "\x00" not in word

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.codec import Codec
+from schemas.errors import Misconfigured
+from schemas.events import SettingsChanged
+from sinks.tenant_fields import BOUNDS, TEXTS, check
+from streams.publish import MAX_RECORD_BYTES
+from tests.agents.dispatch.talk import with_settings
+
+LARGEST: dict[str, Any] = {
+    **BOUNDS,
+    **{name: "\U0001f600" * longest for name, longest in TEXTS.items()},
+    "takeover_tags": ("t" * 64,) * 20,
+    "handoff_words": ("w" * 64,) * 200,
+}
+
+
+def settings(**changes: Any) -> SettingsChanged:
+    return with_settings(**changes)
+
+
+def test_the_largest_settings_fit_the_topic_that_every_worker_reads() -> None:
+    largest = settings(**LARGEST)
+
+    check(largest)
+
+    assert len(Codec.offline().encode(largest)) < MAX_RECORD_BYTES // 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"burst_quiet_ms": 10**15, "burst_max_ms": 10**15}, "burst_quiet_ms must not be more"),
+        ({"burst_max_ms": 2**63}, "burst_max_ms must not be more than 600000"),
+        ({"delivered_wait_ms": 10**9}, "delivered_wait_ms must not be more than 600000"),
+        ({"turn_token_budget": 2**40}, "turn_token_budget must not be more than 1000000"),
+        ({"prompt": "x" * 16_001}, "prompt must not be longer than 16000 characters"),
+        ({"prompt": "a\x00b"}, "prompt must not hold a zero byte"),
+        ({"handoff_words": ("",)}, "handoff_words are at most 200, of 1 to 64 characters"),
+        ({"handoff_words": ("w",) * 201}, "handoff_words are at most 200"),
+        ({"takeover_tags": ("a\x00b",)}, "takeover_tags are at most 20"),
+    ],
+)
+def test_what_no_worker_could_use_is_refused_before_it_is_stored(
+    changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Misconfigured, match=said):
+        check(settings(**changes))
