@@ -12,11 +12,12 @@ import pytest
 
 from schemas.changing import replace
 from schemas.errors import Misconfigured
+from streams.local.stack import process
 from streams.local.stack.hold import Ledger
 from streams.local.stack.part import Part, start_order
 from streams.local.stack.ports import choose
 from streams.local.stack.probe import Probe
-from streams.local.stack.process import Crashed, Identity, crash_report, until
+from streams.local.stack.process import Crashed, Identity, Process, crash_report, until
 from streams.local.stack.supervisor import Supervisor
 
 SERVE = """
@@ -228,6 +229,35 @@ async def test_a_part_that_gives_way_runs_behind_everything_else(tmp_path: Path)
         await supervisor.start_all()
     logs = [(tmp_path / "logs" / f"{name}.log").read_text() for name in ("giving", "taking")]
     assert logs == ["True 19\n", f"False {os.nice(0)}\n"]
+
+
+NOT_TOLD = sys.platform != "linux"
+
+
+@pytest.mark.skipif(NOT_TOLD, reason="only Linux tells of the end of a process")
+async def test_the_end_of_a_part_is_told_and_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "POLL_S", 3600.0)
+    ending = Process(step("ending", "import sys; sys.stdin.read()"), tmp_path / "log", held=True)
+    waiting = [asyncio.create_task(ending.wait()) for _ in range(2)]
+    await asyncio.sleep(0)
+    ending.release()
+    async with asyncio.timeout(60):
+        assert await asyncio.gather(*waiting) == [0, 0]
+
+
+@pytest.mark.skipif(NOT_TOLD, reason="elsewhere it is always looked for")
+async def test_where_nobody_tells_of_an_end_it_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_pid: int) -> int:
+        raise OSError
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    ending = Process(step("ending", "raise SystemExit(3)"), tmp_path / "log")
+    async with asyncio.timeout(60):
+        assert await ending.wait() == 3
 
 
 def test_parts_start_in_waves() -> None:

@@ -93,6 +93,8 @@ class Process:
 
     async def wait(self) -> int:
         """Return its exit status when it has ended."""
+        if self.ended is None:
+            await _told_of_the_end(self.pid)
         await until(lambda: self.ended is not None)
         return self._popen.returncode
 
@@ -115,6 +117,27 @@ class Process:
         self.release()
         await self.wait()
         await until(lambda: not any(identity.alive() for identity in family))
+
+
+async def _told_of_the_end(pid: int) -> None:
+    """Return when a child that was not collected yet has ended; at once where nobody tells.
+
+    Source: pidfd_open(2), Linux 5.3.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:  # an older kernel, or no handle is left
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(handle, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
 
 
 async def until(condition: Callable[[], bool]) -> None:
