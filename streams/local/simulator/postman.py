@@ -55,6 +55,7 @@ class Postman:
         self.clock = clock
         self.told = tuple(told)
         self.due: list[tuple[int, int, Told, Entry]] = []
+        self.promised = asyncio.Event()
         self.order = itertools.count()
         self.free = asyncio.Semaphore(LANES)
         self.posting: set[asyncio.Task[None]] = set()
@@ -72,6 +73,7 @@ class Postman:
         for each in told:
             at_ms = entry.at_ms + each.after_ms
             heapq.heappush(self.due, (at_ms, next(self.order), each, entry))
+        self.promised.set()
 
     async def tell(self, entry: Entry, told: Told) -> int:
         """Tell one status now; return the HTTP status of the answer."""
@@ -89,9 +91,12 @@ class Postman:
         return len(self.due) + len(self.posting) + self.again.waiting
 
     async def run(self) -> None:
-        """Post what is due, every 25 ms, until cancelled."""
+        """Post what is due, every 25 ms while anything waits, until cancelled."""
         try:
             while True:
+                if not self.due:
+                    self.promised.clear()
+                    await self.promised.wait()
                 await asyncio.sleep(BATCH_S)
                 while updates := self.take():
                     await self.free.acquire()

@@ -70,6 +70,34 @@ async def test_each_message_is_told_sent_delivered_and_read() -> None:
     ]
 
 
+async def test_nobody_looks_for_statuses_while_none_is_promised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    webhook, looks = Webhook(), 0
+
+    class Counted(Clock):
+        def now_ms(self) -> int:
+            nonlocal looks
+            looks += 1
+            return super().now_ms()
+
+    clock = Counted()
+    monkeypatch.setattr(postman_module, "BATCH_S", 0)
+    postman = postman_of(webhook, clock)
+    task = asyncio.create_task(postman.run())
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not looks
+
+    postman.promise(entry(), SENT)
+    clock.now += 1000
+    async with asyncio.timeout(10):
+        while not webhook.bodies:  # noqa: ASYNC110 - counters are watched, not events
+            await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 def test_statuses_give_the_callback_data_back() -> None:
     clock = Clock()
     postman = postman_of(Webhook(), clock)
