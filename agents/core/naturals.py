@@ -20,7 +20,8 @@ def natural_id(event: Event) -> str | None:
         case HumanReplied():
             return f"reply:{event.reply_id}"
         case ControlRequested():
-            return f"control:{event.request_id}"
+            # Whoever names what is asked by their ticket may take it over and release it.
+            return f"control:{event.command}:{event.request_id}"
         case OutboundSettled(kind=OutboundKind.REPORT):
             return f"report:{event.bubble_id}"
         case _:

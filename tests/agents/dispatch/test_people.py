@@ -115,6 +115,16 @@ def test_a_release_gives_the_conversation_back_to_the_ai() -> None:
     assert talk.fire("burst").decision == "turn_started"
 
 
+def test_two_commands_under_one_key_are_two_requests() -> None:
+    talk = with_human()
+
+    taken = talk.control(Command.TAKEOVER, "ticket-7")
+    released = talk.control(Command.RELEASE, "ticket-7")
+
+    assert (taken.decision, released.decision) == ("taken_over", "released")
+    assert talk.control(Command.RELEASE, "ticket-7").decision == "duplicate_ignored"
+
+
 def test_what_the_ai_said_before_a_hand_over_is_still_sent_when_nobody_took_it() -> None:
     """It waits at the gate, for a token say; a marker there would drop it, and nobody knows."""
     talk = with_human()
