@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
-import httpx2
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI
+from openai import APIStatusError, AsyncOpenAI
 
+from agents.adapters.llm import BROKEN, REASONS, SAID_LATER, retry_after_s
 from agents.adapters.vectors import DIMENSIONS, TEXT_CHARS, unit
-from schemas.errors import Rejected, Unavailable
+from schemas.errors import Refusing, Rejected, Unavailable
+
+CHECK: Final = "check OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_EMBEDDING_MODEL"
 
 
 class OpenAIEmbedder:
@@ -27,25 +31,55 @@ class OpenAIEmbedder:
         """Return one unit vector for each text.
 
         Raises:
-            Unavailable: The provider is down or asks us to wait.
-            Rejected: It refuses, or gives vectors of another size.
+            Unavailable: The provider is down, sent what is no answer, or asks us to wait.
+            Refusing: It does not let us in, has no such model, or gives vectors of another size.
+            Rejected: It refuses these texts.
         """
         if not texts:
             return []
-        try:
+        with _translated():
             answer = await self._api.embeddings.create(
                 model=self._model,
                 input=[text[:TEXT_CHARS] for text in texts],
                 dimensions=DIMENSIONS,
                 encoding_format="float",
             )
-        except APIStatusError as exc:
-            if exc.status_code == 429 or exc.status_code >= 500:  # noqa: PLR2004 - HTTP's
-                raise Unavailable("model") from None
-            raise Rejected("embedding_refused") from None
-        except (APIConnectionError, httpx2.HTTPError):
-            raise Unavailable("model") from None
-        vectors = [row.embedding for row in sorted(answer.data, key=lambda row: row.index)]
-        if len(vectors) != len(texts) or any(len(vector) != DIMENSIONS for vector in vectors):
-            raise Rejected("embedding_shape")
-        return [unit(vector) for vector in vectors]
+            vectors = _vectors(answer)
+        if any(len(vector) != DIMENSIONS for vector in vectors):
+            raise Refusing(
+                "model", f"the embedding model gives no {DIMENSIONS} dimensions: {CHECK}"
+            )
+        if len(vectors) != len(texts):
+            raise Unavailable("model")
+        return vectors
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what the client raises into our errors; their texts may hold what we sent.
+
+    Only what is said of these texts is their fault: a record is given up for nothing else.
+    """
+    try:
+        yield
+    except APIStatusError as exc:
+        raise _refusal(exc) from None
+    except BROKEN:
+        raise Unavailable("model") from None
+    except (ValueError, TypeError, AttributeError):
+        # What a proxy in between says in place of the model; the client checks no shapes.
+        raise Unavailable("model") from None
+
+
+def _refusal(exc: APIStatusError) -> Unavailable | Rejected:
+    status = exc.status_code
+    if status in SAID_LATER or status >= 500:  # noqa: PLR2004 - HTTP's server errors
+        return Unavailable("model", retry_after_s(exc.response.headers.get("retry-after")))
+    if REASONS.get(status) in ("unauthorized", "not_found"):
+        return Refusing("model", f"the embedding model refuses us ({status}): {CHECK}")
+    return Rejected("embedding_refused")
+
+
+def _vectors(answer: Any) -> list[list[float]]:
+    rows = sorted(answer.data, key=lambda row: row.index)
+    return [unit(row.embedding) for row in rows]

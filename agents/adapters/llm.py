@@ -35,7 +35,8 @@ MAX_ANSWER_BYTES: Final = 1_048_576
 CONNECT_S: Final = 10.0
 
 SAID_LATER: Final = frozenset({408, 409, 425, 429})
-_BROKEN: Final = (
+"""HTTP statuses below 500 after which the same request may work."""
+BROKEN: Final = (
     APIConnectionError,
     httpx2.HTTPError,
     httpx2.StreamError,
@@ -43,6 +44,7 @@ _BROKEN: Final = (
     TimeoutError,
     OSError,
 )
+"""What the client raises when the provider does not answer."""
 REASONS: Final = {401: "unauthorized", 403: "unauthorized", 404: "not_found", 413: "too_large"}
 """Codes of refusals by HTTP status; every other status below 500 is ``bad_request``."""
 
@@ -203,7 +205,7 @@ def _translated() -> Iterator[None]:
         yield
     except APIStatusError as exc:
         raise _refusal(exc) from None
-    except _BROKEN:
+    except BROKEN:
         raise Unavailable("model") from None
 
 
@@ -214,11 +216,11 @@ def _refusal(exc: APIStatusError) -> Unavailable | Rejected:
     if exc.code == "content_filter":
         return Rejected("content_filter")
     if status in SAID_LATER or status >= 500:  # noqa: PLR2004 - HTTP's server errors
-        return Unavailable("model", _retry_after_s(exc.response.headers.get("retry-after")))
+        return Unavailable("model", retry_after_s(exc.response.headers.get("retry-after")))
     return Rejected(REASONS.get(status, "bad_request"))
 
 
-def _retry_after_s(header: str | None) -> float | None:
+def retry_after_s(header: str | None) -> float | None:
     """Return the seconds of a ``Retry-After``; its other form, a date, is not used by models."""
     try:
         seconds = float(header or "")

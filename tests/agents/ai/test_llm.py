@@ -9,7 +9,6 @@ import httpx2
 import pytest
 
 from agents.adapters.breaker import Breaker
-from agents.adapters.embedder import OpenAIEmbedder
 from agents.adapters.llm import MAX_ANSWER_BYTES, OpenAIModel, client
 from agents.ports import CircuitChanged, ModelCalled, Observation, Prompt, ToolUse
 from schemas.errors import Rejected, Unavailable
@@ -265,46 +264,3 @@ def test_a_provider_that_asks_us_to_wait_is_not_down() -> None:
         raise Unavailable("model", 3.0)
 
     assert breaker.state == 0
-
-
-async def test_embeddings_are_unit_vectors_in_the_order_of_the_texts() -> None:
-    rows = [
-        {"object": "embedding", "index": 1, "embedding": [0.0, 2.0, *[0.0] * 510]},
-        {"object": "embedding", "index": 0, "embedding": [3.0, 4.0, *[0.0] * 510]},
-    ]
-    usage = {"prompt_tokens": 1, "total_tokens": 1}
-    answer = {"object": "list", "model": "m", "data": rows, "usage": usage}
-    provider = Provider(lambda _: httpx2.Response(200, json=answer))
-    embedder = OpenAIEmbedder(provider.api, "m")
-
-    first, second = await embedder.embed(["a", "b"])
-
-    assert (first[:2], second[:2]) == ([0.6, 0.8], [0.0, 1.0])
-    assert provider.requests[0]["dimensions"] == 512
-    assert await embedder.embed([]) == []
-
-
-@pytest.mark.parametrize(
-    ("handler", "error"),
-    [
-        (status(429), Unavailable),
-        (status(500), Unavailable),
-        (failing(httpx2.ConnectError("no")), Unavailable),
-        (status(400), Rejected),
-        (
-            lambda _: httpx2.Response(
-                200,
-                json={
-                    "object": "list",
-                    "model": "m",
-                    "data": [{"object": "embedding", "index": 0, "embedding": [1.0]}],
-                    "usage": {"prompt_tokens": 1, "total_tokens": 1},
-                },
-            ),
-            Rejected,
-        ),
-    ],
-)
-async def test_how_embedding_fails(handler: Handler, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        await OpenAIEmbedder(Provider(handler).api, "m").embed(["a"])
