@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 )
 
 from schemas.errors import Misconfigured, Unavailable
+from streams import librdkafka
 
 TIMEOUT_S: Final = 15.0
 """Longest that one question to the cluster may take."""
@@ -126,10 +126,7 @@ class Cluster:
 
     def _client(self) -> AdminClient:
         if self._admin is None:
-            self._admin = AdminClient(
-                {"bootstrap.servers": self._bootstrap, "client.id": "whaticket.provision"},
-                logger=logging.getLogger("librdkafka"),
-            )
+            self._admin = librdkafka.admin(self._bootstrap, "whaticket.provision")
         return self._admin
 
     def _topics(self) -> dict[str, Existing]:

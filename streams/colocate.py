@@ -12,10 +12,10 @@ from collections.abc import Iterable
 
 import structlog
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from schemas.errors import Misconfigured, Unavailable
+from streams import librdkafka
 
 log = structlog.get_logger(__name__)
 
@@ -27,9 +27,10 @@ async def check_partitions(bootstrap: str, topics: Iterable[str]) -> int:
         Misconfigured: A topic is missing or has another count.
         Unavailable: No broker answers.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap})
     try:
-        found = (await asyncio.to_thread(admin.list_topics, timeout=20)).topics
+        found = (
+            await asyncio.to_thread(librdkafka.admin(bootstrap).list_topics, timeout=20)
+        ).topics
     except KafkaException as exc:
         raise Unavailable("kafka") from exc
     counts = {name: len(found[name].partitions) if name in found else 0 for name in sorted(topics)}
@@ -51,8 +52,8 @@ async def topic_ids(bootstrap: str, topics: Iterable[str]) -> dict[str, str]:
     Raises:
         Unavailable: No broker answers.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    found = admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=20)
+    client = librdkafka.admin(bootstrap)
+    found = client.describe_topics(TopicCollection(sorted(topics)), request_timeout=20)
     try:
         told = {name: await asyncio.to_thread(later.result) for name, later in found.items()}
     except KafkaException as exc:

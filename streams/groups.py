@@ -9,18 +9,15 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
-    Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-exported untyped
-    AdminClient,
-    OffsetSpec,
-)
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined] # untyped
 
 from schemas.errors import Unavailable
+from streams import librdkafka
 from streams.naming import APP
 
 T = TypeVar("T")
@@ -66,7 +63,7 @@ class Groups:
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
-        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.admin = librdkafka.admin(bootstrap)
 
     def names(self) -> set[str]:
         """Return the groups that have members or committed offsets.
@@ -141,7 +138,7 @@ class Groups:
             if not name.startswith("__")
             for partition in topic.partitions
         ]
-        reader = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group})
+        reader = librdkafka.consumer(self.bootstrap, group)
         try:
             found = _patiently(lambda: _whole(reader.committed(wanted, timeout=TIMEOUT_S)))
         finally:

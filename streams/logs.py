@@ -21,6 +21,7 @@ QUIET: Final = (
     "mode",
     "aiokafka",
     "kafka",
+    "librdkafka",
     "httpx",
     "httpx2",
     "httpcore",

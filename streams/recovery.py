@@ -19,6 +19,7 @@ from faust.tables.recovery import Recovery
 from faust.types import TP
 
 from schemas.errors import Unavailable
+from streams import librdkafka
 from streams.lineage import check_counts, check_ends, check_ids, proofs
 from streams.logs import FAUST_LOG
 from streams.metrics import RECOVERING, RECOVERY_SECONDS
@@ -140,17 +141,17 @@ class SafeRecovery(Recovery):
 
     def _reader(self) -> Consumer:
         servers = ",".join(f"{url.host}:{url.port}" for url in self.app.conf.broker_consumer)
-        return Consumer(
+        return librdkafka.consumer(
+            servers,
+            f"{self.app.conf.id}.recovery",  # required; nothing is committed
             {
-                "bootstrap.servers": servers,
-                "group.id": f"{self.app.conf.id}.recovery",  # required; nothing is committed
                 "client.id": f"{self.app.conf.broker_client_id}.recovery",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
                 "fetch.message.max.bytes": 4 << 20,
                 "queued.max.messages.kbytes": 64 << 10,
-            }
+            },
         )
 
     def _apply(self, batch: Iterable[Any], left: set[TP], destination: Any) -> int:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka.partitioner import murmur2
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from schemas.events import MessageReceived
 from schemas.topics import Topic, changelog
+from streams import librdkafka
 from streams.clock import WallClock
 from streams.engine import Engine
 from streams.local.bench.memory import resident_bytes
@@ -87,7 +88,7 @@ class RecoveryBench:
             self.topics.remove()
 
     def _write(self, source: str, kept: str) -> None:
-        producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap, "linger.ms": 20})
+        producer = librdkafka.producer(self.settings.kafka_bootstrap, {"linger.ms": 20})
         empty = Entry(b"", {source: -1}, (source, -1), epoch=1)
         room = self.value_bytes - len(empty.dumps()) - len(str(self.value_bytes))
         value = Entry(b"." * max(room, 1), {source: -1}, (source, -1), epoch=1).dumps()
@@ -99,14 +100,14 @@ class RecoveryBench:
         producer.flush()
 
     def _bare(self, kept: str) -> Recovered:
-        consumer = Consumer(
+        consumer = librdkafka.consumer(
+            self.settings.kafka_bootstrap,
+            f"{kept}.bare",
             {
-                "bootstrap.servers": self.settings.kafka_bootstrap,
-                "group.id": f"{kept}.bare",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "fetch.message.max.bytes": 4 << 20,
-            }
+            },
         )
         began = _Meter()
         consumer.assign([TopicPartition(kept, number, 0) for number in range(PARTITIONS)])

@@ -8,10 +8,11 @@ from uuid import uuid4
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-exported untyped
-    AdminClient,
     NewTopic,
     OffsetSpec,
 )
+
+from streams import librdkafka
 
 PARTITIONS: Final = 4
 POLL_S: Final = 0.02
@@ -29,7 +30,7 @@ class Topics:
 
     def __init__(self, bootstrap: str) -> None:
         self.run = uuid4().hex[:8]
-        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.admin = librdkafka.admin(bootstrap)
         self.made: list[str] = []
 
     async def make(self, name: str, *, compacted: bool = False) -> str:

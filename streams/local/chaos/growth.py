@@ -13,13 +13,13 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but an untyped re-export
-    AdminClient,
     NewPartitions,
 )
 
 from schemas.changing import replace
 from schemas.errors import Unavailable
 from schemas.topics import STATEFUL_STAGES, changelog
+from streams import librdkafka
 from streams.local.chaos.catalogue import Setting, ours
 from streams.local.chaos.facts import Fact, Seen, Struck
 from streams.local.chaos.ground import Ground, last_words
@@ -103,10 +103,10 @@ async def for_good(ground: Ground, facts: Iterable[Fact]) -> list[Fact]:
 
 
 def _grow(ground: Ground) -> None:
-    admin = AdminClient({"bootstrap.servers": ground.current.kafka_bootstrap})
     count = MORE * ground.current.topic_partitions
     names = (*EVERY_TOPIC, *map(changelog, STATEFUL_STAGES))
-    made = admin.create_partitions([NewPartitions(name, count) for name in names])
+    client = librdkafka.admin(ground.current.kafka_bootstrap)
+    made = client.create_partitions([NewPartitions(name, count) for name in names])
     try:
         for future in made.values():
             future.result()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import Misconfigured
+from streams import librdkafka
 from streams.lineage import grown
 from streams.local.chaos import growth
 from streams.local.chaos.archive import read, write
@@ -148,7 +149,7 @@ def growing(stack: Standing, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             done.set_result(None)
             return {each.topic: done for each in wanted}
 
-    monkeypatch.setattr(growth, "AdminClient", Admin)
+    monkeypatch.setattr(librdkafka, "admin", Admin)
     return made
 
 
