@@ -18,6 +18,7 @@ from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.course import Course, Run, recovered
 from streams.local.chaos.ground import Say
 from streams.local.chaos.proxy import Proxy
+from streams.local.chaos.schedule import check
 from streams.local.chaos.story import Story, story
 from streams.local.chaos.verdict import Verdict, judge
 from streams.local.outside import outside
@@ -64,8 +65,13 @@ class Shape:
 
     @classmethod
     def of(cls, run: Run) -> Shape:
-        """Return the smallest stack on which all faults of a run can happen."""
-        kinds = [FAULTS[name] for name in run.faults if name in FAULTS]
+        """Return the smallest stack on which all faults of a run can happen.
+
+        Raises:
+            Misconfigured: There is no such fault.
+        """
+        check(run.faults)
+        kinds = [FAULTS[name] for name in run.faults]
         return cls(
             layout="split" if run.layout == "split" else "all-in-one",
             brokers=max((kind.brokers for kind in kinds), default=1),
@@ -119,6 +125,9 @@ async def series(home: Path, runs: Sequence[Run], say: Say) -> AsyncIterator[Tol
         home: Folder of stacks and histories.
         runs: What to play.
         say: Told what happens.
+
+    Raises:
+        Misconfigured: A fault is asked for that there is not; nothing was started.
     """
     ordered = sorted(runs, key=lambda run: Shape.of(run).folder)
     for shape, its in groupby(ordered, key=Shape.of):

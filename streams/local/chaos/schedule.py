@@ -33,6 +33,16 @@ class Planned:
     seed: int
 
 
+def check(names: Sequence[str]) -> None:
+    """Refuse names that no fault has.
+
+    Raises:
+        Misconfigured: Says which, and which there are.
+    """
+    if unknown := [name for name in names if name not in FAULTS]:
+        raise Misconfigured(f"no such fault: {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+
+
 def schedule(seed: int, names: Sequence[str], setting: Setting) -> list[Planned]:
     """Return what happens, in order of time.
 
@@ -46,9 +56,8 @@ def schedule(seed: int, names: Sequence[str], setting: Setting) -> list[Planned]
     """
     chance = random.Random(f"schedule:{seed}")  # noqa: S311 - a plan, not a secret
     strikes: list[tuple[str, tuple[str, ...]]] = []
+    check(names)
     for name in names:
-        if name not in FAULTS:
-            raise Misconfigured(f"no such fault: {name}; there are {', '.join(FAULTS)}")
         kind = FAULTS[name]
         if setting.brokers < kind.brokers:
             raise Misconfigured(f"{name} needs {kind.brokers} brokers: {kind.what}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import Unavailable
+from schemas.errors import Misconfigured, Unavailable
 from streams.local.chaos import command
 from streams.local.chaos.command import Shape, Spoiled, Told, series
 from streams.local.chaos.course import Run
@@ -76,6 +76,15 @@ async def test_runs_that_need_the_same_stack_share_one(
         "F4-all-in-one-3b-1w-2.jsonl",
         "F1-split-1b-1w-4.jsonl",
     }
+
+
+async def test_a_fault_that_there_is_not_is_refused_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Misconfigured, match="no such fault: F99; there are F1, "):
+        await played(tmp_path, monkeypatch, [run(1, "F1"), run(2, "F99")])
+
+    assert not (tmp_path / "histories").exists()
 
 
 async def test_a_run_without_an_end_is_told_and_the_next_gets_another_stack(
