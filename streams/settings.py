@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import Misconfigured
@@ -31,6 +32,17 @@ def cache_home() -> Path:
 def environment() -> dict[str, str]:
     """Return a copy of the environment, for the processes that the stack starts."""
     return dict(os.environ)
+
+
+def _begins(*schemes: str) -> AfterValidator:
+    """Return a check of a secret address; its message does not quote it."""
+
+    def check(value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(schemes):
+            raise ValueError(f"it begins with {' or '.join(schemes)}")
+        return value
+
+    return AfterValidator(check)
 
 
 class Settings(BaseSettings):
@@ -94,8 +106,12 @@ class Settings(BaseSettings):
     schema_registry_url: str = Field(
         default="http://127.0.0.1:8081/apis/ccompat/v7", pattern=r"^https?://"
     )
-    postgres_dsn: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:5432/whaticket")
-    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    postgres_dsn: Annotated[SecretStr, _begins("postgresql://", "postgres://")] = SecretStr(
+        "postgresql://postgres@127.0.0.1:5432/whaticket"
+    )
+    redis_url: Annotated[SecretStr, _begins("redis://", "rediss://", "unix://")] = SecretStr(
+        "redis://127.0.0.1:6379/0"
+    )
     whatsapp_api_url: str = Field(default="https://graph.facebook.com/v25.0", pattern=r"^https?://")
     openai_base_url: str = Field(default="https://api.openai.com/v1", pattern=r"^https?://")
     openai_api_key: SecretStr = SecretStr("")

@@ -22,12 +22,9 @@ class Tail:
 
     def __init__(self, bootstrap: str, *, client_id: str) -> None:
         self.places: tuple[TopicPartition, ...] = ()
-        self._consumer: Any = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            client_id=client_id,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
+        self._bootstrap = bootstrap
+        self._client_id = client_id
+        self._consumer: Any = None
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -35,6 +32,13 @@ class Tail:
         Raises:
             Unavailable: No broker answers.
         """
+        # Not made before it is needed: one that was never started complains at its end.
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id=self._client_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
         try:
             await self._consumer.start()
         except KafkaError as exc:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 from typing import Final
 
 import typer
 
-from schemas.errors import Misconfigured, PipelineError
+from schemas.errors import Misconfigured, PipelineError, Unavailable
+from streams.cli.advice import advice
 
 MODULES: Final = (
     "stack",
@@ -44,6 +46,7 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",  # else help is wrapped where its source was
     )
     for module in MODULES:
         import_module(f"streams.cli.{module}").register(app)
@@ -51,12 +54,24 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; our own errors are one message for a person, without a traceback."""
+    """Run the command line; our own errors are one message for a person, without a traceback.
+
+    So are files that cannot be used. What libraries log is for services, which configure a log.
+    """
+    logging.basicConfig(handlers=[logging.NullHandler()])
     try:
         build()()
     except Misconfigured as exc:
         sys.stderr.write(f"whaticket: {exc}\n")
         sys.exit(EXIT_MISCONFIGURED)
+    except Unavailable as exc:
+        sys.stderr.write(f"whaticket: {exc}{advice(exc)}\n")
+        sys.exit(1)
     except PipelineError as exc:
         sys.stderr.write(f"whaticket: {exc}\n")
         sys.exit(1)
+    except OSError as exc:
+        if exc.filename is None:
+            raise
+        sys.stderr.write(f"whaticket: {exc.filename} cannot be used: {exc.strerror}\n")
+        sys.exit(EXIT_MISCONFIGURED)

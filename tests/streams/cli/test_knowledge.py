@@ -108,4 +108,7 @@ async def test_postgres_that_is_down_is_told(shop: CommandLine) -> None:
 
     answer = await shop.run("knowledge", "list", "--tenant", TENANT)
 
-    assert answer == (1, "whaticket: postgres is not available\n")
+    assert answer == (
+        1,
+        "whaticket: postgres is not available; POSTGRES_DSN in the environment says where it is\n",
+    )

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from streams.cli import build
+from streams.settings import environment
+from tests.streams.cli.conftest import CommandLine
+
+NOBODY = "127.0.0.1:1"
+ADDRESSES = ("KAFKA_BOOTSTRAP", "SCHEMA_REGISTRY_URL", "POSTGRES_DSN", "REDIS_URL")
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> CommandLine:
+    """The command line in a folder where a stack was, and is no more."""
+    (tmp_path / "stack.env").write_text(
+        f"KAFKA_BOOTSTRAP={NOBODY}\nSCHEMA_REGISTRY_URL=http://{NOBODY}\n"
+    )
+    kept = {name: value for name, value in environment().items() if name not in ADDRESSES}
+    return CommandLine(kept | {"WHATICKET_HOME": str(tmp_path)})
+
+
+async def test_without_a_stack_a_command_says_how_to_start_one_and_nothing_else(
+    alone: CommandLine, tmp_path: Path
+) -> None:
+    start = f"no stack is up in {tmp_path}: `whaticket up` starts one, or set"
+
+    assert await alone.run("dlq", "list") == (
+        1,
+        f"whaticket: kafka is not available; {start} KAFKA_BOOTSTRAP\n",
+    )
+    assert await alone.run("replay", "--check") == (
+        1,
+        f"whaticket: registry is not available; {start} SCHEMA_REGISTRY_URL\n",
+    )
+
+
+async def test_an_address_of_ones_own_that_nobody_answers_at_is_named(alone: CommandLine) -> None:
+    alone.environment["KAFKA_BOOTSTRAP"] = NOBODY
+
+    assert await alone.run("dlq", "list") == (
+        1,
+        "whaticket: kafka is not available; KAFKA_BOOTSTRAP in the environment says where it is\n",
+    )
+
+
+async def test_a_folder_that_cannot_be_used_is_named(alone: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    alone.environment["WHATICKET_HOME"] = str(tmp_path / "file" / "home")
+
+    status, said = await alone.run("up")
+
+    assert status == 2
+    assert said.startswith(f"whaticket: {tmp_path}/file/home")
+    assert said.endswith(" cannot be used: Not a directory\n")
+
+
+@pytest.mark.parametrize("name", ["POSTGRES_DSN", "REDIS_URL"])
+async def test_a_malformed_address_is_named_and_not_quoted(alone: CommandLine, name: str) -> None:
+    alone.environment[name] = "secret@nowhere"
+
+    status, said = await alone.run("processes")
+
+    assert status == 2
+    assert said.startswith(f"whaticket: these settings are wrong:\n  {name}: ")
+    assert "nowhere" not in said
+
+
+def test_help_fills_its_lines() -> None:
+    shown = CliRunner().invoke(build(), ["chaos", "--help"], env={"COLUMNS": "80"}).output
+
+    assert "them again. Exit status 1 when a promise is broken" in shown
