@@ -21,6 +21,11 @@ Size = Annotated[int, typer.Option("--bytes", min=200, help="Bytes of each in th
 Stopped = Annotated[int, typer.Option(min=1, help="Calls that are open at the SIGTERM.")]
 
 
+def _tell(name: str, line: str) -> None:
+    """Show what the stack does, beside the figures: minutes may pass without one."""
+    typer.echo(f"{name}: {line}", err=True)
+
+
 def register(app: typer.Typer) -> None:
     """Register the commands of this module."""
     group = typer.Typer(no_args_is_help=True, help="Measure; figures are in docs/benchmarks.md.")
@@ -53,7 +58,7 @@ def hop(events: Events = 10000, only: Only = "") -> None:
     prepare()
 
     async def measured() -> list[Figure]:
-        async with standing(home(), lambda *_: None) as current:
+        async with standing(home(), _tell) as current:
             return await Bench(current, events).measure(only)
 
     figures = uvloop.run(measured())
@@ -90,7 +95,7 @@ def waiting(
         seconds=seconds,
         stopped=stopped,
     )
-    for line in uvloop.run(waiting(asked, lambda *_: None)):
+    for line in uvloop.run(waiting(asked, _tell)):
         typer.echo(line)
 
 
@@ -175,7 +180,7 @@ def rates(  # noqa: PLR0913 - options of a command
         window_s=window,
         inbound=inbound,
     )
-    found = uvloop.run(rates(asked, lambda *_: None))
+    found = uvloop.run(rates(asked, _tell))
     refused = ", ".join(f"{count} x {code}" for code, count in sorted(found.refusals.items()))
     typer.echo(
         f"{found.accepted} of {found.asked} bubbles accepted, {found.duplicates} twice,"
@@ -205,7 +210,7 @@ def failover() -> None:
     from streams.settings import home
 
     configure("error", service="bench")
-    found = uvloop.run(failover(home() / "bench-failover", lambda *_: None))
+    found = uvloop.run(failover(home() / "bench-failover", _tell))
     typer.echo(
         f"{found.answered} of {found.asked} turns answered, {found.twice} twice\n"
         f"the dead worker had {found.partitions} partitions; on all of them answers came again"
@@ -235,7 +240,7 @@ def recovery(keys: Keys = 1_000_000, size: Size = 300) -> None:
     prepare()
 
     async def measured() -> list[Recovered]:
-        async with standing(home(), lambda *_: None) as current:
+        async with standing(home(), _tell) as current:
             return await RecoveryBench(current, keys, size).recover()
 
     table = Table("way", "keys", "bytes", "seconds", "CPU seconds", "keys/s", "memory")
