@@ -57,8 +57,8 @@ def next_steps(stack: Stack) -> list[str]:
     if "webhook" in stack.names:
         lines += [
             "in another terminal, in this folder:",
-            "  whaticket demo      a customer asks, the AI answers, a person takes over",
-            "  whaticket trace     how one message went through the topics",
-            "  whaticket status    what runs",
+            "  whaticket demo                three customers at once, step by step",
+            "  whaticket trace --wamid ID    what happened to a message of the demo, and why",
+            "  whaticket status              what runs",
         ]
     return [*lines, "Ctrl-C stops everything; data and addresses are kept for the next start"]
