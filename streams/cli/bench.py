@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+
+from streams.cli.throughput import chain, pipeline
 
 Events = Annotated[int, typer.Option(min=100, help="Records that each variant relays.")]
 Only = Annotated[str, typer.Option(help="Name of the only variant to measure.")]
 Conversations = Annotated[int, typer.Option(min=1, max=10_000, help="Conversations that wait.")]
 Seconds = Annotated[float, typer.Option(min=1, help="How long the model takes.")]
-Rates = Annotated[str, typer.Option(help="Messages a second, one after another.")]
-Each = Annotated[float, typer.Option("--seconds", min=5, help="How long each rate is sent.")]
-Layout = Annotated[
-    Literal["split", "all-in-one"], typer.Option(help="One worker for each stage, or one.")
-]
 Keys = Annotated[int, typer.Option(min=1, help="Conversations in the table.")]
 Size = Annotated[int, typer.Option("--bytes", min=200, help="Bytes of each in the changelog.")]
 Stopped = Annotated[int, typer.Option(min=1, help="Calls that are open at the SIGTERM.")]
@@ -30,6 +26,7 @@ def register(app: typer.Typer) -> None:
     """Register the commands of this module."""
     group = typer.Typer(no_args_is_help=True, help="Measure; figures are in docs/benchmarks.md.")
     group.command()(hop)
+    group.command()(chain)
     group.command()(pipeline)
     group.command()(waiting)
     group.command()(recovery)
@@ -97,51 +94,6 @@ def waiting(
     )
     for line in uvloop.run(waiting(asked, _tell)):
         typer.echo(line)
-
-
-def pipeline(
-    rates: Rates = "20,50,100", seconds: Each = 20.0, layout: Layout = "all-in-one"
-) -> None:
-    """Measure the whole pipeline beside a chain of plain loops with as many awaited writes.
-
-    Starts a stack of its own and stops it again. Exit status 1 when a rule of the load is broken.
-    """
-    import uvloop
-
-    from streams.local.bench.pipeline import Step, steps
-    from streams.local.load.figures import PERCENTILES, percentile
-    from streams.logs import configure
-    from streams.settings import home
-
-    configure("error", service="bench")
-    wanted = [float(rate) for rate in rates.split(",")]
-
-    def shown(values: Sequence[int]) -> str:
-        return " / ".join(str(percentile(values, p)) for p in PERCENTILES)
-
-    def tell(step: Step) -> None:
-        typer.echo(
-            f"{step.rate:g}/s {layout}: plain chain {shown(step.chained.took_ms)} ms"
-            f" (p50 / p95 / p99); platform overhead {shown(step.overheads_ms)} ms"
-            f" of {len(step.overheads_ms)} turns; done {step.behind_s:.1f} s after the last"
-            f" message; {step.violations} violations"
-        )
-        costly = sorted(step.cpu_ms.items(), key=lambda part: -part[1])
-        typer.echo(
-            f"  CPU ms a message: {sum(step.cpu_ms.values()):.1f};"
-            f" {', '.join(f'{part} {ms:.1f}' for part, ms in costly)}"
-        )
-
-    async def measured() -> int:
-        broken = 0
-        where = home() / f"bench-{layout}"
-        async for step in steps(where, layout, wanted, seconds, lambda *_: None):
-            tell(step)
-            broken += step.violations
-        return broken
-
-    if uvloop.run(measured()):
-        raise typer.Exit(1)
 
 
 def rates(  # noqa: PLR0913 - options of a command

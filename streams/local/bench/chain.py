@@ -1,130 +1,123 @@
-"""The yardstick of the pipeline: plain loops with as many acknowledged writes one after another.
+"""Five hops one after another: from in to out a record waits for ten acknowledged writes.
 
-From a webhook to the model and from its answer to WhatsApp the pipeline waits for ten writes that
-the broker acknowledges. So do five hops of a plain aiokafka loop that write a state of 4 KB, wait,
-send on 1 KB, and wait. They have no protection, do no work and speak no HTTP.
+So does a message of the pipeline, from its webhook to the model and from the answer to WhatsApp.
+Every hop writes a state of 4 KB, waits, sends on 1 KB, and waits. The hops run in processes of
+their own, and what sends and reads is one more, the same for every variant.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+import msgspec
 
-from streams.local.bench.pace import paced
-from streams.local.bench.topics import Topics
-from streams.publish import BATCH_BYTES
+from schemas.topics import changelog
+from streams.local.bench.child import Child
+from streams.local.bench.cpu import spent_s
+from streams.local.bench.generator import Burst
+from streams.local.bench.hops import Variant
+from streams.local.bench.passage import Passage
+from streams.local.bench.topics import HOPS, Topics, hop_stage, hop_topic
+from streams.local.stack import Stack, StackOptions, running
+from streams.local.stack.options import Layout
+from streams.local.stack.supervisor import Tell
 
-HOPS: Final = 5
-STATE: Final = b"." * 4096
-REST: Final = b"." * 1024
-KEYS: Final = 500
-POLL_MS: Final = 100
-COMMIT_S: Final = 1.0
-SETTLE_S: Final = 3.0
-PATIENCE_S: Final = 60.0
-WARM_UP_S: Final = 2.0
+HOPS_MODULE: Final = "streams.local.bench.hops"
+GENERATOR_MODULE: Final = "streams.local.bench.generator"
+WARM_UP: Final = Burst(500, 10)
+"""The first seconds of a broker are not measured."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chained:
-    """What came through a chain.
+    """What one rate gave.
 
     Attributes:
-        sent: Records that went in.
-        took_ms: How long each took that came out, without those of the first two seconds.
-        behind_s: How long after the last one went in the last one came out.
+        variant: What the hops were.
+        passage: What became of the records.
+        hops_us: CPU time of the hops' processes for each record, in microseconds.
+        broker_us: That of the broker.
     """
 
-    sent: int
-    took_ms: Sequence[int]
-    behind_s: float
+    variant: Variant
+    passage: Passage
+    hops_us: float
+    broker_us: float
 
 
-async def chain(bootstrap: str, rate: float, seconds: float) -> Chained:
-    """Send records at this rate through the hops; return how long they took."""
-    topics = Topics(bootstrap)
-    names = [await topics.make(f"bench.{topics.run}.hop.{n}") for n in range(HOPS + 1)]
-    kept = [await topics.make(f"bench.{topics.run}.kept.{n}", compacted=True) for n in range(HOPS)]
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
-        acks="all",
-        enable_idempotence=True,
-        max_batch_size=BATCH_BYTES,
-    )
-    await producer.start()
-    hops = [_hop(bootstrap, producer, names[n], kept[n], names[n + 1]) for n in range(HOPS)]
-    arrived: list[tuple[int, int]] = []
-    tasks = [asyncio.create_task(work) for work in (*hops, _last(bootstrap, names[-1], arrived))]
+class Chain:
+    """A chain that stands, with its generator."""
+
+    def __init__(
+        self, stack: Stack, variant: Variant, hops: Sequence[Child], generator: Child
+    ) -> None:
+        self.stack = stack
+        self.variant = variant
+        self.hops = hops
+        self.generator = generator
+
+    async def burst(self, rate: float, seconds: float) -> Chained:
+        """Send records at a rate; return what became of them.
+
+        Raises:
+            PipelineError: A process of it ended.
+        """
+        hops_s, broker_s = self._spent_s()
+        told = await self.generator.ask(msgspec.json.encode(Burst(rate, seconds)))
+        for hop in self.hops:
+            hop.check()
+        passage = msgspec.json.decode(told, type=Passage)
+        hops_after_s, broker_after_s = self._spent_s()
+        return Chained(
+            variant=self.variant,
+            passage=passage,
+            hops_us=(hops_after_s - hops_s) / passage.sent * 1e6,
+            broker_us=(broker_after_s - broker_s) / passage.sent * 1e6,
+        )
+
+    def _spent_s(self) -> tuple[float, float]:
+        hops_s = sum(spent_s(hop.pid) for hop in self.hops)
+        return hops_s, spent_s(self.stack.pid("kafka"))
+
+
+@contextlib.asynccontextmanager
+async def chain(stack: Stack, variant: Variant, layout: Layout) -> AsyncIterator[Chain]:
+    """Lend a chain: all hops in one process, or each in its own.
+
+    Raises:
+        PipelineError: A process of it ended.
+    """
+    topics = Topics(stack.kafka_bootstrap)
+    run = topics.run
+    for number in range(HOPS + 1):
+        await topics.make(hop_topic(run, number))
+    for number in range(HOPS):
+        await topics.make(changelog(hop_stage(run, number)), compacted=True)
+    numbers = [str(number) for number in range(HOPS)]
+    shares = [numbers] if layout == "all-in-one" else [[number] for number in numbers]
+    wanted = [(HOPS_MODULE, variant, run, *share) for share in shares]
+    wanted.append((GENERATOR_MODULE, run))
+    children: list[Child] = []
     try:
-        await asyncio.sleep(SETTLE_S)  # every group has its partitions
-        began = time.monotonic_ns()
-        count = await _send(producer, names[0], rate, seconds)
-        ended = time.monotonic()
-        async with asyncio.timeout(PATIENCE_S):
-            while len(arrived) < count and not any(task.done() for task in tasks):  # noqa: ASYNC110 - tasks of many kinds
-                await asyncio.sleep(0.05)
-        took = [
-            (out - sent) // 1_000_000 for sent, out in arrived if sent > began + WARM_UP_S * 1e9
-        ]
-        return Chained(count, took, time.monotonic() - ended)
+        for module, *arguments in wanted:
+            child = await Child.start(stack.env, module, *arguments)
+            children.append(child)
+        await asyncio.gather(*(child.said() for child in children))  # each is ready
+        yield Chain(stack, variant, children[:-1], children[-1])
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await producer.stop()
+        await asyncio.gather(*(child.stop() for child in children))
         topics.remove()
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, rate: float, seconds: float) -> int:
-    count = int(rate * seconds)
-    sent = []
-    async for number in paced(count, rate):
-        value = time.monotonic_ns().to_bytes(8) + REST
-        sent.append(await producer.send(topic, value, f"conv_{number % KEYS}".encode()))
-    await asyncio.gather(*sent)
-    return count
-
-
-async def _hop(
-    bootstrap: str, producer: AIOKafkaProducer, source: str, kept: str, target: str
-) -> None:
-    async with _consumer(bootstrap, source, group=source) as consumer:
-        committed = time.monotonic()
-        while True:
-            records = await _fetched(consumer)
-            states = [await producer.send(kept, STATE, r.key, r.partition) for r in records]
-            await asyncio.gather(*states)
-            effects = [await producer.send(target, r.value, r.key) for r in records]
-            await asyncio.gather(*effects)
-            if records and time.monotonic() - committed > COMMIT_S:
-                await consumer.commit()
-                committed = time.monotonic()
-
-
-async def _last(bootstrap: str, topic: str, arrived: list[tuple[int, int]]) -> None:
-    async with _consumer(bootstrap, topic, group=topic) as consumer:
-        while True:
-            records = await _fetched(consumer)
-            now = time.monotonic_ns()
-            arrived += [(int.from_bytes(record.value[:8]), now) for record in records]
-
-
-def _consumer(bootstrap: str, topic: str, *, group: str) -> AIOKafkaConsumer:
-    return AIOKafkaConsumer(
-        topic,
-        bootstrap_servers=bootstrap,
-        group_id=group,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=20,
-    )
-
-
-async def _fetched(consumer: AIOKafkaConsumer) -> list[Any]:
-    fetched = await consumer.getmany(timeout_ms=POLL_MS)
-    return [record for rows in fetched.values() for record in rows]
+@contextlib.asynccontextmanager
+async def warm_stack(home: Path, tell: Tell) -> AsyncIterator[Stack]:
+    """Lend a stack of its own, without our processes, whose broker has done some work."""
+    async with running(StackOptions(home=home, own=False, warm=False), tell) as stack:
+        async with chain(stack, Variant.PLAIN, "all-in-one") as warming:
+            await warming.burst(WARM_UP.rate, WARM_UP.seconds)
+        yield stack

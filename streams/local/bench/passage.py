@@ -13,7 +13,7 @@ from streams.local.load.figures import PERCENTILES, percentile
 WARM_UP_S: Final = 2.0
 """What went in before is not in the percentiles: the first records wait for caches and code."""
 BEHIND_S: Final = 1.0
-P99_MS: Final = 500.0
+P99_MS: Final = 1000.0
 PACE: Final = 0.98
 """Part of the rate that must have gone in: less, and the sender was the one that was too slow."""
 

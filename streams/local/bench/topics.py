@@ -15,10 +15,22 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-e
 from streams import librdkafka
 
 PARTITIONS: Final = 4
+HOPS: Final = 5
+"""Hops of a chain: with two acknowledged writes each, as many as a message of the pipeline."""
 POLL_S: Final = 0.02
 PATIENCE_S: Final = 120.0
 COMPACTED: Final = {"cleanup.policy": "compact"}
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the library has no types
+
+
+def hop_topic(run: str, number: int) -> str:
+    """Return the input of a hop, from 0; of one after the last hop, the end of the chain."""
+    return f"bench.{run}.hop.{number}"
+
+
+def hop_stage(run: str, number: int) -> str:
+    """Return the name of a hop's stage, by which its changelog topic is named."""
+    return f"bench-{run}-{number}"
 
 
 class Topics:

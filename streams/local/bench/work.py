@@ -24,6 +24,7 @@ LINES: Final = 32
 """Lines that a state keeps; with ``LINE_CHARS`` each they are 4 KB, as a conversation's are."""
 LINE_CHARS: Final = 124
 BLANK: Final = "." * LINE_CHARS
+WAMID: Final = "wamid.bench."
 
 
 class Seen(Struct, frozen=True):
@@ -42,10 +43,10 @@ ENCODER: Final = msgspec.json.Encoder()
 
 
 class Renamed:
-    """Our codec for topics that are none of the pipeline's."""
+    """Our codec for topics that are none of the pipeline's; several hops may share one."""
 
-    def __init__(self, source: str, target: str) -> None:
-        self.codec = Codec.offline()
+    def __init__(self, source: str, target: str, codec: Codec | None = None) -> None:
+        self.codec = codec or Codec.offline()
         self.target = target
         for topic in (source, target):
             self.codec.extend(topic, MESSAGE_RECEIVED.name)
@@ -83,9 +84,9 @@ class Renamed:
         return ENCODER.encode(after), self.encode(said)
 
 
-def event(topic: str, number: int) -> MessageReceived:
-    """Return one event of the input."""
-    wamid = f"wamid.bench.{number}"
+def event(topic: str, number: int, chars: int = 64) -> MessageReceived:
+    """Return one event of the input; its text has so many characters."""
+    wamid = f"{WAMID}{number}"
     now_ms = WallClock().now_ms()
     return MessageReceived(
         event=topic,
@@ -99,7 +100,7 @@ def event(topic: str, number: int) -> MessageReceived:
         phone_number_id="1",
         wamid=wamid,
         kind=MessageKind.TEXT,
-        text="x" * 64,
+        text="x" * chars,
         sender=Person(wa_id="0"),
         sent_at=now_ms,
     )

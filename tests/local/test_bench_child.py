@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from schemas.errors import PipelineError
+from streams.local.bench.child import Child
+from streams.local.stack.process import Identity, until
+from streams.settings import environment
+
+ORPHAN = """
+import asyncio, os, signal
+from streams.local.bench.child import Child
+async def run():
+    child = await Child.start(os.environ, "http.server", "--bind", "127.0.0.1", "0")
+    print(child.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(run())
+"""
+
+
+async def read_on(child: Child) -> None:
+    while await child.said():
+        pass
+
+
+async def test_a_child_that_ended_instead_of_answering_is_told() -> None:
+    child = await Child.start(environment(), "this")
+
+    with pytest.raises(PipelineError, match="this ended with 0"):
+        await read_on(child)
+
+
+async def test_a_child_ends_when_its_parent_orders_no_more() -> None:
+    child = await Child.start(environment(), "json.tool")
+
+    child.check()
+    await child.stop()
+
+    with pytest.raises(PipelineError, match=r"json\.tool ended with 1"):  # it had nothing to show
+        child.check()
+
+
+async def test_a_child_does_not_outlive_a_parent_that_was_killed() -> None:
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ORPHAN), stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await parent.communicate()  # its output ends with the last process that has it
+
+    await until(lambda: Identity.of(int(told)) is None)
