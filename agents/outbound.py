@@ -14,11 +14,10 @@ import msgspec
 import structlog
 
 from agents.core.gate import Bubble, Gate
-from agents.core.gate_next import LONGEST_WAIT_MS
 from agents.core.gate_plan import plan
 from agents.core.gate_seen import seen
 from agents.core.gate_settle import settle
-from agents.core.gate_window import window_of
+from agents.core.gate_window import LONGEST_WAIT_MS, window_of
 from agents.ports import (
     TAKEN_OVER,
     Accepted,

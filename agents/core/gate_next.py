@@ -9,13 +9,17 @@ from msgspec import Struct
 from agents.core.gate import Bubble, Gate
 from agents.core.gate_step import GateStep
 from agents.core.gate_waits import order_due, pair_due, stopped
-from agents.core.gate_window import WINDOW_CLOSING, person_due, template_for, window_of
+from agents.core.gate_window import (
+    LONGEST_WAIT_MS,
+    person_due,
+    person_reason,
+    template_for,
+    window_of,
+)
 from agents.ports.whatsapp import Letter, Read, Template
 from schemas.changing import replace
 from schemas.events import BubbleState, Event, TimerFired
 
-LONGEST_WAIT_MS: Final = 24 * 3_600_000
-"""After this long a bubble is not sent any more: no window can still be open."""
 DELIVERED_WAIT_MS: Final = 2_000
 """How long a part waits for the delivery of the part before it, for a tenant that is not known."""
 
@@ -67,7 +71,7 @@ def too_late(step: GateStep, bubble: Bubble) -> str:
         return "window_closed"  # first: a tenant may have a template for it
     if step.now_ms - bubble.requested_ms >= LONGEST_WAIT_MS:
         return "expired"
-    return WINDOW_CLOSING if _waits_too_long(step, bubble) else ""
+    return person_reason(bubble, step.settings) if _waits_too_long(step, bubble) else ""
 
 
 def _waits_too_long(step: GateStep, bubble: Bubble) -> bool:

@@ -8,7 +8,7 @@ from agents.core.gate import Bubble, Gate
 from agents.core.gate_next import Plan, wake_next
 from agents.core.gate_step import GateStep
 from agents.core.gate_waits import pair_spent
-from agents.core.gate_window import WINDOW_CLOSING, person_due, template_for
+from agents.core.gate_window import person_due, person_reason, template_for
 from agents.core.whatsapp_errors import POLICIES, Action, ErrorClass, classify, wait_ms
 from agents.ports.permits import TAKEN_OVER, Withheld
 from agents.ports.whatsapp import Accepted, NotSent, Receipt, Refused, Unknown
@@ -75,7 +75,7 @@ def _withheld(step: GateStep, planned: Bubble, reason: str) -> None:
         return
     person_ms = person_due(step.state, bubble, step.settings)
     if person_ms is not None and step.now_ms >= person_ms:
-        step.end(bubble, BubbleState.FAILED, WINDOW_CLOSING, error_code=bubble.error_code)
+        _to_person(step, bubble)
         return
     if not told:
         step.updated(bubble, BubbleState.PLANNED)
@@ -118,11 +118,16 @@ def _refused(step: GateStep, bubble: Bubble, kind: ErrorClass, now_ms: int) -> N
         _again(step, replace(bubble, refusals=refusals), kind, now_ms + wait)
 
 
+def _to_person(step: GateStep, bubble: Bubble) -> None:
+    reason = person_reason(bubble, step.settings)
+    step.end(bubble, BubbleState.FAILED, reason, error_code=bubble.error_code)
+
+
 def _again(step: GateStep, bubble: Bubble, kind: ErrorClass, due_ms: int) -> None:
     """Let a refused bubble wait for another try; a person has it when that comes too late."""
     person_ms = person_due(step.state, bubble, step.settings)
     if person_ms is not None and due_ms >= person_ms:
-        step.end(bubble, BubbleState.FAILED, WINDOW_CLOSING, error_code=bubble.error_code)
+        _to_person(step, bubble)
         return
     bubble = replace(bubble, reason=str(kind))
     step.put(bubble)

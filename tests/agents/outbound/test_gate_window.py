@@ -10,6 +10,7 @@ from agents.core.gate import Pair
 from agents.core.gate_settle import HELD_LOOK_MS
 from agents.core.gate_waits import PAIR_EVERY_MS
 from agents.core.gate_window import PERSON_MARGIN_MS
+from agents.core.whatsapp_errors import POLICIES, ErrorClass
 from agents.ports import NotSent, Refused, Withheld
 from schemas.changing import replace
 from schemas.events import Author, BubbleState
@@ -27,8 +28,11 @@ def refused(code: int, status: int = 400) -> Refused:
 
 def until_it_ends(desk: Desk, answer: Answer) -> None:
     """Let timers fire at their time, with the same answer to every try."""
-    while desk.it.timers:
+    for _ in range(10_000):  # two days, a look a minute
+        if not desk.it.timers:
+            return
         desk.fire(min(desk.it.timers, key=desk.it.timers.__getitem__), answer)
+    raise AssertionError("the bubble waits for ever")
 
 
 @pytest.mark.parametrize(
@@ -145,6 +149,48 @@ def test_what_a_template_will_carry_waits_for_it() -> None:
     desk.now = T0 + 20_000
     letter = desk.hasten("rate:b1")
 
+    assert letter is not None
+    assert letter.template is not None
+
+
+@pytest.mark.parametrize("open_ms", [60 * MINUTE_MS, 20_000, -MINUTE_MS])
+@pytest.mark.parametrize("answer", [BUSY, PARKED, refused(190, 401)])
+@pytest.mark.parametrize("author", list(Author)[1:])
+def test_a_template_that_gets_nowhere_is_a_persons_a_margin_after_the_window(
+    answer: Answer, open_ms: int, author: Author
+) -> None:
+    desk = Desk(TEMPLATED)
+    desk.apply(bubble("b1", window_expires_at=T0 + open_ms, author=author), answer)
+
+    until_it_ends(desk, answer)
+
+    due = T0 + max(0, open_ms) + PERSON_MARGIN_MS
+    assert desk.every_end == [("b1", FAILED, "template_unsent")]
+    assert due - POLICIES[ErrorClass.AUTH].longest_ms * 3 / 2 <= desk.now <= due
+
+
+@pytest.mark.parametrize("answer", [PARKED, refused(190, 401)])
+def test_a_template_that_whatsapp_asked_for_ends_without_a_known_window_too(
+    answer: Answer,
+) -> None:
+    desk = Desk(TEMPLATED)
+    desk.apply(bubble("b1", window_expires_at=None), refused(131047))
+
+    until_it_ends(desk, answer)
+
+    assert desk.every_end == [("b1", FAILED, "template_unsent")]
+    assert desk.now <= T0 + DAY_MS + PERSON_MARGIN_MS
+
+
+def test_a_template_is_tried_once_more_at_its_last_moment() -> None:
+    desk = Desk(TEMPLATED)
+    desk.apply(bubble("b1", window_expires_at=T0), PARKED)
+    while desk.now < T0 + PERSON_MARGIN_MS - HELD_LOOK_MS:
+        desk.fire("held:b1", PARKED)
+
+    letter = desk.fire("held:b1")
+
+    assert desk.now == T0 + PERSON_MARGIN_MS
     assert letter is not None
     assert letter.template is not None
 
