@@ -23,7 +23,7 @@ import structlog
 
 from schemas.avro_schema import plain, schema_of, spelled
 from schemas.codec import Codec
-from schemas.errors import Misconfigured, Unavailable
+from schemas.errors import Misconfigured, Refusing, Unavailable
 from schemas.topics import TOPICS, Topic
 from streams.settings import Settings
 
@@ -74,6 +74,15 @@ class Refused(Misconfigured):
         self.status = status
         self.code = code
 
+    @property
+    def own(self) -> bool:
+        """True when the registry itself has answered, not something on the way to it.
+
+        Source: Confluent, "Schema Registry API Reference", "Errors": the first three digits of
+        the code are the status.
+        """
+        return self.code // 100 == self.status
+
 
 class Registry:
     """A schema registry by its base URL; opens a connection for each question.
@@ -105,7 +114,7 @@ class Registry:
         """Return the text of a schema; None when the registry has no such id.
 
         Raises:
-            Unavailable: The registry cannot be asked.
+            Unavailable: The registry cannot be asked, or does not let us in.
         """
         if schema_id > LARGEST_ID:
             return None
@@ -168,12 +177,14 @@ class Registry:
     async def _text(self, schema_id: int) -> str | None:
         try:
             found = await self._ask("GET", f"/schemas/ids/{schema_id}")
+            return None if found is None else str(found["schema"])
         except Refused as exc:
-            if exc.status in FORBIDDEN:
-                # The record is not at fault: it waits until the operator has let us in.
-                raise Unavailable("registry") from exc
-            return None
-        return None if found is None else str(found["schema"])
+            if exc.own:
+                return None
+            # It said nothing of this id, so the record is not at fault: an operator is.
+            raise Refusing("registry", str(exc)) from exc
+        except (KeyError, TypeError) as exc:
+            raise Unavailable("registry") from exc
 
     async def _version(self, subject: str, version: str) -> Registered | None:
         found = await self._ask("GET", f"/subjects/{_path(subject)}/versions/{version}")
@@ -188,14 +199,14 @@ class Registry:
         return httpx.AsyncClient(transport=self._transport, timeout=self._timeout_s, verify=verify)
 
     async def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask once; None is 404."""
+        """Ask once; None is the registry's own 404."""
         try:
             async with self._client() as client:
                 response = await client.request(
                     method, self._url + path, json=body, headers=_headers(body)
                 )
                 return _answer(response, path)
-        except (httpx.HTTPError, json.JSONDecodeError) as exc:
+        except (httpx.HTTPError, ValueError) as exc:  # or the answer is no JSON
             raise Unavailable("registry") from exc
 
 
@@ -210,19 +221,27 @@ def _headers(body: Any) -> dict[str, str]:
 
 
 def _answer(response: httpx.Response, path: str) -> Any:
-    if response.status_code == httpx.codes.NOT_FOUND:
-        return None
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
         raise Unavailable("registry")
-    if response.is_error:
-        said = response.json() if "json" in response.headers.get("content-type", "") else {}
-        raise Refused(
-            f"the registry refuses {path}: {response.status_code}"
-            f" {said.get('message', response.reason_phrase)}",
-            response.status_code,
-            int(said.get("error_code", 0)),
-        )
-    return response.json()
+    if not response.is_error:
+        return response.json()
+    refused = _refused(response, path)
+    if response.status_code in FORBIDDEN:
+        raise Refusing("registry", str(refused)) from refused
+    if response.status_code == httpx.codes.NOT_FOUND and refused.own:
+        return None
+    raise refused
+
+
+def _refused(response: httpx.Response, path: str) -> Refused:
+    found = response.json() if "json" in response.headers.get("content-type", "") else {}
+    said = found if isinstance(found, dict) else {}
+    return Refused(
+        f"the registry refuses {path}: {response.status_code}"
+        f" {said.get('message', response.reason_phrase)}",
+        response.status_code,
+        int(said.get("error_code") or 0),
+    )
 
 
 def _path(subject: str) -> str:

@@ -32,6 +32,7 @@ class FakeRegistry:
         self.levels: dict[str, str] = {}
         self.asked: list[str] = []
         self.status = 200
+        self.instead_of_it: httpx.Response | None = None
         self.now_s = 0.0
 
     @property
@@ -52,8 +53,11 @@ class FakeRegistry:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(f"{request.method} {request.url.path.removeprefix('/apis/ccompat/v7')}")
+        if self.instead_of_it is not None:
+            return self.instead_of_it
         if self.status != httpx.codes.OK:
-            return httpx.Response(self.status, json={"error_code": 42201, "message": "no"})
+            said = {"error_code": self.status * 100 + 1, "message": "no"}
+            return httpx.Response(self.status, json=said)
         found = self._found(request, self.asked[-1].split("/")[1:])
         status = 404 if found is None else 200
         return httpx.Response(status, json=found if found is not None else {"error_code": 40403})
@@ -185,7 +189,7 @@ async def test_a_refusal_says_what_the_registry_said(registry: FakeRegistry) -> 
     with pytest.raises(Refused, match=f"refuses /subjects/{SUBJECT}/versions: 409 no") as refused:
         await registry.client.register(SUBJECT, _newer())
 
-    assert (refused.value.status, refused.value.code) == (409, 42201)
+    assert (refused.value.status, refused.value.code) == (409, 40901)
 
 
 async def test_a_newer_writer_is_learned_at_run_time(registry: FakeRegistry) -> None:
@@ -236,10 +240,56 @@ async def test_an_id_that_no_registry_gives_is_not_asked_for(registry: FakeRegis
 async def test_a_record_waits_while_the_registry_does_not_let_us_in(
     registry: FakeRegistry, status: int
 ) -> None:
+    codec = await codec_of(registry.client)
     registry.status = status
 
+    with pytest.raises(Unavailable) as waits:
+        await codec.read(HEADER.pack(MAGIC, 999) + b"x")
+
+    assert waits.value.service == "registry"
+    assert f"/schemas/ids/999: {status} no" in str(waits.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(404, text="default backend"),  # an ingress without its registry
+        httpx.Response(404, json={"error_code": 404, "message": "HTTP 404 Not Found"}),
+        httpx.Response(405, json=["no"]),
+        httpx.Response(407),
+        httpx.Response(302, text="log in first"),
+        httpx.Response(200, text="log in first"),
+        httpx.Response(200, content=b"\xff", headers={"content-type": "application/json"}),
+        httpx.Response(200, json={"login": "first"}),
+        httpx.Response(200, json=[]),
+    ],
+    ids=["ingress", "path", "method", "proxy", "redirect", "page", "bytes", "object", "list"],
+)
+async def test_a_record_waits_while_something_else_answers_for_the_registry(
+    registry: FakeRegistry, answer: httpx.Response
+) -> None:
+    codec = await codec_of(registry.client)
+    registry.instead_of_it = answer
+
     with pytest.raises(Unavailable):
-        await registry.client.lookup(1)
+        await codec.read(HEADER.pack(MAGIC, 999) + b"x")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_nothing_starts_while_the_registry_does_not_let_us_in(
+    registry: FakeRegistry, status: int
+) -> None:
+    registry.status = status
+
+    with pytest.raises(Misconfigured, match=f"{status} no"):
+        await codec_of(registry.client)
+
+
+async def test_a_wrong_address_is_not_taken_for_missing_schemas(registry: FakeRegistry) -> None:
+    registry.instead_of_it = httpx.Response(404, text="default backend")
+
+    with pytest.raises(Misconfigured, match="the registry refuses"):
+        await codec_of(registry.client)
 
 
 async def test_an_id_that_the_registry_refuses_is_no_schema(registry: FakeRegistry) -> None:
