@@ -112,6 +112,7 @@ class Pending(Struct, frozen=True, kw_only=True):
         kind: Its type.
         trace_id: The trace that it started.
         received_ms: When it was received.
+        corrects: True when an answer to its earlier words was sent: these are its new ones.
     """
 
     wamid: str
@@ -119,6 +120,7 @@ class Pending(Struct, frozen=True, kw_only=True):
     kind: MessageKind
     trace_id: str
     received_ms: int
+    corrects: bool = False
 
 
 class RunningTurn(Struct, frozen=True, kw_only=True):
@@ -132,6 +134,7 @@ class RunningTurn(Struct, frozen=True, kw_only=True):
         started_ms: When it was given to the agent.
         cancelled: True once it was taken back; its end is still awaited.
         hops: How often an agent handed these messages to another agent.
+        asked: What it was given, by wamid, where an edit has changed it since.
     """
 
     turn_id: str
@@ -141,6 +144,21 @@ class RunningTurn(Struct, frozen=True, kw_only=True):
     started_ms: int
     cancelled: bool = False
     hops: int = 0
+    asked: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def given(self) -> tuple[Pending, ...]:
+        """Its messages, in the words that it was given."""
+        return tuple(
+            replace(each, text=self.asked.get(each.wamid, each.text)) for each in self.messages
+        )
+
+    @property
+    def open(self) -> tuple[Pending, ...]:
+        """Those whose words it does not know, so that it cannot answer them."""
+        return tuple(
+            now for now, then in zip(self.messages, self.given, strict=True) if now != then
+        )
 
 
 class Conversation(Struct, frozen=True, kw_only=True):

@@ -1,18 +1,19 @@
 """Edits and revokes: what a customer says otherwise, or takes back, before it was answered.
 
 A message can be changed while it waits and while its turn runs. The turn is then taken back and
-starts again with the changed words, or ends when none are left. An answered message stays as it
-was answered.
+starts again with the changed words, or ends when none are left. A turn that has done something
+outside is not thrown away: its answer to the earlier words is sent, and the new ones are the
+question of the next turn. An answered message stays as it was answered.
 """
 
 from __future__ import annotations
 
-from agents.core.conversation import Pending, Trigger
+from agents.core.conversation import Pending, RunningTurn, Trigger
 from agents.core.dispatch_burst import excess, open_burst
 from agents.core.dispatch_people import cancel, hand_over
 from agents.core.dispatch_step import Step, waiting
 from agents.core.dispatch_turns import CANCEL_LIMIT_MS, MAX_SUPERSEDED, supersede
-from agents.core.texts import MESSAGE_CHARS, named, shortened
+from agents.core.texts import MESSAGE_CHARS, corrected, named, shortened
 from schemas.changing import replace
 from schemas.events import MessageKind, MessageReceived, OutcomeKind, Phase
 
@@ -32,7 +33,8 @@ def amended(step: Step, event: MessageReceived) -> bool | None:
     turn = step.state.turn
     taken = turn is not None and any(message.wamid == target for message in turn.messages)
     step.change(
-        turn=turn and replace(turn, messages=_changed(step, turn.messages, event)),
+        turn=turn
+        and replace(turn, messages=_changed(step, turn.messages, event), asked=_asked(turn, event)),
         pending=_changed(step, step.state.pending, event),
     )
     step.decided("amended", str(event.kind), turn_id=turn.turn_id if turn and taken else None)
@@ -55,6 +57,7 @@ def _changed(
             kept.append(message)
         elif event.kind is MessageKind.EDIT:
             text = named(message.kind, (event.text or "").strip())
+            text = corrected(text) if message.corrects else text
             kept.append(replace(message, text=shortened(text, MESSAGE_CHARS)))
         else:
             turn = step.state.turn
@@ -63,6 +66,18 @@ def _changed(
             step.outcome(message.wamid, OutcomeKind.IGNORED, "revoked", turn_id)
             step.change(unread=max(0, step.state.unread - 1))
     return tuple(kept)
+
+
+def _asked(turn: RunningTurn, event: MessageReceived) -> dict[str, str]:
+    """Return what a turn was given of messages that were edited; nothing is kept of a revoked one.
+
+    The words of the first edit are as unknown to the turn as those of the last one.
+    """
+    target = event.target_wamid
+    kept = {wamid: text for wamid, text in turn.asked.items() if wamid != target}
+    if event.kind is MessageKind.EDIT:
+        kept |= {each.wamid: each.text for each in turn.given if each.wamid == target}
+    return kept
 
 
 def _take_back(step: Step, kind: MessageKind) -> None:

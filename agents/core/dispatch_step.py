@@ -108,18 +108,23 @@ class Step:
         turn_id: str | None = None,
     ) -> None:
         """Give messages their outcome; their words go to the history."""
-        lines = []
+        messages = tuple(messages)
         for message in messages:
             self.outcome(message.wamid, kind, reason, turn_id)
-            lines.append(
-                Line(
-                    role="customer",
-                    text=shortened(message.text, LINE_CHARS),
-                    wamid=message.wamid,
-                    at=message.received_ms,
-                )
+        self.heard(messages)
+
+    def heard(self, messages: Iterable[Pending]) -> None:
+        """Add what the customer said to the history."""
+        lines = tuple(
+            Line(
+                role="customer",
+                text=shortened(message.text, LINE_CHARS),
+                wamid=message.wamid,
+                at=message.received_ms,
             )
-        self.change(history=extended(self.state.history, tuple(lines)))
+            for message in messages
+        )
+        self.change(history=extended(self.state.history, lines))
 
     def outcome(
         self, wamid: str, kind: OutcomeKind, reason: str, turn_id: str | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from agents.core.conversation import RunningTurn, Trigger
+from agents.core.conversation import Pending, RunningTurn, Trigger
 from agents.core.dispatch_people import AI_DISABLED, cancel, hand_over
 from agents.core.dispatch_step import Step, waiting
 from agents.core.intent import AGENTS, HUMAN, ROUTES, Intent, asks_for_person, intent_of
-from agents.core.texts import BUBBLES, bubbles
+from agents.core.texts import BUBBLES, bubbles, corrected
 from schemas.changing import replace
 from schemas.events import (
     Author,
@@ -145,7 +145,8 @@ def _cancelled(step: Step, turn: RunningTurn, event: ResponseGenerated) -> None:
     """The turn that was taken back has ended: its messages join the newer ones.
 
     What happened outside is not thrown away: an answer that tells of it is sent; without
-    one a person gets the conversation, because a new turn could do it a second time.
+    one a person gets the conversation, because a new turn could do it a second time. What the
+    customer has edited meanwhile is not answered by it.
     """
     step.decided("turn_cancelled", str(event.outcome), turn_id=turn.turn_id)
     if not waiting(step.state) and not event.side_effects:
@@ -184,27 +185,45 @@ def _finished(step: Step, turn: RunningTurn, event: ResponseGenerated) -> None:
 
 
 def _answered(step: Step, turn: RunningTurn, parts: tuple[str, ...]) -> None:
-    step.ended(turn.messages, OutcomeKind.ANSWERED, f"agent:{turn.agent}", turn.turn_id)
+    """Send an answer; messages that were edited since wait for the next turn, as corrections.
+
+    Their one outcome is that turn's. The history tells it what was asked first and answered.
+    """
+    left = tuple(replace(each, text=_as_correction(each), corrects=True) for each in turn.open)
+    for message in turn.messages:
+        if message not in turn.open:
+            step.outcome(message.wamid, OutcomeKind.ANSWERED, f"agent:{turn.agent}", turn.turn_id)
+    step.heard(turn.given)
     _say(step, turn, parts)
     step.effects.append(
         MemoryUpdateRequested(
             **step.sequels.envelope(MEMORY_REQUESTED, turn.turn_id),
             turn_id=turn.turn_id,
-            question="\n".join(message.text for message in turn.messages),
+            question="\n".join(message.text for message in turn.given),
             answer="\n".join(parts),
         )
     )
+    pending = (*left, *step.state.pending)
     step.move(
-        Trigger.ANSWER, turn=None, superseded=0, owner=turn.agent, unread=len(step.state.pending)
+        Trigger.ANSWER,
+        turn=None,
+        superseded=0,
+        owner=turn.agent,
+        pending=pending,
+        unread=len(pending),
     )
     if step.state.pending and step.state.phase is Phase.IDLE:  # they waited long enough
         begin(step)
     elif not step.state.pending and step.state.phase is Phase.GATHERING:
-        # An edit had taken the turn back: nothing newer is gathered.
+        # A revoke had taken the turn back: nothing newer is gathered.
         step.disarm("burst")
         step.move(Trigger.EMPTY, gathering_since_ms=0)
     if step.state.phase is not Phase.WITH_HUMAN:
         step.decided("answered", f"agent:{turn.agent}", turn_id=turn.turn_id)
+
+
+def _as_correction(message: Pending) -> str:
+    return message.text if message.corrects else corrected(message.text)
 
 
 def _say(step: Step, turn: RunningTurn, parts: tuple[str, ...]) -> None:

@@ -27,6 +27,9 @@ PLACEHOLDERS: Final = {
 }
 """What the model is told of a message without words."""
 
+CORRECTION: Final = "[correção de uma mensagem já respondida]"
+"""What the model is told of an edit that crossed its answer: what was done is not done again."""
+
 LINE_CHARS: Final = 1500
 HISTORY_CHARS: Final = 6000
 """About 2,000 tokens of Portuguese: what the model is told of the past."""
@@ -48,6 +51,11 @@ def split(text: str, limit: int = BUBBLE_CHARS) -> tuple[str, ...]:
 def named(kind: MessageKind, words: str) -> str:
     """Return a message as the model is told it: what it is when it is no text, and its words."""
     return " ".join(filter(None, (PLACEHOLDERS.get(kind), words)))
+
+
+def corrected(text: str) -> str:
+    """Return the new words of a message whose earlier ones were answered."""
+    return f"{CORRECTION} {text}"
 
 
 def bubbles(texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from agents.core.dispatch_turns import CANCEL_LIMIT_MS
+from agents.core.texts import CORRECTION
 from schemas.events import (
     Command,
     ConversationChanged,
     HandoffRequested,
+    MemoryUpdateRequested,
     MessageKind,
     OutboundRequested,
     OutcomeKind,
@@ -98,14 +100,97 @@ def test_a_side_effect_of_a_revoked_question_is_told() -> None:
     assert talk.it.phase is Phase.IDLE
 
 
-def test_an_answer_with_a_side_effect_that_was_quicker_than_the_edit_leaves_nothing_open() -> None:
+def test_an_edit_that_crosses_a_side_effect_is_answered_after_it() -> None:
+    talk = thinking("quero dois", "do azul")
+    edit(talk, "w1", "quero três")
+
+    answered = talk.respond("Pedido feito: dois azuis.", side_effects=("call-1",))
+
+    assert talk.texts == ["Pedido feito: dois azuis."]
+    assert (answered.decision, answered.phase, answered.unread) == (
+        "answered",
+        Phase.GATHERING,
+        1,
+    )
+    assert [each.wamid for each in answered.outcomes] == ["w2"]
+    talk.fire("burst")
+    (follow_up,) = talk.started[1:]
+    assert (follow_up.wamids, follow_up.question) == (("w1",), f"{CORRECTION} quero três")
+    assert [line.text for line in follow_up.history] == [
+        "quero dois",
+        "do azul",
+        "Pedido feito: dois azuis.",
+    ]
+    talk.respond("Agora são três.")
+    assert talk.outcomes["w1"] is OutcomeKind.ANSWERED
+    assert (talk.it.phase, talk.it.timers, talk.it.pending) == (Phase.IDLE, {}, ())
+
+
+def test_what_a_turn_answered_is_remembered_in_the_words_that_it_was_given() -> None:
     talk = thinking("quero dois")
     edit(talk, "w1", "quero três")
+    edit(talk, "w1", "quero quatro", "e2")
 
     talk.respond("Pedido feito.", side_effects=("call-1",))
 
-    assert talk.texts == ["Pedido feito."]
+    (remembered,) = talk.of(MemoryUpdateRequested)
+    assert remembered.question == "quero dois"
+    talk.fire("burst")
+    assert talk.started[-1].question == f"{CORRECTION} quero quatro"
+
+
+def test_an_edit_whose_burst_is_over_is_asked_as_soon_as_the_side_effect_is_told() -> None:
+    talk = thinking("quero dois")
+    edit(talk, "w1", "quero três")
+    talk.fire("burst")
+
+    decided = talk.respond("Pedido feito.", side_effects=("call-1",))
+
+    assert (decided.phase, talk.texts) == (Phase.THINKING, ["Pedido feito."])
+    assert talk.started[-1].question == f"{CORRECTION} quero três"
+
+
+def test_a_correction_that_waits_can_be_edited_and_revoked() -> None:
+    talk = thinking("quero dois")
+    edit(talk, "w1", "quero três")
+    talk.respond("Pedido feito.", side_effects=("call-1",))
+    edit(talk, "w1", "quero quatro", "e2")
+    assert [each.text for each in talk.it.pending] == [f"{CORRECTION} quero quatro"]
+
+    revoked = revoke(talk, "w1")
+
+    assert ("w1", "revoked") in {(each.wamid, each.reason) for each in revoked.outcomes}
     assert (talk.it.phase, talk.it.timers) == (Phase.IDLE, {})
+
+
+def test_a_correction_that_crosses_an_answer_as_well_is_named_once() -> None:
+    talk = thinking("quero dois")
+    for number, words in enumerate(["quero três", "quero quatro"]):
+        edit(talk, "w1", words, f"e{number}")
+        talk.respond("Pedido feito.", side_effects=(f"call-{number}",))
+        talk.fire("burst")
+
+    assert talk.started[-1].question == f"{CORRECTION} quero quatro"
+
+
+def test_an_edit_that_changes_nothing_is_not_asked_again() -> None:
+    talk = thinking("quero dois")
+    edit(talk, "w1", "quero dois")
+
+    talk.respond("Pedido feito.", side_effects=("call-1",))
+
+    assert talk.outcomes["w1"] is OutcomeKind.ANSWERED
+    assert (talk.it.phase, talk.it.timers) == (Phase.IDLE, {})
+
+
+def test_nothing_is_kept_of_what_was_edited_and_then_revoked() -> None:
+    talk = thinking("meu cartão é 4111", "e quero dois")
+    edit(talk, "w1", "ops")
+
+    revoke(talk, "w1")
+
+    assert talk.it.turn is not None
+    assert talk.it.turn.asked == {}
 
 
 def test_a_side_effect_without_an_answer_still_goes_to_a_person() -> None:
@@ -174,6 +259,7 @@ def test_who_edits_for_ever_is_answered_too() -> None:
     assert (decided.decision, decided.phase) == ("amended", Phase.THINKING)
     assert talk.of(HandoffRequested) == []
     assert talk.respond("pronto").decision == "answered"
+    assert talk.started[-1].question == f"{CORRECTION} mais uma"
 
 
 @pytest.mark.parametrize("kind", [MessageKind.EDIT, MessageKind.REVOKE])
