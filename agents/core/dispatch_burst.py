@@ -30,6 +30,6 @@ def open_burst(step: Step) -> None:
     settings = step.settings
     quiet_ms = rhythm.quiet_ms(settings, step.state.rhythm_ms) if settings else 0
     max_ms = rhythm.longest_ms(settings) if settings else 0
-    since_ms = step.state.gathering_since_ms or step.now_ms
+    since_ms = min(step.state.gathering_since_ms or step.now_ms, step.now_ms)  # clocks differ
     step.change(gathering_since_ms=since_ms)
     step.arm("burst", min(step.now_ms + quiet_ms, since_ms + max_ms))

@@ -6,7 +6,7 @@ from copy import copy
 from typing import Any, Final
 
 from agents.core.gate import Bubble, Gate, trimmed
-from agents.core.gate_waits import timers_of
+from agents.core.gate_waits import noticed, timers_of
 from agents.core.sequels import Sequels, caused_by
 from agents.ports.whatsapp import Read
 from schemas.changing import replace
@@ -53,7 +53,7 @@ class GateStep:
         now_ms: int,
         settings: SettingsChanged | None = None,
     ) -> None:
-        self.state = replace(state, seq=state.seq + 1)
+        self.state = replace(noticed(state, now_ms), seq=state.seq + 1)
         self.event = event
         self.now_ms = now_ms
         self.settings = settings

@@ -30,6 +30,9 @@ distance to both ends: WhatsApp counts when a request arrives, not when it is wr
 Source: WhatsApp Cloud API, "Pair rate limits": 20 messages at once are followed by two minutes.
 """
 
+SKEW_MS: Final = 5_000
+"""Clocks of one installation agree better than this."""
+
 ARRIVED: Final = frozenset(
     {DeliveryStatus.DELIVERED, DeliveryStatus.READ, DeliveryStatus.PLAYED, DeliveryStatus.FAILED}
 )
@@ -79,6 +82,28 @@ def pair_due(pair: Pair, now_ms: int) -> int:
     """Return from when one more message may be sent to the customer; now, if it may be now."""
     within = now_ms < pair.began_ms + PAIR_EVERY_MS - PAIR_MARGIN_MS
     return now_ms if within and pair.count < PAIR_BURST else pair.paid_ms
+
+
+def noticed(state: Gate, now_ms: int) -> Gate:
+    """Return the gate without times of sending that are still to come: they end now.
+
+    Nothing was sent in the future: a clock was ahead. What is counted from such a time would
+    last longer by as much, so it is counted from when this is noticed.
+    """
+    pair = state.pair
+    if pair.paid_ms <= now_ms:  # whatever was sent was paid for later
+        return state
+    ahead_ms = pair.began_ms - now_ms
+    if ahead_ms > SKEW_MS:
+        state = replace(state, pair=replace(pair, began_ms=now_ms, paid_ms=pair.paid_ms - ahead_ms))
+    late_ms = now_ms + SKEW_MS
+    if not any(each.posted_ms > late_ms for each in state.bubbles):
+        return state
+    bubbles = (
+        replace(each, posted_ms=now_ms) if each.posted_ms > late_ms else each
+        for each in state.bubbles
+    )
+    return replace(state, bubbles=tuple(bubbles))
 
 
 def pair_spent(pair: Pair, posted_ms: int) -> Pair:

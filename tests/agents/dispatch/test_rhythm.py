@@ -171,3 +171,16 @@ def test_a_tenant_may_keep_one_quiet_time_for_all() -> None:
     assert talk.it.timers["burst"] == talk.now + 1500
     talk.fire("burst")
     assert talk.of(HandoffRequested)[0].wamids == ("w1", "w2", "w3")
+
+
+def test_a_clock_that_was_ahead_does_not_keep_a_burst_open() -> None:
+    tenant = with_settings(burst_adapts=False, burst_quiet_ms=1_500, burst_max_ms=8_000)
+    talk = Talk(tenant)
+    talk.now = T0 + 3_600_000
+    talk.hear("w0")
+
+    for second in range(8):
+        talk.now = T0 + second * 1_000
+        talk.hear(f"w{second + 1}")
+
+    assert talk.it.timers["burst"] == T0 + 8_000

@@ -13,6 +13,7 @@ from agents.core.gate_waits import (
     PAIR_BURST,
     PAIR_EVERY_MS,
     PAIR_MARGIN_MS,
+    SKEW_MS,
     pair_due,
     pair_spent,
 )
@@ -33,7 +34,8 @@ ACCEPTED, FAILED, PLANNED = BubbleState.ACCEPTED, BubbleState.FAILED, BubbleStat
 CLOSED = Refused(code=131047, status=400)
 PAIR = Refused(code=131056, status=400)
 AUTH = Refused(code=190, status=401)
-DAY_MS = 24 * 3_600_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 WAIT_MS = settings().delivered_wait_ms
 
 
@@ -94,6 +96,46 @@ def test_a_clock_that_is_behind_does_not_make_a_part_wait_twice() -> None:
     desk.now = T0 - 60_000  # the timer went off at another worker
 
     assert desk.apply(due) is not None
+
+
+def test_a_clock_that_was_ahead_does_not_make_the_next_part_wait_for_it() -> None:
+    desk = Desk()
+    desk.now = T0 + HOUR_MS
+    desk.apply(part(1))
+    desk.now = T0
+
+    assert desk.apply(part(2)) is None
+
+    assert desk.it.timers == {"order:p2": T0 + WAIT_MS}
+    assert desk.bubble("p1").posted_ms == T0
+    assert desk.fire("order:p2") is not None
+
+
+def test_a_clock_that_was_ahead_does_not_make_the_customers_limit_last_longer() -> None:
+    desk = Desk()
+    desk.apply(bubble("b0"))
+    ahead = T0 + HOUR_MS
+    spent = Pair(began_ms=ahead, count=PAIR_BURST, paid_ms=ahead + PAIR_BURST * PAIR_EVERY_MS)
+    desk.state = replace(desk.it, pair=spent)
+
+    desk.apply(bubble("b1"))
+
+    assert desk.it.timers == {"pair:b1": T0 + PAIR_BURST * PAIR_EVERY_MS}
+    assert desk.it.pair == Pair(
+        began_ms=T0, count=PAIR_BURST, paid_ms=T0 + PAIR_BURST * PAIR_EVERY_MS
+    )
+    assert desk.fire("pair:b1") is not None
+
+
+def test_clocks_that_differ_by_less_than_installations_may_change_nothing() -> None:
+    desk = Desk()
+    desk.now = T0 + SKEW_MS - 1
+    desk.apply(part(1))
+    desk.now = T0
+
+    desk.apply(part(2))
+
+    assert desk.it.timers == {"order:p2": T0 + SKEW_MS + WAIT_MS}
 
 
 @pytest.mark.parametrize(
