@@ -344,4 +344,22 @@ OWNERS: Final = (
         without="a client of another version puts keys where nobody expects them",
         test=f"{TESTS}/test_guards.py::test_a_client_that_puts_keys_elsewhere_is_refused_before_a_broker_is_asked",
     ),
+    Removal(
+        protection="membership",
+        part="a sink leaves out partitions that it does not read",
+        module="streams/seat.py",
+        old="        forgive(consumer)\n",
+        new="",
+        without="a release that reads a topic less hangs when it is given what the older one had",
+        test=f"{TESTS}/test_foreign.py::test_a_sink_leaves_out_partitions_that_it_does_not_read_and_joins_once_more",
+    ),
+    Removal(
+        protection="membership",
+        part="a worker that does not come back gives up the places of its sinks",
+        module="streams/worker.py",
+        old="sink.stop(leave=self.leaving)",
+        new="sink.stop()",
+        without="their partitions are nobody's until the session ends",
+        test=f"{TESTS}/test_worker.py::test_a_worker_gives_up_the_places_of_its_sinks_only_when_it_does_not_come_back",
+    ),
 )
