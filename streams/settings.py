@@ -10,6 +10,7 @@ import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -43,6 +44,23 @@ def _begins(*schemes: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _hosts(dsn: SecretStr) -> SecretStr:
+    """Refuse hosts that asyncpg cannot read: it would say so with a part of the password."""
+    try:
+        place = urlsplit(dsn.get_secret_value()).netloc
+        # As asyncpg does: what follows the first @ is the host.
+        hosts = place.partition("@")[2] if "@" in place else place
+        ports = [urlsplit(f"//{host}").port for host in hosts.split(",")]
+    except ValueError:
+        ports = []
+    if not ports or "@" in hosts:
+        raise ValueError(
+            "it is postgresql://user:password@host:port/database,"
+            " with %-escapes for the special characters of the password"
+        )
+    return dsn
 
 
 class Settings(BaseSettings):
@@ -106,9 +124,9 @@ class Settings(BaseSettings):
     schema_registry_url: str = Field(
         default="http://127.0.0.1:8081/apis/ccompat/v7", pattern=r"^https?://"
     )
-    postgres_dsn: Annotated[SecretStr, _begins("postgresql://", "postgres://")] = SecretStr(
-        "postgresql://postgres@127.0.0.1:5432/whaticket"
-    )
+    postgres_dsn: Annotated[
+        SecretStr, _begins("postgresql://", "postgres://"), AfterValidator(_hosts)
+    ] = SecretStr("postgresql://postgres@127.0.0.1:5432/whaticket")
     redis_url: Annotated[SecretStr, _begins("redis://", "rediss://", "unix://")] = SecretStr(
         "redis://127.0.0.1:6379/0"
     )

@@ -33,3 +33,41 @@ def test_a_session_that_no_broker_allows_is_refused_at_the_start(
 
     with pytest.raises(Misconfigured, match=r"SESSION_TIMEOUT_S: .* less than or equal to 1800"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://app:hidden@db:port/whaticket",
+        "postgresql://app:p@ss:hidden@db:5432/whaticket",
+        "postgresql://app:hidden@[db:5432/whaticket",
+    ],
+)
+def test_a_database_that_cannot_be_read_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dsn: str
+) -> None:
+    monkeypatch.setenv("POSTGRES_DSN", dsn)
+
+    with pytest.raises(Misconfigured, match=r"POSTGRES_DSN: .*it is postgresql://user:") as caught:
+        load(tmp_path)
+
+    assert "hidden" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://postgres@127.0.0.1:5432/whaticket",
+        "postgres://app:p%40ss@db/whaticket?sslmode=require",
+        "postgresql://app:x@one:5432,two:5433/whaticket",
+        "postgresql://app:x@[::1]:5432/whaticket",
+        "postgresql:///whaticket?host=/run/postgresql",
+    ],
+)
+def test_a_database_may_be_written_in_every_way_that_its_client_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dsn: str
+) -> None:
+    monkeypatch.setenv("POSTGRES_DSN", dsn)
+
+    assert load(tmp_path).postgres_dsn.get_secret_value() == dsn
