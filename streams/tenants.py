@@ -10,7 +10,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.errors import Misconfigured, PipelineError, Unavailable
+from schemas.errors import Misconfigured, Unavailable
 from schemas.events import Channel, Event, SettingsChanged
 from schemas.topics import SETTINGS_CHANGED
 from streams.logs import place
@@ -140,14 +140,14 @@ class TenantSettings:
 
     async def _follow(self, consumer: AIOKafkaConsumer, end: int) -> None:
         while True:
-            position = await consumer.position(PARTITION)
-            if self.told is not None:
-                self.told.reached(min((position, *self.refused.values())))
-            if position >= end:
-                self.complete.set()
             try:
+                position = await consumer.position(PARTITION)
+                if self.told is not None:
+                    self.told.reached(min((position, *self.refused.values())))
+                if position >= end:
+                    self.complete.set()
                 batches = await consumer.getmany(timeout_ms=200)
-            except KafkaError as exc:
+            except Exception as exc:  # noqa: BLE001 - who reads no more misses the kill switch
                 log.warning("tenants.unreadable", error=type(exc).__name__)
                 await asyncio.sleep(RETRY_S)
                 continue
@@ -180,7 +180,7 @@ class TenantSettings:
             except Unavailable as exc:
                 log.warning("tenants.waiting", service=exc.service, offset=record.offset)
                 await asyncio.sleep(RETRY_S)
-            except PipelineError as exc:
+            except Exception as exc:  # noqa: BLE001 - as above: the others are still to be read
                 log.error(  # noqa: TRY400 - a message may quote the record
                     "tenants.bad_record", offset=record.offset, error=place(exc)
                 )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+import pytest
 
 from schemas.changing import replace
 from schemas.codec import Codec
-from schemas.events import SettingsChanged
-from streams.tenants import TenantSettings
+from schemas.events import Event, SettingsChanged
+from streams import tenants as reading
+from streams.tenants import PARTITION, TenantSettings
 from tests.agents.ai.samples import SETTINGS
 
 CODEC = Codec.offline()
@@ -74,3 +79,54 @@ async def test_a_tenant_that_is_taken_away_is_switched_off() -> None:
     await tenants._learn(Record(None))
 
     await waits
+
+
+class Log:
+    """A consumer: what it says at each look; an exception is raised."""
+
+    def __init__(self, looks: Iterable[Exception | list[Record]]) -> None:
+        self.looks = iter(looks)
+        self.read = 0
+
+    async def position(self, _: object) -> int:
+        return self.read
+
+    async def getmany(self, *, timeout_ms: int) -> dict[Any, list[Record]]:
+        del timeout_ms
+        match next(self.looks, None):
+            case Exception() as broken:
+                raise broken
+            case None:
+                await asyncio.Event().wait()
+                raise AssertionError
+            case records:
+                self.read += len(records)
+                return {PARTITION: records}
+
+
+class Fragile:
+    """A codec with a bug that one record meets."""
+
+    async def read(self, raw: bytes | None, /) -> Event:
+        event = await CODEC.read(raw)
+        assert isinstance(event, SettingsChanged)
+        if event.name == "bug":
+            raise ZeroDivisionError
+        return event
+
+
+async def test_whatever_goes_wrong_the_kill_switch_of_another_tenant_is_still_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that reads no more would look ready, and its AI would go on."""
+    monkeypatch.setattr(reading, "RETRY_S", 0.0)
+    bad = Record(replace(SETTINGS, tenant_id="outra", name="bug"), 0)
+    off = Record(replace(SETTINGS, ai_enabled=False), 1)
+    tenants = TenantSettings("nowhere:1", Fragile())
+    log: Any = Log([RuntimeError("the client"), [bad, off]])
+
+    following = asyncio.ensure_future(tenants._follow(log, 2))
+    await asyncio.wait_for(tenants.complete.wait(), 5)
+    following.cancel()
+
+    assert (tenants.known["loja"].ai_enabled, tenants.refused) == (False, {"outra": 0})
