@@ -8,6 +8,7 @@ from agents.core.conversation import Conversation, Trigger
 from agents.core.dispatch_step import Step, waiting
 from agents.core.intent import HUMAN
 from agents.core.texts import split
+from agents.ports.permits import TAKEN_OVER
 from schemas.events import Author, HandoffRequested, OutcomeKind, TurnKind
 from schemas.ids import derived
 from schemas.topics import HANDOFF_REQUESTED
@@ -22,6 +23,9 @@ Source: WhatsApp Business Messaging Policy, "Escalation paths".
 """
 
 AI_DISABLED: Final = "ai_disabled"
+SILENCES: Final = (AI_DISABLED, TAKEN_OVER)
+"""Reasons for which the AI is silenced with a hand-over: the kill switch, and a takeover that was
+written down for the next epoch and never decided; what comes after a release must be above it."""
 MINUTE_MS: Final = 60_000
 
 
@@ -69,7 +73,7 @@ def hand_over(step: Step, reason: str, *, notice: bool = True) -> None:
     step.move(Trigger.HAND, owner=HUMAN, agent_user=None, attended=False)
     if step.settings is not None and step.settings.handoff_minutes > 0:
         step.arm("handoff", step.now_ms + step.settings.handoff_minutes * MINUTE_MS)
-    if reason == AI_DISABLED:  # the kill switch also stops what the gate has not sent yet
+    if reason in SILENCES:  # what the gate has not sent yet is stopped as well
         _silence(step, reason)
     call_person(step, before, reason)
     if notice:

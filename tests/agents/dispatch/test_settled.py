@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.events import (
+    Author,
     BubbleState,
     Command,
     ConversationChanged,
@@ -171,3 +172,19 @@ def test_an_answer_that_was_stopped_by_a_takeover_that_was_never_decided_goes_to
     decided = talk.settle(bubble, BubbleState.DROPPED, "taken_over")
 
     assert (decided.phase, decided.reason) == (Phase.WITH_HUMAN, "taken_over")
+
+
+def test_the_ai_can_speak_again_after_a_takeover_that_was_written_down_and_never_decided() -> None:
+    """What is written down bars every epoch below it: the next answers must be above it."""
+    talk = thinking()
+    talk.respond("R$ 10")
+    (barred,) = talk.of(OutboundRequested)
+    talk.settle(barred, BubbleState.DROPPED, "taken_over")
+    talk.control(Command.RELEASE)
+    talk.hear("w2", "e o azul?")
+    talk.fire("burst")
+
+    talk.respond("R$ 12")
+
+    (answer,) = [each for each in talk.of(OutboundRequested) if each.author is Author.AI]
+    assert answer.epoch > barred.epoch
