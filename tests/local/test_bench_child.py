@@ -14,7 +14,9 @@ ORPHAN = """
 import asyncio, os, signal
 from streams.local.bench.child import Child
 async def run():
-    child = await Child.start(os.environ, "http.server", "--bind", "127.0.0.1", "0")
+    told = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    child = await Child.start(told, "http.server", "--bind", "127.0.0.1", "0")
+    await child.said()  # it serves
     print(child.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(run())
