@@ -36,6 +36,7 @@ from streams.local.load.checker import check
 from streams.local.load.history import Accepted, Sent, history
 
 TOPIC_OF = {topic.record: topic.name for topic in TOPICS}
+WRITERS = {topic.record: topic.writers for topic in TOPICS}
 ANSWERED = frozenset({OutcomeKind.ANSWERED})
 
 
@@ -46,7 +47,7 @@ class World:
     sent: list[Sent] = field(default_factory=list)
     records: list[Recorded] = field(default_factory=list)
     accepted: list[Accepted] = field(default_factory=list)
-    seq: dict[str, int] = field(default_factory=dict)
+    decided: dict[tuple[str, str], list[Position]] = field(default_factory=dict)
 
     def add(self, event: Event) -> Recorded:
         offset = sum(r.position.topic == event.event for r in self.records)
@@ -73,17 +74,31 @@ class World:
                 topic=source.topic,
                 partition=source.partition,
                 offset=source.offset,
-                seq=self.seq.get(customer, 0),
+                seq=self.number(record, customer, source),
                 decided_at=at,
             ),
         }
 
-    def step(self, customer: str, at: int, cause: Recorded, *outcomes: Outcome) -> None:
-        self.seq[customer] = self.seq.get(customer, 0) + 1
+    def number(self, record: type[Any], customer: str, source: Position) -> int:
+        """Return the number of the step that says a record: each stage counts its own."""
+        (stage, *_) = WRITERS[record]
+        decided = self.decided.setdefault((stage, customer), [])
+        if source not in decided:
+            decided.append(source)
+        return decided.index(source) + 1
+
+    def step(
+        self,
+        customer: str,
+        at: int,
+        cause: Recorded,
+        *outcomes: Outcome,
+        before: Phase = Phase.IDLE,
+    ) -> None:
         self.add(
             ConversationChanged(
                 **self.envelope(ConversationChanged, customer, at, cause),
-                phase=Phase.IDLE, phase_before=Phase.IDLE, epoch=0, turn_seq=1,
+                phase=Phase.IDLE, phase_before=before, epoch=0, turn_seq=1,
                 decision="d", reason="r", outcomes=outcomes,
             )
         )  # fmt: skip
@@ -125,10 +140,10 @@ class World:
                 calls=(call,),
             )
         )  # fmt: skip
-        self.bubble(customer, turn_id, bubble_id, at + 110, response)
         outcomes = [Outcome(wamid=w, kind=OutcomeKind.ANSWERED, reason="r", turn_id=turn_id)
                     for w in wamids]  # fmt: skip
-        self.step(customer, at + 110, response, *outcomes)
+        self.step(customer, at + 110, response, *outcomes, before=Phase.THINKING)
+        self.bubble(customer, turn_id, bubble_id, at + 110, response)
 
     def bubble(self, customer: str, turn_id: str, bubble_id: str, at: int, cause: Recorded) -> None:
         common: dict[str, Any] = {

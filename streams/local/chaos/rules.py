@@ -23,6 +23,8 @@ from schemas.events import (
 )
 from streams.local.chaos.catalogue import Evidence
 from streams.local.chaos.commits import passed_holes
+from streams.local.chaos.order import out_of_order
+from streams.local.chaos.people import applied, called, dropped, heard, silent
 from streams.local.chaos.story import Story
 from streams.local.load.checker import RULES as LOAD_RULES
 from streams.local.load.checker import Rule as LoadRule
@@ -251,6 +253,12 @@ def _of_load(rule: LoadRule) -> Rule:
 RULES: Final[dict[str, Rule]] = {
     **{name: _of_load(rule) for name, rule in LOAD_RULES.items() if name != "settled_once"},
     "taken": _taken,
+    "heard": heard,
+    "silent": silent,
+    "applied": applied,
+    "dropped": dropped,
+    "called": called,
+    "steps_in_order": out_of_order,
     "bubbles_end": _bubbles_end,
     "late_bubble": _late_bubble,
     "late_tool": _late_tool,

@@ -65,6 +65,8 @@ class History:
         turns: Turns, by id.
         requested: Bubbles that dispatch asked for, by id, in the order of the log.
         settled: How each bubble ended, by id.
+        markers: Markers that dispatch asked for, by id.
+        applied: Ids of markers, each time that the gate said that it applied one.
         accepted: What the simulator accepted, in its order.
     """
 
@@ -76,6 +78,8 @@ class History:
     turns: dict[str, HandoffRequested] = field(default_factory=dict)
     requested: dict[str, OutboundRequested] = field(default_factory=dict)
     settled: dict[str, list[OutboundSettled]] = field(default_factory=dict)
+    markers: dict[str, OutboundRequested] = field(default_factory=dict)
+    applied: list[str] = field(default_factory=list)
 
     def conversation(self, wamid: str) -> str:
         """Return the conversation of a message; empty when it is not on the log."""
@@ -121,15 +125,25 @@ def _add(known: History, record: Recorded) -> None:
                 known.outcomes.setdefault(outcome.wamid, []).append(outcome)
         case HandoffRequested(kind=TurnKind.START):
             known.turns[event.turn_id] = event
-        case OutboundRequested(kind=OutboundKind.MESSAGE):
-            known.requested[event.bubble_id] = event
+        case OutboundRequested():
+            _ask(known, event)
         case OutboundSettled(kind=OutboundKind.MESSAGE):
             known.settled.setdefault(event.bubble_id, []).append(event)
+        case OutboundSettled(kind=OutboundKind.MARKER):
+            known.applied.append(event.bubble_id)
         case _:
             pass
 
 
+def _ask(known: History, event: OutboundRequested) -> None:
+    if event.kind is OutboundKind.MESSAGE:
+        known.requested[event.bubble_id] = event
+    elif event.kind is OutboundKind.MARKER:
+        known.markers[event.bubble_id] = event
+
+
 def unfinished(known: History, wamids: Sequence[str]) -> int:
-    """Return how many messages lack an outcome, plus bubbles that are not settled."""
+    """Return how many messages lack an outcome, plus bubbles and markers without their end."""
     open_messages = sum(wamid not in known.outcomes for wamid in wamids)
-    return open_messages + len(known.requested.keys() - known.settled.keys())
+    open_bubbles = known.requested.keys() - known.settled.keys()
+    return open_messages + len(open_bubbles) + len(known.markers.keys() - set(known.applied))

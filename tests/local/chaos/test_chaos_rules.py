@@ -8,15 +8,20 @@ import pytest
 from schemas.changing import replace
 from schemas.errors import Misconfigured
 from schemas.events import (
+    Author,
     BubbleState,
+    Command,
     ControlRequested,
     ConversationChanged,
     HandoffRequested,
+    HumanReplied,
     MessageReceived,
     OutboundRequested,
     OutboundSettled,
     OutboundUpdated,
     OutcomeKind,
+    Phase,
+    ReplyOrigin,
     ResponseGenerated,
     ToolCallCompleted,
     ToolCallRequested,
@@ -28,7 +33,7 @@ from streams.local.chaos.story import story
 from streams.local.chaos.table import rendered
 from streams.local.chaos.verdict import in_flight, judge, lines, unknown_bubbles
 from streams.local.load.checker import RULES as LOAD_RULES
-from tests.local.chaos.runs import ASKED, FIRST, KILLED, STORED, Run
+from tests.local.chaos.runs import ASKED, FIRST, KILLED, SECOND, STORED, Run
 
 LETTER = Letter(
     topic="inbox.message.received.dlq",
@@ -112,6 +117,35 @@ def effect_after_takeover(run: Run) -> None:
     run.effects[0] = replace(run.effects[0], conversation_id="conv_5500002", at_ms=7500)
 
 
+def commands_swapped(run: Run) -> None:
+    """A release that came after a takeover was decided before it."""
+    run.repeat(ControlRequested, command=Command.RELEASE)
+    first, second = (run.records[run.find(ControlRequested, place)] for place in (0, 1))
+    run.step(SECOND, 7100, second)
+    for index, record in enumerate(run.records):
+        cause = record.event.cause
+        if cause and cause.topic == first.position.topic:
+            turned = replace(cause, offset=1 - cause.offset)
+            run.records[index] = replace(record, event=replace(record.event, cause=turned))
+
+
+def unsent(run: Run, author: Author) -> None:
+    """The gate drops a bubble, and nobody has silenced the AI."""
+    run.change(OutboundSettled, 0, state=BubbleState.DROPPED, reason="stale_epoch", author=author)
+    run.accepted.pop(0)
+
+
+def reply_without_a_bubble(run: Run) -> None:
+    asked = run.add(
+        HumanReplied(
+            **run.envelope(HumanReplied, SECOND, 7200), phone_number_id="111",
+            origin=ReplyOrigin.CONSOLE, reply_id="r2", text="!",
+        )
+    )  # fmt: skip
+    run.step(SECOND, 7201, asked)
+    run.change(ConversationChanged, -1, decision="human_replied", reason="console")
+
+
 PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
     "an event is dropped": (last_outcome_lost, "one_outcome"),
     "a message is lost before the log": (drop(MessageReceived), "on_the_log"),
@@ -159,6 +193,20 @@ PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
         lambda r: setattr(r, "asked", [replace(ASKED, answered_ms=0)]),
         "taken",
     ),
+    "what a person asked is lost after the API took it": (drop(ControlRequested), "heard"),
+    "a reply is decided, and nobody asks to send it": (reply_without_a_bubble, "heard"),
+    "the ai speaks while a person has the conversation": (
+        lambda r: r.change(ConversationChanged, 3, phase_before=Phase.WITH_HUMAN),
+        "silent",
+    ),
+    "a marker is never applied": (drop(OutboundSettled, -1), "applied"),
+    "a bubble of the ai is dropped unsilenced": (lambda r: unsent(r, Author.AI), "dropped"),
+    "what a person wrote is dropped": (lambda r: unsent(r, Author.HUMAN), "dropped"),
+    "a conversation is handed over, and nobody is called": (
+        lambda r: r.change(ConversationChanged, 3, decision="handed_over"),
+        "called",
+    ),
+    "commands are decided in another order": (commands_swapped, "steps_in_order"),
     "a good message is refused for good": (
         lambda r: setattr(r, "refusals", {"400": 1}),
         "taken",

@@ -1,0 +1,119 @@
+"""Where people have a part: they are heard, the AI is silent then, nobody waits unseen. Pure.
+
+Everything here follows from the topics alone: what a stage says names the record that made it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from schemas.events import (
+    Author,
+    BubbleState,
+    ControlRequested,
+    ConversationChanged,
+    HandoffRequested,
+    HumanReplied,
+    Phase,
+    TurnKind,
+)
+from sinks.ports import Recorded
+from streams.local.chaos.story import Place, Story, cause_of, place_of
+
+HUMAN: Final = "human"
+TURN_RUNS: Final = (Phase.GATHERING, Phase.THINKING)
+"""Phases in which a turn of the AI may end."""
+CALLS: Final = ("handed_over", "parked:flood")
+"""Decisions that leave a conversation to people."""
+EXCUSES: Final = ("part_failed",)
+"""Reasons to drop a bubble of the AI beside that it was silenced."""
+
+
+def heard(told: Story) -> Iterator[tuple[str, str]]:
+    """I1: what a person asked is on the log once the API took it, and a reply becomes bubbles."""
+    there = set(_asked(told))
+    for asked in told.asked:
+        if asked.answered_ms and (asked.conversation_id, asked.request_id) not in there:
+            yield asked.request_id, "the API took it, but it is not on the log"
+    steps = _steps(told)
+    spoken = {cause_of(record) for record in _bubbles(told, Author.HUMAN)}
+    for record in told.of(HumanReplied):
+        step = steps.get(place_of(record))
+        said = step and (step.decision, step.reason) == ("human_replied", "console")
+        if said and place_of(record) not in spoken:
+            yield record.event.event_id, "a reply that dispatch did not ask to send"
+
+
+def _asked(told: Story) -> Iterator[tuple[str, str]]:
+    for record in told.records:
+        match record.event:
+            case ControlRequested(conversation_id=whose, request_id=request_id):
+                yield whose, request_id
+            case HumanReplied(conversation_id=whose, reply_id=reply_id):
+                yield whose, reply_id
+            case _:
+                pass
+
+
+def silent(told: Story) -> Iterator[tuple[str, str]]:
+    """I5: the AI speaks by the end of a turn only, so never while people have a conversation."""
+    steps = _steps(told)
+    for record in _bubbles(told, Author.AI):
+        cause = cause_of(record)
+        step = steps.get(cause) if cause else None
+        if step is not None and step.phase_before not in TURN_RUNS:
+            yield step.conversation_id, f"the AI was asked to speak in phase {step.phase_before}"
+
+
+def applied(told: Story) -> Iterator[tuple[str, str]]:
+    """I5: the gate applies every marker, once."""
+    ends = Counter(told.known.applied)
+    for marker_id in told.known.markers:
+        if ends[marker_id] != 1:
+            yield marker_id, f"a marker that was applied {ends[marker_id]} times"
+
+
+def dropped(told: Story) -> Iterator[tuple[str, str]]:
+    """I3: nothing is left unsent on purpose but what the AI said before it was silenced."""
+    silenced: dict[str, int] = defaultdict(int)
+    for marker in told.known.markers.values():
+        whose = marker.conversation_id
+        silenced[whose] = max(silenced[whose], marker.epoch)
+    for bubble_id, ends in told.known.settled.items():
+        for end in ends:
+            if end.state is not BubbleState.DROPPED or end.reason in EXCUSES:
+                continue
+            if end.author is not Author.AI:
+                yield bubble_id, f"dropped, though the author is {end.author}"
+            elif silenced[end.conversation_id] <= end.epoch:
+                yield bubble_id, f"dropped ({end.reason}), though nobody silenced the AI"
+
+
+def called(told: Story) -> Iterator[tuple[str, str]]:
+    """I3: whoever is left to people by the pipeline has a person called."""
+    calls = {
+        cause_of(record)
+        for record in told.of(HandoffRequested)
+        if isinstance(record.event, HandoffRequested)
+        and (record.event.kind, record.event.to_agent) == (TurnKind.START, HUMAN)
+    }
+    for place, step in _steps(told).items():
+        named = {step.decision, f"{step.decision}:{step.reason}"}
+        if named & set(CALLS) and place not in calls:
+            yield step.conversation_id, f"{step.decision} ({step.reason}), but nobody was called"
+
+
+def _bubbles(told: Story, author: Author) -> Iterator[Recorded]:
+    asked = {each.event_id for each in told.known.requested.values() if each.author is author}
+    yield from (record for record in told.records if record.event.event_id in asked)
+
+
+def _steps(told: Story) -> dict[Place, ConversationChanged]:
+    """Return dispatch's steps by the record that each one decided."""
+    found = {}
+    for record in told.of(ConversationChanged):
+        if isinstance(record.event, ConversationChanged) and (cause := cause_of(record)):
+            found[cause] = record.event
+    return found
