@@ -50,6 +50,8 @@ SECRETS: Final = (
 HOT: Final = 0.4
 """Share of the messages that one customer writes in F15."""
 REACH_S: Final = 120.0
+SHOWN_S: Final = 60.0
+"""How long transcripts may take to read the rest: a sink waits up to 30 s for its store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +181,7 @@ class Course:
             *_logged(records),
             *_taken(book),
             *await witness.effects(customers.conversations(), began_ms),
+            *await witness.shown(customers.conversations(), time.monotonic() + SHOWN_S),
             *await self._seen(witness, since, search, written),
             *await witness.stored(since),
             await patiently("replay", lambda: witness.again(began_ms), limit_s=REACH_S),

@@ -105,6 +105,46 @@ def called(told: Story) -> Iterator[tuple[str, str]]:
             yield step.conversation_id, f"{step.decision} ({step.reason}), but nobody was called"
 
 
+def shown(told: Story) -> Iterator[tuple[str, str]]:
+    """I6: the transcripts have every message, bubble and outcome, and the newest step of each.
+
+    What they do not have was committed without being written, or is not read at all.
+    """
+    if not told.shown:
+        return  # a history from before they were looked at
+    wanted = _on_the_log(told)
+    rows = {each.conversation_id: each for each in told.shown}
+    for conversation_id, ids in wanted.items():
+        row = rows.get(conversation_id)
+        if row is None:
+            yield conversation_id, "not in the transcripts"
+            continue
+        for each in sorted(ids ^ set(row.messages)):
+            yield each, "not in the transcripts" if each in ids else "shown, but not on the log"
+        steps = told.known.steps.get(conversation_id, [])
+        newest = max(steps, key=_number, default=None)
+        if newest is not None and (_number(newest), newest.phase) != (row.seq, row.phase):
+            yield conversation_id, f"shown in step {row.seq}, {row.phase}"
+    ends = {wamid: kind for row in told.shown for wamid, kind in row.outcomes.items()}
+    for wamid, outcomes in told.known.outcomes.items():
+        if ends.get(wamid) != outcomes[-1].kind:
+            yield wamid, f"shown as {ends.get(wamid)}, ended as {outcomes[-1].kind}"
+
+
+def _on_the_log(told: Story) -> dict[str, set[str]]:
+    """Return the ids of messages and bubbles by conversation."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for wamid, records in told.known.received.items():
+        wanted[records[0].event.conversation_id].add(wamid)
+    for bubble_id, bubble in told.known.requested.items():
+        wanted[bubble.conversation_id].add(bubble_id)
+    return wanted
+
+
+def _number(step: ConversationChanged) -> int:
+    return step.cause.seq if step.cause else 0
+
+
 def _bubbles(told: Story, author: Author) -> Iterator[Recorded]:
     asked = {each.event_id for each in told.known.requested.values() if each.author is author}
     yield from (record for record in told.records if record.event.event_id in asked)

@@ -24,7 +24,7 @@ from schemas.events import (
 from streams.local.chaos.catalogue import Evidence
 from streams.local.chaos.commits import passed_holes
 from streams.local.chaos.order import out_of_order
-from streams.local.chaos.people import applied, called, dropped, heard, silent
+from streams.local.chaos.people import applied, called, dropped, heard, shown, silent
 from streams.local.chaos.story import Story
 from streams.local.load.checker import RULES as LOAD_RULES
 from streams.local.load.checker import Rule as LoadRule
@@ -258,6 +258,7 @@ RULES: Final[dict[str, Rule]] = {
     "applied": applied,
     "dropped": dropped,
     "called": called,
+    "shown": shown,
     "steps_in_order": out_of_order,
     "bubbles_end": _bubbles_end,
     "late_bubble": _late_bubble,

@@ -32,6 +32,7 @@ from streams.local.chaos.facts import (
     Struck,
     Taken,
 )
+from streams.local.chaos.shown import Shown
 from streams.local.load.history import Accepted, History, Sent, history
 
 Place = tuple[str, int, int]
@@ -57,6 +58,7 @@ class Story:
         counted: Metrics.
         stored: What each stage wrote to its changelog.
         again: What came of deciding everything again.
+        shown: What consoles show of each conversation; nothing in older histories.
         records: Records of the run's conversations, by place; each event once, at its first place.
         known: What the load's rules want.
     """
@@ -75,6 +77,7 @@ class Story:
     counted: list[Counted]
     stored: list[Stored]
     again: list[Again]
+    shown: list[Shown]
     records: list[Recorded] = field(default_factory=list)
     known: History = field(default_factory=lambda: History([], []))
 
@@ -95,6 +98,7 @@ LISTS: Final[dict[str, type[Fact]]] = {
     "counted": Counted,
     "stored": Stored,
     "again": Again,
+    "shown": Shown,
 }
 
 

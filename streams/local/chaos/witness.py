@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from streams.groups import Groups
 from streams.local.chaos.book import Book
 from streams.local.chaos.facts import Again, Committed, Counted, Effect, Letter, Stored
 from streams.local.chaos.leaks import Search
+from streams.local.chaos.shown import Shown
 from streams.local.demo.shop import TENANT
 from streams.local.outside import FAULTS
 from streams.local.stack import Stack
@@ -34,6 +36,9 @@ DIFFERENCES: Final = 50
 """Most differences that a history keeps."""
 POLL_MS: Final = 300
 SCRAPE_S: Final = 5.0
+LOOK_S: Final = 0.5
+TRANSCRIPTS: Final = ".transcripts"
+"""Last word of the group that writes them."""
 READ_BY: Final = {stage: {topic.name for topic in read_by(stage)} for stage in STATEFUL_STAGES}
 EVERY_TOPIC: Final = tuple(topic.name for topic in TOPICS if not topic.single)
 LETTERS: Final = tuple(topic.dlq for topic in TOPICS)
@@ -52,6 +57,19 @@ COUNTED: Final = (
 EFFECTS: Final = """
     SELECT call_id, conversation_id, (extract(epoch FROM created_at) * 1000)::bigint AS at_ms
     FROM service_requests WHERE tenant_id = $1
+"""
+
+SHOWN: Final = """
+    SELECT conversation_id, seq, phase,
+        ARRAY(
+            SELECT id FROM messages m
+            WHERE m.tenant_id = c.tenant_id AND m.conversation_id = c.conversation_id
+        ) AS messages,
+        ARRAY(
+            SELECT wamid || ' ' || outcome FROM outcomes o
+            WHERE o.tenant_id = c.tenant_id AND o.conversation_id = c.conversation_id
+        ) AS outcomes
+    FROM conversations c WHERE tenant_id = $1 AND conversation_id = ANY ($2)
 """
 
 
@@ -176,19 +194,46 @@ class Witness:
         Raises:
             Unavailable: Postgres does not answer.
         """
+        return [
+            Effect(**row)
+            for row in await self._query(EFFECTS)
+            if row["conversation_id"] in conversations or row["at_ms"] >= since_ms
+        ]
+
+    async def shown(self, conversations: set[str], deadline: float) -> list[Shown]:
+        """Return what the transcripts have of these conversations, once they have read it all.
+
+        Raises:
+            Unavailable: Postgres does not answer.
+        """
+        groups = self.groups_of()
+        while time.monotonic() < deadline:
+            lags = await asyncio.to_thread(groups.lags)
+            mine = [each.lag for each in lags if each.group.endswith(TRANSCRIPTS)]
+            if mine and not any(mine):
+                break
+            await asyncio.sleep(LOOK_S)
+        return [
+            Shown(
+                conversation_id=row["conversation_id"],
+                seq=row["seq"],
+                phase=row["phase"],
+                messages=tuple(row["messages"]),
+                outcomes=dict(each.rsplit(" ", 1) for each in row["outcomes"]),
+            )
+            for row in await self._query(SHOWN, list(conversations))
+        ]
+
+    async def _query(self, statement: str, *more: object) -> list[Any]:
         try:
             connection = await asyncpg.connect(self.current.postgres_dsn.get_secret_value())
         except (OSError, asyncpg.PostgresError) as exc:
             raise Unavailable("postgres") from exc
         try:
-            rows = await connection.fetch(EFFECTS, TENANT)
+            found: list[Any] = await connection.fetch(statement, TENANT, *more)
         finally:
             await connection.close()
-        return [
-            Effect(**row)
-            for row in rows
-            if row["conversation_id"] in conversations or row["at_ms"] >= since_ms
-        ]
+        return found
 
 
 def logs(folder: Path, since: Mapping[Path, int], search: Search) -> None:

@@ -15,6 +15,8 @@ from schemas.events import (
     BubbleState,
     Command,
     ControlRequested,
+    ConversationChanged,
+    MessageReceived,
     OutboundKind,
     OutboundRequested,
     OutboundSettled,
@@ -43,6 +45,7 @@ from streams.local.chaos.facts import (
     Struck,
     Taken,
 )
+from streams.local.chaos.shown import Shown
 from streams.local.chaos.story import Story, story
 from streams.local.chaos.verdict import judge
 from tests.local.loads import World
@@ -76,6 +79,7 @@ class Run(World):
     counted: list[Counted] = field(default_factory=list)
     again: list[Again] = field(default_factory=lambda: [Again(steps=20, different=())])
     refusals: dict[str, int] = field(default_factory=lambda: {"503": 1})
+    shown: list[Shown] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=lambda: [STORED])
     searched: Searched = field(
         default_factory=lambda: Searched(logs_bytes=10, records=10, pages=2, planted=4)
@@ -95,6 +99,7 @@ class Run(World):
         run.tool(FIRST, "turn-5500001-1", "call-1", 2650)
         run.take_over(SECOND, 7000)
         run.commit()
+        run.show()
         return run
 
     def bubble(self, customer: str, turn_id: str, bubble_id: str, at: int, cause: Recorded) -> None:
@@ -157,6 +162,28 @@ class Run(World):
         rows = tuple((topic, 0, end) for topic, end in ends.items())
         self.committed.append(Committed(at_ms=8000, offsets=rows, ends=rows))
 
+    def show(self) -> None:
+        """Consoles show everything."""
+        for customer in (FIRST, SECOND):
+            whose = f"conv_{customer}"
+            events = [r.event for r in self.records if r.event.conversation_id == whose]
+            steps = [e for e in events if isinstance(e, ConversationChanged) and e.cause]
+            messages = [e.wamid for e in events if isinstance(e, MessageReceived)]
+            bubbles = [
+                e.bubble_id
+                for e in events
+                if isinstance(e, OutboundRequested) and e.kind is OutboundKind.MESSAGE
+            ]
+            self.shown.append(
+                Shown(
+                    conversation_id=whose,
+                    seq=max(e.cause.seq for e in steps if e.cause),
+                    phase=str(steps[-1].phase),
+                    messages=(*messages, *bubbles),
+                    outcomes={o.wamid: str(o.kind) for e in steps for o in e.outcomes},
+                )
+            )
+
     def facts(self) -> list[Fact]:
         count = len(self.sent)
         return [
@@ -189,7 +216,7 @@ class Run(World):
                 for a in self.accepted
             ),
             *self.effects, *self.struck, *self.committed, *self.letters, *self.leaked,
-            *self.again, *self.counted, *self.stored, self.searched,
+            *self.again, *self.counted, *self.stored, *self.shown, self.searched,
             Ended(at_ms=9000, unfinished=0),
         ]  # fmt: skip
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,6 +147,10 @@ def reply_without_a_bubble(run: Run) -> None:
     run.change(ConversationChanged, -1, decision="human_replied", reason="console")
 
 
+def unshown(run: Run, **changes: Any) -> None:
+    run.shown[0] = replace(run.shown[0], **changes)
+
+
 PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
     "an event is dropped": (last_outcome_lost, "one_outcome"),
     "a message is lost before the log": (drop(MessageReceived), "on_the_log"),
@@ -207,6 +212,17 @@ PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
         "called",
     ),
     "commands are decided in another order": (commands_swapped, "steps_in_order"),
+    "a bubble is not in the transcripts": (
+        lambda r: unshown(r, messages=r.shown[0].messages[:-1]),
+        "shown",
+    ),
+    "a console shows what nobody said": (
+        lambda r: unshown(r, messages=(*r.shown[0].messages, "ghost")),
+        "shown",
+    ),
+    "an outcome is not in the transcripts": (lambda r: unshown(r, outcomes={}), "shown"),
+    "a console shows an older step": (lambda r: unshown(r, seq=1), "shown"),
+    "a conversation is not in the transcripts": (lambda r: r.shown.pop(), "shown"),
     "a good message is refused for good": (
         lambda r: setattr(r, "refusals", {"400": 1}),
         "taken",

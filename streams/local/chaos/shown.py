@@ -1,0 +1,24 @@
+"""What consoles show of a conversation at the end of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """The rows of one conversation in the transcripts.
+
+    Attributes:
+        conversation_id: The conversation.
+        seq: Number of the newest step of dispatch that is shown.
+        phase: The phase that is shown.
+        messages: Ids of the messages and bubbles.
+        outcomes: Outcome of each message, by wamid.
+    """
+
+    conversation_id: str
+    seq: int
+    phase: str
+    messages: tuple[str, ...] = ()
+    outcomes: dict[str, str] = field(default_factory=dict)
