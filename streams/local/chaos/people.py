@@ -28,7 +28,7 @@ TURN_RUNS: Final = (Phase.GATHERING, Phase.THINKING)
 CALLS: Final = ("handed_over", "parked:flood")
 """Decisions that leave a conversation to people."""
 EXCUSES: Final = ("part_failed",)
-"""Reasons to drop a bubble of the AI beside that it was silenced."""
+"""Reasons to drop a bubble of the AI beside that it was silenced; no run uses the kill switch."""
 
 
 def heard(told: Story) -> Iterator[tuple[str, str]]:
