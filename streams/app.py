@@ -60,9 +60,6 @@ NAMES: Final = (*STATEFUL_STAGES, *SINKS)
 MEMORY_GATHER_S: Final = 1.0
 """Consoles look at transcripts; a memory is for another day."""
 
-EMBEDDING: Final = {"ai", "memory"}
-"""Those who embed texts."""
-
 
 @dataclass(slots=True)
 class Parts:
@@ -127,7 +124,7 @@ async def build_worker(settings: Settings, names: Sequence[str]) -> Parts:
     workshop = _Workshop(settings, parts, pool, embedder)
     parts.stages = [workshop.stage(name) for name in STATEFUL_STAGES if name in chosen]
     parts.sinks = [workshop.sink(name) for name in SINKS if name in chosen]
-    if EMBEDDING & set(chosen) and settings.embedder == "local":
+    if "ai" in chosen and settings.embedder == "local":
         # Loads the encoder now, not at the first question; the start goes on meanwhile.
         parts.loading = asyncio.ensure_future(embedder.embed(["oi"]))
     return parts
@@ -241,7 +238,7 @@ class _Workshop:
     def sink(self, name: str) -> SinkRunner:
         """Make a sink."""
         made: Mapping[str, Callable[[], Sink]] = {
-            "memory": lambda: Memories(self.pool, self.embedder),
+            "memory": lambda: Memories(self.pool),
             "transcripts": self._transcripts,
         }
         runner = SinkRunner(

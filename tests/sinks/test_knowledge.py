@@ -4,7 +4,9 @@ import hashlib
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.ports import Knowledge, Passage
-from schemas.errors import Misconfigured, Rejected
+from schemas.errors import Misconfigured, Refusing, Rejected
 from schemas.events import Event, Fact, MemoryUpdateRequested, Position
 from schemas.ids import derived, trace
 from sinks.knowledge import PostgresKnowledge
@@ -52,6 +54,25 @@ class WordEmbedder:
             vector[hashlib.sha256(word.encode()).digest()[0] * 2] += 1.0
         length = math.sqrt(sum(x * x for x in vector))
         return [x / length for x in vector]
+
+
+OLDER = """
+INSERT INTO memories (
+    tenant_id, event_id, customer_id, conversation_id, turn_id, question, answer, embedding, at_ms
+)
+VALUES ($1, 'e', 'cust_1', 'conv_1', 't', 'q', 'a', $2::float4[]::vector, 2)
+"""
+
+
+class Lent:
+    """A pool that lends one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        yield self.connection
 
 
 def remembered(tenant_id: str, name: str, at: int, *facts: Fact) -> Recorded:
@@ -155,7 +176,7 @@ async def test_the_newest_value_of_a_fact_is_recalled_in_any_order(pool: asyncpg
         ] * 2
         random.Random(seed).shuffle(log)  # noqa: S311 - a seed that a failure names
         for recorded in log:
-            await Memories(pool, WordEmbedder()).write([recorded])
+            await Memories(pool).write([recorded])
 
         recalled = await knowledge.recall(tenant_id, "cust_1", limit=4)
 
@@ -169,22 +190,45 @@ async def test_the_newest_value_of_a_fact_is_recalled_in_any_order(pool: asyncpg
 
 
 @pytest.mark.integration
-async def test_a_memory_is_embedded_once_however_often_it_comes(pool: asyncpg.Pool) -> None:
-    embedder = WordEmbedder()
-    sink = Memories(pool, embedder)
+async def test_a_memory_is_kept_once_however_often_it_comes(pool: asyncpg.Pool) -> None:
+    sink = Memories(pool)
     batch = [remembered("once", name, 1) for name in ("t1", "t2", "t1")]
     await sink.write(batch)
     await sink.write(batch)
 
-    count = await pool.fetchval("SELECT count(*) FROM memories WHERE tenant_id = 'once'")
-    assert (embedder.asked, count) == (2, 2)
+    assert await pool.fetchval("SELECT count(*) FROM memories WHERE tenant_id = 'once'") == 2
+
+
+@pytest.mark.integration
+async def test_a_worker_of_an_older_release_may_write_vectors_beside_us(
+    pool: asyncpg.Pool,
+) -> None:
+    await Memories(pool).write([remembered("both", "t1", 1)])
+    await pool.execute(OLDER, "both", WordEmbedder().vector("pergunta"))
+
+    recalled = await PostgresKnowledge(pool, WordEmbedder()).recall("both", "cust_1", limit=4)
+    assert [passage.text for passage in recalled] == ["q\na", "pergunta t1\nresposta t1"]
+
+
+@pytest.mark.integration
+async def test_memories_wait_for_the_tables_of_this_release(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        before = connection.transaction()
+        await before.start()
+        await connection.execute("DELETE FROM memories WHERE embedding IS NULL")
+        await connection.execute("ALTER TABLE memories ALTER COLUMN embedding SET NOT NULL")
+
+        lent: Any = Lent(connection)
+        with pytest.raises(Refusing, match="whaticket migrate"):
+            await Memories(lent).write([remembered("early", "t1", 1)])
+        await before.rollback()
 
 
 @pytest.mark.integration
 async def test_nothing_of_another_tenant_is_found_or_recalled(pool: asyncpg.Pool) -> None:
     knowledge = PostgresKnowledge(pool, WordEmbedder())
     await knowledge.add_passages("theirs", "a.md", "segredo da casa")
-    await Memories(pool, WordEmbedder()).write([remembered("theirs", "t", 1)])
+    await Memories(pool).write([remembered("theirs", "t", 1)])
 
     assert await knowledge.search("ours", "segredo da casa", limit=5) == ()
     assert await knowledge.recall("ours", "cust_1", limit=5) == ()
@@ -193,7 +237,7 @@ async def test_nothing_of_another_tenant_is_found_or_recalled(pool: asyncpg.Pool
 @pytest.mark.integration
 async def test_another_record_is_nothing_to_remember(pool: asyncpg.Pool) -> None:
     with pytest.raises(Rejected, match="wrong_record"):
-        await Memories(pool, WordEmbedder()).write([Story().said("m", "oi", 0)])
+        await Memories(pool).write([Story().said("m", "oi", 0)])
 
 
 def test_a_passage_stands_under_its_headings() -> None:

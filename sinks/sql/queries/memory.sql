@@ -1,19 +1,13 @@
--- name: known
-SELECT m.event_id
-FROM memories m
-JOIN jsonb_to_recordset($1) AS r (tenant_id text, event_id text)
-    ON m.tenant_id = r.tenant_id AND m.event_id = r.event_id;
-
 -- name: memories
 INSERT INTO memories (
-    tenant_id, event_id, customer_id, conversation_id, turn_id, question, answer, embedding, at_ms
+    tenant_id, event_id, customer_id, conversation_id, turn_id, question, answer, at_ms
 )
 SELECT
     r.tenant_id, r.event_id, r.customer_id, r.conversation_id, r.turn_id, r.question, r.answer,
-    r.embedding::vector, r.at_ms
+    r.at_ms
 FROM jsonb_to_recordset($1) AS r (
     tenant_id text, event_id text, customer_id text, conversation_id text, turn_id text,
-    question text, answer text, embedding float4[], at_ms bigint
+    question text, answer text, at_ms bigint
 )
 ORDER BY r.tenant_id, r.event_id
 ON CONFLICT DO NOTHING;
