@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 
 FETCH_WAIT_MS: Final = 20
 """aiokafka keeps one fetch in flight; a partition drained meanwhile waits this long."""
-IDLE_FETCH_WAIT_MS: Final = 250
+IDLE_FETCH_WAIT_MS: Final = 1000
 """Where nothing came for a while, all partitions are in the fetch in flight and nothing waits
-for it; a shorter one would only be repeated more often, with every partition's name in it."""
+for it; a shorter one would only be repeated. A seek after a rebalance waits behind it."""
 
 QUIET_S: Final = 1.0
 """For so long nothing has come when fetches begin to wait longer."""

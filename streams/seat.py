@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 COUNTED: Final = ";given_up="
 """Stands in the metadata of a commit before the count of the fuse."""
 POLL_MS: Final = 200
+FETCH_WAIT_MS: Final = 1000
+"""How long a fetch waits at the broker for a first record; what comes ends it at once."""
 DAY_MS: Final = 86_400_000
 """A store may be down for long; the heartbeat alone says that we are alive."""
 
@@ -104,6 +106,7 @@ class Seat:
             session_timeout_ms=int(settings.session_timeout_s * 1000),
             heartbeat_interval_ms=int(settings.session_timeout_s * 1000 / 6),
             max_poll_interval_ms=DAY_MS,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
 
     async def stop(self, *, leave: bool = False) -> None:

@@ -19,6 +19,10 @@ log = structlog.get_logger(__name__)
 
 PARTITION: Final = TopicPartition(SETTINGS_CHANGED.name, 0)
 RETRY_S: Final = 1.0
+POLL_MS: Final = 200
+QUIET_MS: Final = 5000
+"""How long a fetch waits at the broker for a change, which ends it at once. At aiokafka's half
+second every process asked twice a second for what changes some times a day."""
 
 
 class Reader(Protocol):
@@ -87,6 +91,7 @@ class TenantSettings:
             client_id=self.client_id,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            fetch_max_wait_ms=QUIET_MS,
         )
         try:
             await consumer.start()
@@ -146,7 +151,8 @@ class TenantSettings:
                     self.told.reached(min((position, *self.refused.values())))
                 if position >= end:
                     self.complete.set()
-                batches = await consumer.getmany(timeout_ms=200)
+                patience_ms = QUIET_MS if self.complete.is_set() else POLL_MS
+                batches = await consumer.getmany(timeout_ms=patience_ms)
             except Exception as exc:  # noqa: BLE001 - who reads no more misses the kill switch
                 log.warning("tenants.unreadable", error=type(exc).__name__)
                 await asyncio.sleep(RETRY_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from schemas.changing import replace
 from schemas.codec import Codec
 from schemas.events import Event, SettingsChanged
 from streams import tenants as reading
-from streams.tenants import PARTITION, TenantSettings
+from streams.tenants import PARTITION, QUIET_MS, TenantSettings
 from tests.agents.ai.samples import SETTINGS
 
 CODEC = Codec.offline()
@@ -130,3 +130,53 @@ async def test_whatever_goes_wrong_the_kill_switch_of_another_tenant_is_still_re
     following.cancel()
 
     assert (tenants.known["loja"].ai_enabled, tenants.refused) == (False, {"outra": 0})
+
+
+class Consumer:
+    """A consumer of a topic with one record, after which none comes."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.left = [Record(SETTINGS)]
+        self.patience_ms: list[int] = []
+
+    async def start(self) -> None:
+        pass
+
+    stop = start
+
+    async def topics(self) -> set[str]:
+        return {PARTITION.topic}
+
+    def assign(self, _partitions: object) -> None:
+        pass
+
+    async def seek_to_beginning(self, _partition: object) -> None:
+        pass
+
+    async def end_offsets(self, _partitions: object) -> Mapping[Any, int]:
+        return {PARTITION: 1}
+
+    async def position(self, _partition: object) -> int:
+        return 1 - len(self.left)
+
+    async def getmany(self, *, timeout_ms: int) -> Mapping[Any, Sequence[Record]]:
+        self.patience_ms.append(timeout_ms)
+        if not self.left:
+            await asyncio.Event().wait()
+        return {PARTITION: [self.left.pop()]}
+
+
+async def test_once_all_settings_are_known_a_fetch_waits_long_for_a_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "AIOKafkaConsumer", Consumer)
+    tenants = TenantSettings("nowhere:1", CODEC)
+    await tenants.start()
+    await settle()
+    consumer: Any = tenants.consumer
+    await tenants.stop()
+
+    assert tenants.get(SETTINGS.tenant_id) == SETTINGS
+    assert consumer.patience_ms[-1] == consumer.options["fetch_max_wait_ms"] == QUIET_MS
+    assert consumer.patience_ms[0] < QUIET_MS
