@@ -93,7 +93,7 @@ class Identities:
     async def resolve(self, asks: Sequence[Ask]) -> list[Place]:
         """Return the place of each ask, in their order; new customers get one.
 
-        At most five queries, however many are asked for; none when all names are in memory.
+        At most four queries, however many are asked for; none when all names are in memory.
 
         Raises:
             Unavailable: Some name is not in memory and Postgres is down.
@@ -141,7 +141,6 @@ class Identities:
                 await connection.execute(_SQL["lock"], _LOCKS, sorted(buckets))
                 await _read(connection, strangers, found)
                 await self._learn(connection, strangers, found)
-                await _read(connection, strangers, found)
 
     async def _learn(self, connection: Any, asks: Sequence[Ask], found: _Found) -> None:
         """Add the names that have no row; those of one batch see each other."""
@@ -154,9 +153,8 @@ class Identities:
                     place = row.place
                     learned.append((*name, place.conversation_id, place.customer_id, row.person))
         if learned:
-            await connection.execute(
-                _SQL["learn"], *(list(column) for column in zip(*learned, strict=True))
-            )
+            columns = (list(column) for column in zip(*learned, strict=True))
+            _note(await connection.fetch(_SQL["learn"], *columns), found)
 
     def _first_contact(self, ask: Ask, told: _Found) -> _Row:
         """Return the row of a new conversation; the person may be known by another number."""
@@ -241,7 +239,11 @@ def _bucket(tenant_id: str, identifier: str) -> int:
 async def _read(connection: Any, asks: Sequence[Ask], found: _Found) -> None:
     pairs = list({(ask.tenant_id, one): None for ask in asks for one in ask.identifiers})
     tenants, identifiers = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    for row in await connection.fetch(_SQL["known"], tenants, identifiers):
+    _note(await connection.fetch(_SQL["known"], tenants, identifiers), found)
+
+
+def _note(rows: Iterable[Any], found: _Found) -> None:
+    for row in rows:
         place = Place(row["conversation_id"], row["customer_id"])
         name = (row["tenant_id"], row["phone_number_id"], row["identifier"])
         found.add(name, _Row(row["seq"], row["phone_number_id"], place, row["person"]))

@@ -17,7 +17,7 @@ from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
         tenant_id, phone_number_id, identifier, conversation_id, customer_id, person, place
     )
 order by place
-on conflict do nothing;
+returning seq, tenant_id, phone_number_id, identifier, conversation_id, customer_id, person;
 
 -- name: link
 insert into identity (
