@@ -12,7 +12,7 @@ from schemas.events import Citation
 from schemas.passage import Passage
 from sinks.database import queries, reachable
 from sinks.passages import chunks
-from sinks.vectors import Embed, embedded
+from sinks.vectors import Embed, embedded, written
 
 SQL: Final = queries("knowledge")
 
@@ -40,7 +40,7 @@ class PostgresKnowledge:
             return ()
         (vector,) = await embedded(self.embedder, [question])
         with reachable():
-            rows = await self.pool.fetch(SQL["search"], tenant_id, vector, limit)
+            rows = await self.pool.fetch(SQL["search"], tenant_id, written(vector), limit)
         return tuple(_found(row) for row in rows)
 
     async def recall(

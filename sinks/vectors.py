@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+import msgspec
+
 from schemas.errors import Misconfigured
 
 DIMENSIONS: Final = 512
@@ -33,3 +35,12 @@ async def embedded(embedder: Embed, texts: Sequence[str]) -> list[list[float]]:
                 f"the embedding model gives {len(vector)} dimensions, not {DIMENSIONS}"
             )
     return vectors
+
+
+def written(vector: Sequence[float]) -> str:
+    """Return a vector as pgvector reads it.
+
+    As an array it would be looked through by asyncpg, number by number, for arrays inside it: that
+    took as long as everything else of a search.
+    """
+    return msgspec.json.encode(vector).decode()

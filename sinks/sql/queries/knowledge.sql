@@ -1,8 +1,8 @@
 -- name: search
-SELECT passage_id, source, body, sha256, 1 - (embedding <=> $2::float4[]::vector) AS score
+SELECT passage_id, source, body, sha256, 1 - (embedding <=> $2::vector) AS score
 FROM passages
 WHERE tenant_id = $1
-ORDER BY embedding <=> $2::float4[]::vector, passage_id
+ORDER BY embedding <=> $2::vector, passage_id
 LIMIT $3;
 
 -- name: recall
