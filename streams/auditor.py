@@ -57,6 +57,21 @@ class Auditor:
             if (known := before.get(tp)) is not None:
                 account.take_over(known)
 
+    def warn_unvouched(self, found: Mapping[Any, Any]) -> None:
+        """Warn of offsets that were committed by somebody who does not audit them.
+
+        Args:
+            found: Offset and metadata of commits, by partition.
+        """
+        for place, told in found.items():
+            if told.offset and not told.metadata:
+                log.warning(
+                    "audit.unvouched",
+                    group=self.group,
+                    topic=place.topic,
+                    partition=place.partition,
+                )
+
     def asked(self, request: Any) -> None:
         """Note a fetch before it is sent."""
         if not self.expelled:

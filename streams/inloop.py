@@ -126,12 +126,12 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
         """Fetch nothing of these partitions, as long as they are assigned."""
         self._ensure_consumer().pause(*(TopicPartition(*tp) for tp in partitions))
 
-    async def unvouched(self, partitions: set[TP]) -> set[TP]:
-        """Return those whose committed offset was set by somebody who does not audit it."""
+    async def commits(self, partitions: set[TP]) -> Mapping[Any, Any]:
+        """Return the newest commit of each partition that has one: its offset and metadata."""
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - no public question
         places = [TopicPartition(*tp) for tp in partitions]
-        found = await coordinator.fetch_committed_offsets(places)
-        return {TP(*place) for place, told in found.items() if told.offset and not told.metadata}
+        found: Mapping[Any, Any] = await coordinator.fetch_committed_offsets(places)
+        return found
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         wanted = {

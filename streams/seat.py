@@ -161,9 +161,7 @@ class Seat:
         self.ledgers = {place: Ledger(offset) for place, offset in begin.items()}
         self.auditor.open(begin)
         self.given_up = {place: _count(told.metadata) for place, told in committed.items()}
-        for place, told in committed.items():
-            if told.offset and not told.metadata:
-                log.warning("audit.unvouched", topic=place.topic, partition=place.partition)
+        self.auditor.warn_unvouched(committed)
         self.opened = now
 
     def take(self, fetched: Mapping[Any, Sequence[Any]]) -> None:

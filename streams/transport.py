@@ -168,8 +168,8 @@ class SafeConsumer(driver.Consumer):
             self.ledgers.clear()
             self._committed_offset.update({tp: at for tp, at in committed.items() if at})
             self.auditor.open(self.positions.begin)
-            for tp in await self._thread.unvouched({tp for tp in mine if committed.get(tp)}):
-                log.warning("audit.unvouched", topic=tp.topic, partition=tp.partition)
+            audited = {tp for tp in mine if committed.get(tp)}
+            self.auditor.warn_unvouched(await self._thread.commits(audited))
 
     def _moved(self, tp: TP, before: int, offset: int) -> None:
         """Go on where a log begins now; one that ends before our position is another log."""

@@ -80,8 +80,8 @@ class Log:
     async def highwaters(self, *places: TP) -> dict[TP, int]:
         return {tp: self.lengths[tp] for tp in places}
 
-    async def unvouched(self, _: set[TP]) -> set[TP]:
-        return set()
+    async def commits(self, _: set[TP]) -> dict[TP, Any]:
+        return {}
 
     async def commit(self, offsets: Mapping[TP, int]) -> bool:
         if not offsets.keys() <= self.lengths.keys():

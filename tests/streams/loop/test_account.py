@@ -7,13 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.account import Account, Range, Ranges, count
-from streams.auditor import Auditor
+from streams.auditor import VOUCHER, Auditor
 from streams.batches import offsets
 from streams.metrics import LOST
 
@@ -72,6 +74,21 @@ def test_the_headers_of_batches_tell_which_offsets_hold_a_record() -> None:
         ((10, 13), [(10, 13)]),
         ((13, 14), []),
         ((14, 19), [(14, 15), (17, 18)]),
+    ]
+
+
+def test_a_committed_offset_that_nobody_audited_is_told(auditor: Auditor) -> None:
+    found = {
+        PLACE: OffsetAndMetadata(7, ""),
+        TP("t", 1): OffsetAndMetadata(7, VOUCHER),
+        TP("t", 2): OffsetAndMetadata(0, ""),  # nothing is passed by it
+    }
+
+    with structlog.testing.capture_logs() as logs:
+        auditor.warn_unvouched(found)
+
+    assert [(line["event"], line["topic"], line["partition"]) for line in logs] == [
+        ("audit.unvouched", "t", 0)
     ]
 
 
