@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
 import asyncpg
-import uvicorn
 
 from schemas.errors import Unavailable
 from schemas.events import Event
@@ -22,16 +20,14 @@ from streams.api.rooms import feed_server
 from streams.api.routes import Desk
 from streams.api.tokens import signing_key
 from streams.clock import open_clock
-from streams.heads import BoundedHeads
 from streams.listening import listen
 from streams.patience import patiently
 from streams.publish import Publisher, record_of
 from streams.registry import open_codec
+from streams.serving import server_of, until_asked
 from streams.settings import Settings, require_secrets
 
 CHECK_S: Final = 2.0
-STOP_S: Final = 5
-"""How long requests that are being answered may take when the process stops."""
 
 
 @asynccontextmanager
@@ -98,30 +94,6 @@ async def _answers(ask: Callable[[], Awaitable[None]]) -> bool:
     return True
 
 
-class Server(uvicorn.Server):
-    """Leaves the signals to us: an orderly stop ends with exit code 0."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-def server_of(app: Any) -> Server:
-    """Return a server of the application; it takes a socket that listens already."""
-    config = uvicorn.Config(
-        app,
-        http=BoundedHeads,
-        lifespan="off",
-        # query strings hold tokens (promise I7)
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=STOP_S,
-    )
-    return Server(config)
-
-
 async def serve(settings: Settings, told: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -131,10 +103,6 @@ async def serve(settings: Settings, told: Callable[[str], None]) -> None:
     """
     async with application(settings) as app:
         listening = listen(settings.http_host, settings.api_port, "API_PORT")
-        server = server_of(app)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, setattr, server, "should_exit", True)
         host, port = listening.getsockname()[:2]
         told(f"people's API listens on http://{host}:{port}")
-        await server.serve(sockets=[listening])
+        await until_asked(server_of(app, websockets=True), listening)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import asyncpg
 import structlog
-import uvicorn
 from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 
@@ -24,13 +22,13 @@ from sinks.processes import Processes
 from sinks.producers import Producers
 from sinks.rawparts import RawParts
 from streams.clock import open_clock
-from streams.heads import BoundedHeads
 from streams.listening import listen
 from streams.partitioner import check_partitioner
 from streams.patience import patiently
 from streams.presence import Presence
 from streams.publish import Publisher
 from streams.registry import open_codec
+from streams.serving import STOP_S, server_of, until_asked
 from streams.settings import Settings, require_secrets
 from streams.tenants import TenantSettings
 from streams.webhook.app import build
@@ -41,9 +39,6 @@ log = structlog.get_logger(__name__)
 
 CHECK_S: Final = 1.0
 """How long a dependency may take to say that it is there."""
-
-STOP_S: Final = 5
-"""How long requests that are being answered may take when the process stops."""
 
 HASH_KEY_BYTES: Final = 32
 
@@ -164,31 +159,6 @@ async def _close(pool: asyncpg.Pool) -> None:
         pool.terminate()
 
 
-class _Server(uvicorn.Server):
-    """Leaves the signals to us: an orderly stop ends with exit code 0."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-def server_of(app: Any) -> uvicorn.Server:
-    """Return a server of the application; it takes a socket that listens already."""
-    config = uvicorn.Config(
-        app,
-        http=BoundedHeads,
-        # Request lines hold tokens and challenges: they are never logged.
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=STOP_S,
-        ws="none",
-        lifespan="off",
-    )
-    return _Server(config)
-
-
 async def serve(settings: Settings, told: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -198,12 +168,8 @@ async def serve(settings: Settings, told: Callable[[str], None]) -> None:
     """
     async with opened(settings) as app:
         listening = listen(settings.http_host, settings.webhook_port, "WEBHOOK_PORT")
-        server = server_of(app)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, setattr, server, "should_exit", True)
         host, port = listening.getsockname()[:2]
         told(f"webhook listens on http://{host}:{port}")
         log.info("webhook.started", port=port)
-        await server.serve(sockets=[listening])
+        await until_asked(server_of(app), listening)
         log.info("webhook.stopped")

@@ -21,8 +21,8 @@ from streams.api.app import rest, with_feed
 from streams.api.feed import HelpdeskFeed
 from streams.api.rooms import feed_server
 from streams.api.routes import Desk
-from streams.api.serve import server_of
 from streams.api.tokens import Watcher, mint
+from streams.serving import server_of
 from tests.sinks.stories import Story
 from tests.streams.api.conftest import BEARER, Clock, Log
 
@@ -139,7 +139,7 @@ async def helpdesk(
     )
     server, rooms = feed_server(stack.redis_url, conversations, KEY)
     listening = socket.create_server(("127.0.0.1", 0))
-    listener = server_of(with_feed(app, server))
+    listener = server_of(with_feed(app, server), websockets=True)
     task = asyncio.create_task(listener.serve(sockets=[listening]))
     feed = HelpdeskFeed(pool, stack.redis_url)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"

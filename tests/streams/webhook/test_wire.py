@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from streams.heads import BoundedHeads
+from streams.serving import server_of
 from streams.webhook.bodies import Bodies
-from streams.webhook.serve import server_of
 from tests.streams.webhook.world import APP, World, change, envelope, signature, text
 
 PATH = f"/webhooks/whatsapp/{APP}"
