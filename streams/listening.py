@@ -11,19 +11,20 @@ BACKLOG: Final = 2048
 """Webhooks come in bursts; a connection that is refused is delivered again much later."""
 
 
-def listen(host: str, port: int, setting: str) -> socket.socket:
+def listen(host: str, port: int, setting: str, *, backlog: int = BACKLOG) -> socket.socket:
     """Return a socket that listens; port 0 is any free one.
 
     Args:
         host: Address to listen on.
         port: Port to listen on.
         setting: Name of the port's setting, for the message.
+        backlog: Connections that may wait to be accepted.
 
     Raises:
         Misconfigured: The port is taken, or the address is not this machine's.
     """
     try:
-        return socket.create_server((host, port), backlog=BACKLOG)
+        return socket.create_server((host, port), backlog=backlog)
     except OSError as exc:
         raise Misconfigured(
             f"cannot listen on {host}:{port} ({exc.strerror or 'not possible'}):"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
 import uvicorn
 
 from schemas.errors import Misconfigured
+from streams.listening import listen
 from streams.local.model.llama import Llama, weights
 from streams.local.model.server import ModelServer, Rules, Speaker
 from streams.local.model.smollm import SmallModel
@@ -32,7 +32,7 @@ def serve(
         tell: Told the base URL once connections are accepted.
 
     Raises:
-        Misconfigured: The kind is unknown, or what it needs is not installed.
+        Misconfigured: The kind is unknown, what it needs is not installed, or the port is taken.
     """
     server = ModelServer(speaker(kind, seed), latency_ms=latency_ms)
     config = uvicorn.Config(
@@ -42,7 +42,7 @@ def serve(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_S,
     )
-    with socket.create_server((host, port), backlog=BACKLOG) as listening:
+    with listen(host, port, "--port", backlog=BACKLOG) as listening:
         bound_host, bound_port = listening.getsockname()[:2]
         tell(f"http://{bound_host}:{bound_port}/v1")
         uvicorn.Server(config).run(sockets=[listening])

@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from agents.ports import Clock
+from streams.listening import listen
 from streams.local.simulator.app import CUT, WEBHOOK_PATH, application
 from streams.local.simulator.limits import MPS
 from streams.local.simulator.redelivery import LONGEST_MS
@@ -73,7 +74,11 @@ class Cuttable(HttpToolsProtocol):
 
 
 async def serve(options: Options) -> None:
-    """Serve until the process is told to stop."""
+    """Serve until the process is told to stop.
+
+    Raises:
+        Misconfigured: The port is taken.
+    """
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEPALIVE_S),
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
@@ -85,14 +90,13 @@ async def serve(options: Options) -> None:
         simulator.again.longest_ms = round(options.longest_retry_s * 1000)
         for wish in options.wishes:
             simulator.script.add(wish)
+        listening = listen(options.host, options.port, "--port")
         config = uvicorn.Config(
             application(simulator),
-            host=options.host,
-            port=options.port,
             log_level="warning",
             access_log=False,
             proxy_headers=False,
             http=Cuttable,
             loop="none",
         )
-        await uvicorn.Server(config).serve()
+        await uvicorn.Server(config).serve(sockets=[listening])

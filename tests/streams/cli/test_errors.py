@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from streams.cli import build
+from streams.listening import listen
 from streams.settings import environment
 from tests.streams.cli.conftest import CommandLine
 
@@ -67,6 +68,20 @@ async def test_a_malformed_address_is_named_and_not_quoted(alone: CommandLine, n
     assert status == 2
     assert said.startswith(f"whaticket: these settings are wrong:\n  {name}: ")
     assert "nowhere" not in said
+
+
+@pytest.mark.parametrize("server", ["model", "simulator"])
+async def test_a_port_that_is_taken_is_told_with_what_to_do(
+    alone: CommandLine, server: str
+) -> None:
+    alone.environment["SIMULATOR_APP_SECRET"] = "s"
+    with listen("127.0.0.1", 0, "") as taken:
+        port = taken.getsockname()[1]
+        status, said = await alone.run(server, "--port", str(port))
+
+    assert status == 2
+    assert said.startswith(f"whaticket: cannot listen on 127.0.0.1:{port} ")
+    assert ": set --port to a free port" in said
 
 
 def test_help_fills_its_lines() -> None:
