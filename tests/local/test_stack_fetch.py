@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.local.stack.artifacts import Artifact, Bundle
-from streams.local.stack.fetch import Fetcher, NotFetched
+from streams.local.stack.artifacts import Artifact, Bundle, NotFetched
+from streams.local.stack.fetch import Fetcher
 
 CONTENT = b"class file" * 1000
 

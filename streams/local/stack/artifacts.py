@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, PipelineError
 
 LOCK: Final = Path(__file__).with_name("stack.lock.json")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _COORDINATES: Final = re.compile(r"[\w.-]+(:[\w.-]+){2,4}")
+
+
+Told = Callable[[str], None]
+"""Takes one short line about how far a part is."""
+
+
+class NotFetched(PipelineError):
+    """A file of the stack could not be downloaded, or is not the file that was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +59,14 @@ class Artifact:
     def filename(self) -> str:
         """Last part of its path."""
         return self.path.rpartition("/")[2]
+
+    def is_at(self, file: Path) -> bool:
+        """Whether it was downloaded to there.
+
+        A file has its name only after its checksum was right; the size finds a damaged disk
+        cheaply.
+        """
+        return file.is_file() and file.stat().st_size == self.size
 
 
 @dataclass(frozen=True, slots=True)

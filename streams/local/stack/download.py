@@ -12,8 +12,7 @@ from typing import IO, Final
 
 import httpx
 
-from streams.local.stack.artifacts import Artifact, Bundle
-from streams.local.stack.fetch import NotFetched, Told, is_cached
+from streams.local.stack.artifacts import Artifact, Bundle, NotFetched, Told
 from streams.local.stack.together import together
 
 MEGABYTE: Final = 1_000_000
@@ -48,7 +47,7 @@ class Download:
             )
 
     async def _ensure(self, client: httpx.AsyncClient, artifact: Artifact, file: Path) -> None:
-        if is_cached(file, artifact):
+        if artifact.is_at(file):
             self._progress.add(artifact.size)
             return
         async with self._slots:

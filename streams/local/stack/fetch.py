@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from schemas.errors import PipelineError
-from streams.local.stack.artifacts import Artifact, Bundle
-
-Told = Callable[[str], None]
-"""Takes one short line about how far a part is."""
-
-
-class NotFetched(PipelineError):
-    """A file of the stack could not be downloaded, or is not the file that was asked for."""
+from streams.local.stack.artifacts import Artifact, Bundle, Told
 
 
 class Fetcher:
@@ -38,19 +30,13 @@ class Fetcher:
             NotFetched: The mirror does not answer, or answers with another file.
         """
         files = [self.folder / artifact.path for artifact in bundle.artifacts]
-        if not all(map(is_cached, files, bundle.artifacts)):
+        if not all(map(Artifact.is_at, bundle.artifacts, files)):
             # An HTTP client takes longer to import than everything else before Kafka starts.
             from streams.local.stack.download import Download  # noqa: PLC0415 - see above
 
             async with _alone(self.folder):
                 await Download(self.mirror, bundle, told).into(files)
         return files
-
-
-def is_cached(file: Path, artifact: Artifact) -> bool:
-    """Whether a file was downloaded."""
-    # A file has its name only after its checksum was right; the size finds a damaged disk cheaply.
-    return file.is_file() and file.stat().st_size == artifact.size
 
 
 @asynccontextmanager

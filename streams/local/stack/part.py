@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.errors import Misconfigured
-from streams.local.stack.fetch import Told
+from streams.local.stack.artifacts import Told
 from streams.local.stack.probe import Probe
 
 READY_S: Final = 90.0

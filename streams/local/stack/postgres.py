@@ -17,7 +17,7 @@ from typing import Final
 import asyncpg
 
 from schemas.errors import Misconfigured
-from streams.local.stack.fetch import Told
+from streams.local.stack.artifacts import Told
 from streams.local.stack.java import MISSING
 from streams.local.stack.part import Part, User
 from streams.local.stack.ports import HOST

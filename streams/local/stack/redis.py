@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from schemas.errors import Misconfigured
-from streams.local.stack.fetch import Told
+from streams.local.stack.artifacts import Told
 from streams.local.stack.java import MISSING
 from streams.local.stack.part import Part
 from streams.local.stack.ports import HOST

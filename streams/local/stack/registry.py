@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
 
-from streams.local.stack.artifacts import Bundle
-from streams.local.stack.fetch import Fetcher, Told
+from streams.local.stack.artifacts import Bundle, Told
+from streams.local.stack.fetch import Fetcher
 from streams.local.stack.java import COMMON, Warmth
 from streams.local.stack.part import Part
 from streams.local.stack.ports import HOST
