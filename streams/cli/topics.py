@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 import typer
 
 EXIT_DIFFERENT = 1
+DAY_MS = 86_400_000
 
 Execute = Annotated[bool, typer.Option("--execute", help="Do it; without this it is only shown.")]
 
@@ -38,11 +39,19 @@ def list_topics() -> None:
             topic.name,
             str(topic.partitions),
             str(topic.replicas),
+            _kept(topic.config),
             " ".join(f"{name}={value}" for name, value in topic.config.items()),
         )
         for topic in wanted_topics(settings())
     ]
-    show_table(("topic", "partitions", "replicas", "config"), rows)
+    show_table(("topic", "partitions", "replicas", "kept", "config"), rows)
+
+
+def _kept(config: Mapping[str, str]) -> str:
+    """Say how long records stay."""
+    if "compact" in config.get("cleanup.policy", ""):
+        return "newest of a key"
+    return f"{int(config['retention.ms']) / DAY_MS:g} days"
 
 
 def diff() -> None:
