@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from streams.cli.throughput import chain, pipeline
 
 Events = Annotated[int, typer.Option(min=100, help="Records that each variant relays.")]
-Only = Annotated[str, typer.Option(help="Name of the only variant to measure.")]
+Variant = Literal["plain relay, no state", "plain aiokafka loop", "Faust with a table", "our loop"]
+Only = Annotated[Variant | None, typer.Option(help="The only variant to measure.")]
 Conversations = Annotated[int, typer.Option(min=1, max=10_000, help="Conversations that wait.")]
 Seconds = Annotated[float, typer.Option(min=1, help="How long the model takes.")]
 Keys = Annotated[int, typer.Option(min=1, help="Conversations in the table.")]
@@ -35,7 +36,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="bench")
 
 
-def hop(events: Events = 10000, only: Only = "") -> None:
+def hop(events: Events = 10000, only: Only = None) -> None:
     """Measure one hop of the loop, all protections on, against others that do the same work.
 
     Uses the stack of this folder when it is up; else starts one and stops it again.
@@ -56,7 +57,7 @@ def hop(events: Events = 10000, only: Only = "") -> None:
 
     async def measured() -> list[Figure]:
         async with standing(home(), _tell) as current:
-            return await Bench(current, events).measure(only)
+            return await Bench(current, events).measure(only or "")
 
     figures = uvloop.run(measured())
     plain = {figure.variant: figure.per_second for figure in figures}.get("plain aiokafka loop")
