@@ -181,10 +181,15 @@ def load(folder: Path | None = None) -> Settings:
         return Settings(_env_file=(folder or home()) / "stack.env")
     except ValidationError as exc:
         lines = [
-            f"  {'.'.join(map(str, error['loc'])).upper()}: {error['msg']}"
+            f"  {'.'.join(map(str, error['loc'])).upper()}: {_words(error['msg'])}"
             for error in exc.errors(include_input=False)
         ]
-        raise Misconfigured("these settings are wrong:\n" + "\n".join(lines)) from None
+        head = "these settings are wrong; docs/settings.md says what each one is:"
+        raise Misconfigured("\n".join([head, *lines])) from None
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Value error, ")  # what pydantic puts before a check of ours
 
 
 @cache

@@ -66,7 +66,8 @@ async def test_a_malformed_address_is_named_and_not_quoted(alone: CommandLine, n
     status, said = await alone.run("processes")
 
     assert status == 2
-    assert said.startswith(f"whaticket: these settings are wrong:\n  {name}: ")
+    assert said.startswith("whaticket: these settings are wrong; docs/settings.md ")
+    assert f"\n  {name}: it begins with " in said
     assert "nowhere" not in said
 
 
