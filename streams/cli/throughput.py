@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from schemas.errors import Misconfigured
+
 if TYPE_CHECKING:  # what they need is imported when they run
     from streams.local.bench.chain import Chained
     from streams.local.bench.pipeline import Step
@@ -120,7 +122,7 @@ def pipeline(
     from streams.settings import home
 
     configure("error", service="bench")
-
+    wanted = _numbers(rates)
     broken = 0
 
     def note(step: Step) -> None:
@@ -131,7 +133,7 @@ def pipeline(
     async def measured() -> None:
         where = home() / f"bench-{layout}"
         async with pipeline(where, layout, customers, lambda *_: None) as standing:
-            for rate in _numbers(rates):
+            for rate in wanted:
                 note(await standing.beside(rate, seconds))
             if sustained:
                 most = await standing.highest(sustained, note)
@@ -160,7 +162,10 @@ def _tell(step: Step, layout: str) -> None:
 
 
 def _numbers(rates: str) -> list[float]:
-    return [float(rate) for rate in rates.split(",") if rate]
+    try:
+        return [float(rate) for rate in rates.split(",") if rate]
+    except ValueError:
+        raise Misconfigured(f"--rates are numbers with commas, not {rates!r}") from None
 
 
 def _three(values: tuple[float, ...]) -> str:
