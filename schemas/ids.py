@@ -9,7 +9,8 @@ from typing import Final
 
 NAMESPACE: Final = uuid.UUID("6f1d1c9e-3f0b-5c0a-9a7e-2b5f0c8d4e11")
 """Namespace of our uuid5 ids; never changes."""
-_PREFIX: Final = NAMESPACE.bytes
+_BEGUN: Final = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
+"""Copied for each id: to begin anew asks OpenSSL for the algorithm each time."""
 
 
 def derived(*parts: object) -> str:
@@ -29,7 +30,9 @@ def _uuid5(name: str) -> str:
     Source: RFC 9562, section 5.5: the first 16 bytes of the SHA-1 of namespace and name, with
     the version in the upper half of byte 6 and the variant in the two upper bits of byte 8.
     """
-    digest = bytearray(hashlib.sha1(_PREFIX + name.encode(), usedforsecurity=False).digest()[:16])
+    hashing = _BEGUN.copy()
+    hashing.update(name.encode())
+    digest = bytearray(hashing.digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80
     return digest.hex()

@@ -83,7 +83,7 @@ class Batch(MessageBatch):  # type: ignore[misc] # aiokafka publishes no types
             accumulator._linger_time,  # noqa: SLF001
         )
         self.sent: list[Sent] = []
-        self.names: Counter[str] = Counter()
+        self.names: Counter[bytes | str] = Counter()
         self.failed = producer.fail
         self.loop = asyncio.get_running_loop()
 
@@ -193,10 +193,12 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc] # aiokafka publishes no 
             raise MessageSizeTooLargeError
         if partition is None:
             partition = self._partition(record.topic, None, key, value, key, value)
-        place = TopicPartition(record.topic, partition)
-        batches = accumulator._batches.get(place)  # noqa: SLF001 - see above
-        sent = batches[-1].put(record, headers) if batches else None
-        return self._begin(place, record, headers) if sent is None else sent
+        # A plain tuple finds the same batches, and is made in a tenth of the time.
+        batches = accumulator._batches.get((record.topic, partition))  # noqa: SLF001 - see above
+        sent: Sent | None = batches[-1].put(record, headers) if batches else None
+        if sent is None:
+            return self._begin(TopicPartition(record.topic, partition), record, headers)
+        return sent
 
     def _begin(
         self, place: TopicPartition, record: Outgoing, headers: list[tuple[str, bytes]]
@@ -212,18 +214,19 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc] # aiokafka publishes no 
         return sent
 
 
-def event_type(record: Outgoing) -> str:
+def event_type(record: Outgoing) -> bytes | str:
     """Return the event's name for metrics: its ``ce_type`` header, or its topic."""
     for name, value in record.headers:
         if name == "ce_type":
-            return value.decode("ascii", "replace")
+            return value
     return record.topic
 
 
 @cache
-def published(topic: str, name: str) -> prometheus_client.Counter:
+def published(topic: str, name: bytes | str) -> prometheus_client.Counter:
     """Return the metric of an event's records; looked up once."""
-    return EVENTS_PUBLISHED.labels(topic, name)
+    text = name if isinstance(name, str) else name.decode("ascii", "replace")
+    return EVENTS_PUBLISHED.labels(topic, text)
 
 
 def _ours(exc: BaseException, topic: str) -> PipelineError:

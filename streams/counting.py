@@ -47,6 +47,8 @@ class Counting:
 
     def settled(self, topic: str, arm: Arm, given_up: str | None) -> None:
         """Count an event that needs nothing more, and why it was given up, if it was."""
+        if arm is Arm.DECIDE and given_up is None:
+            return
         reason = given_up or (BEHIND if arm is Arm.BEHIND else None)
         if reason is not None:
             PARKED.labels(self.stage, reason).inc()

@@ -193,7 +193,7 @@ class Decider:
         said = written_down(
             Applied(self.stage, event, delivery, delivery.hearing), state, raw, events
         )
-        outbox = tuple(record_of(each, self.codec) for each in said)
+        outbox = tuple([record_of(each, self.codec) for each in said])
         for record in outbox:
             if (size := len(record.value or b"")) > EFFECT_BYTES:
                 detail = f"{size} bytes for {record.topic}, at most {EFFECT_BYTES}"

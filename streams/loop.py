@@ -61,7 +61,6 @@ class Trial(msgspec.Struct, gc=False):
     verdict: Verdict | None = None
     poison: bool = False
     counts: bool = False
-    began: float = msgspec.field(default_factory=time.monotonic)
 
 
 class Loop:
@@ -120,7 +119,7 @@ class Loop:
 
     async def handle(self, message: Any) -> None:
         """Process one message to its end, or leave it unsettled for its next owner."""
-        trial = Trial()
+        began, trial = time.monotonic(), Trial()
         self.counting.began(message.topic)
         about(message)
         try:
@@ -128,7 +127,7 @@ class Loop:
                 pass
         finally:
             self.dependencies.up(message)
-            self.counting.ended(message.topic, time.monotonic() - trial.began)
+            self.counting.ended(message.topic, time.monotonic() - began)
 
     async def _attempt(self, message: Any, trial: Trial) -> bool:
         """Try once; True when the loop is done with the message."""

@@ -85,17 +85,13 @@ class Returned:
     @classmethod
     def of(cls, headers: Headers) -> Returned | None:
         """Read it from a record's headers; None for a record that was never set aside."""
-        parking_id, number, dropped = "", 0, False
-        for name, value in headers:
-            if not name.startswith(PREFIX):
-                continue
-            if name == PARKING:
-                parking_id = value.decode(errors="replace")
-            elif name == SEQUENCE:
-                number = int(value) if value.isdigit() else 0
-            elif name == DROP:
-                dropped = True
-        return cls(parking_id, number, dropped) if parking_id and number else None
+        found = dict(headers)
+        if PARKING not in found:
+            return None
+        parking_id = found[PARKING].decode(errors="replace")
+        sequence = found.get(SEQUENCE, b"")
+        number = int(sequence) if sequence.isdigit() else 0
+        return cls(parking_id, number, DROP in found) if parking_id and number else None
 
 
 class Arm(Enum):

@@ -237,14 +237,14 @@ class _Rest:
 
 
 def _parcel(record: Record) -> Parcel:
-    headers = tuple([(name, value.decode("latin-1")) for name, value in record.headers])
+    key, value = record.key, record.value
     return Parcel(
-        record.topic, _size(record.key), _size(record.value), headers, record.timestamp_ms
+        record.topic,
+        -1 if key is None else len(key),
+        -1 if value is None else len(value),
+        tuple([(name, text.decode("latin-1")) for name, text in record.headers]),
+        record.timestamp_ms,
     )
-
-
-def _size(part: bytes | None) -> int:
-    return -1 if part is None else len(part)
 
 
 def checksum_of(value: bytes | None) -> int:
@@ -266,4 +266,4 @@ def applying(
 
 def next_due(timers: Mapping[str, Any]) -> int | None:
     """Return the earliest due time of a state's timers."""
-    return min(timers.values(), default=None)
+    return min(timers.values()) if timers else None

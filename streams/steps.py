@@ -48,9 +48,12 @@ def written_down(
         raw: The same as JSON.
         events: What the stage says.
     """
+    hearing = applied.hearing
+    if events and state.seq % STATE_EVERY and not hearing.notes and not hearing.versions:
+        return events  # as most steps: told of already, and nothing was heard
     causes = [said.cause for said in events if said.cause is not None]
-    version = causes[-1].settings_version if causes else max(applied.hearing.versions, default=0)
-    heard = applied.hearing.heard(version)
+    version = causes[-1].settings_version if causes else max(hearing.versions, default=0)
+    heard = hearing.heard(version)
     if state.seq > 0:  # else it stands outside the order
         keeps = state.seq % STATE_EVERY == 0 and _small(raw, heard)
         if keeps or not events:

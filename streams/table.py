@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import faust
@@ -69,14 +70,15 @@ class AckedTable(faust.Table[bytes, bytes]):
         self.bytes = 0
         self.armed: Armed = _nobody
 
-    @property
+    # Faust's memory store keeps its two dicts for good; to ask for them each time is two calls.
+    @cached_property
     def _values(self) -> dict[bytes, bytes]:
         """The values in Faust's memory store; its own access costs a sensor call each."""
         store: Any = self.data
         values: dict[bytes, bytes] = store.data
         return values
 
-    @property
+    @cached_property
     def _partitions(self) -> dict[bytes, int]:
         """Partition of each key; Faust's store notes it for recovered keys, we for written ones."""
         store: Any = self.data
@@ -246,8 +248,9 @@ class AckedTable(faust.Table[bytes, bytes]):
         return head.epoch >= known.epoch
 
     def _keep(self, key: bytes, raw: bytes, partition: int) -> None:
-        self.bytes += len(raw) - len(self._values.get(key, b""))
-        self._values[key] = raw
+        values = self._values
+        self.bytes += len(raw) - len(values.get(key, b""))
+        values[key] = raw
         self._partitions[key] = partition
         self.absent.discard(key, partition)
 
