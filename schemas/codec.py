@@ -107,8 +107,8 @@ class Codec:
         self._records = dict(RECORD_OF_TOPIC)
         self._heads = {topic: HEADER.pack(MAGIC, ids[topic]) for topic in RECORD_OF_TOPIC}
         self._readings = {
-            ids[topic]: _Reading(record, PARSED[record], None)
-            for topic, record in RECORD_OF_TOPIC.items()
+            head: _Reading(RECORD_OF_TOPIC[topic], PARSED[RECORD_OF_TOPIC[topic]], None)
+            for topic, head in self._heads.items()
         }
 
     @classmethod
@@ -190,7 +190,7 @@ class Codec:
             Rejected: ``unknown_schema``: the registry has no such id.
             Unavailable: The registry cannot be asked.
         """
-        if schema_id in self._readings:
+        if HEADER.pack(MAGIC, schema_id) in self._readings:
             return
         text = await self._lookup(schema_id) if self._lookup else None
         if text is None:
@@ -199,22 +199,21 @@ class Codec:
 
     def teach(self, schema_id: int, text: str) -> None:
         """Remember the schema of an id; one that is none of ours is remembered as such."""
-        self._readings[schema_id] = _reading_of(text)
+        self._readings[HEADER.pack(MAGIC, schema_id)] = _reading_of(text)
 
     def _reading(self, raw: bytes | None) -> _Reading:
         if raw is None:
             raise Rejected("null_value", "a record without a value")
+        reading = self._readings.get(raw[: HEADER.size])
+        if reading is not None:
+            return reading
         if not raw:
             raise Rejected("truncated", "an empty value")
         if raw[0] != MAGIC:
             raise Rejected("bad_magic", "the value does not begin with a zero byte")
         if len(raw) < HEADER.size:
             raise Rejected("truncated", "the value ends inside its schema id")
-        schema_id: int = HEADER.unpack_from(raw)[1]
-        reading = self._readings.get(schema_id)
-        if reading is None:
-            raise UnknownSchema(schema_id)
-        return reading
+        raise UnknownSchema(HEADER.unpack_from(raw)[1])
 
 
 def _reading_of(text: str) -> _Reading:

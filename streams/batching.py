@@ -189,8 +189,6 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc] # aiokafka publishes no 
         if accumulator._exception is not None:  # noqa: SLF001 - see above
             raise copy.copy(accumulator._exception)  # noqa: SLF001 - see above
         key, value, headers = record.key, record.value, list(record.headers)
-        if _size(key, value, headers) > self._max_request_size:
-            raise MessageSizeTooLargeError
         if partition is None:
             partition = self._partition(record.topic, None, key, value, key, value)
         # A plain tuple finds the same batches, and is made in a tenth of the time.
@@ -203,7 +201,12 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc] # aiokafka publishes no 
     def _begin(
         self, place: TopicPartition, record: Outgoing, headers: list[tuple[str, bytes]]
     ) -> Sent:
-        """Append a record to a new batch, and wake what sends."""
+        """Append a record to a new batch, and wake what sends.
+
+        Only here a record can be too large: a batch that has others takes none beyond its limit.
+        """
+        if _size(record.key, record.value, headers) > self._max_request_size:
+            raise MessageSizeTooLargeError
         accumulator = self._message_accumulator
         batch = Batch(self, place)
         sent = batch.put(record, headers)
