@@ -167,6 +167,16 @@ async def test_a_record_over_the_limit_is_refused_and_not_appended(producer: Pro
     assert not producer._message_accumulator._batches
 
 
+async def test_a_record_over_the_limit_is_refused_behind_others_too(producer: Producer) -> None:
+    producer.put(record(0, 10), 1)
+
+    with pytest.raises(MessageSizeTooLargeError):
+        producer.put(record(1, LARGEST), 1)
+
+    assert drained(producer).record_count == 1
+    assert not producer._message_accumulator._batches[PLACE]
+
+
 async def test_a_record_larger_than_a_batch_goes_alone(producer: Producer) -> None:
     for number, size in enumerate((10, BATCH_BYTES + 100, 10)):
         producer.put(record(number, size), 1)
