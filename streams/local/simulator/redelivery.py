@@ -84,6 +84,7 @@ class Redeliveries:
         self.clock = clock
         self.longest_ms = LONGEST_MS
         self.due: list[tuple[int, int, Parcel]] = []
+        self.kept = asyncio.Event()
         self.order = itertools.count()
         self.posting: set[asyncio.Task[None]] = set()
         self.retried = 0
@@ -109,6 +110,9 @@ class Redeliveries:
         """Deliver what is due, until cancelled."""
         try:
             while True:
+                if not self.due:
+                    self.kept.clear()
+                    await self.kept.wait()
                 await asyncio.sleep(LOOK_S)
                 self.begin()
         finally:
@@ -131,6 +135,7 @@ class Redeliveries:
             return
         due_ms = self.clock.now_ms() + after_ms
         heapq.heappush(self.due, (due_ms, next(self.order), parcel))
+        self.kept.set()
 
     async def _deliver(self, parcel: Parcel) -> None:
         status = await self.post(parcel.body)

@@ -14,6 +14,18 @@ class Clock:
         return self.now
 
 
+class WatchedClock(Clock):
+    """Counts how often it is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def now_ms(self) -> int:
+        self.looks += 1
+        return super().now_ms()
+
+
 class Webhook:
     """Our webhook, as a function: keeps what it was sent and answers as told."""
 

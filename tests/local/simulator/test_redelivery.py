@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.local.simulator import redelivery as module
 from streams.local.simulator.redelivery import DAY_MS, Redeliveries, pause_ms
-from tests.local.simulator.surroundings import Clock, Webhook
+from tests.local.simulator.surroundings import Clock, WatchedClock, Webhook
 
 FOUR_HOURS_MS = 4 * 3_600_000
 
@@ -44,6 +46,26 @@ async def test_a_body_is_tried_less_and_less_often_and_dropped_after_seven_days(
     assert pauses[-1] == FOUR_HOURS_MS
     assert 7 * DAY_MS - FOUR_HOURS_MS < came[-1] <= 7 * DAY_MS
     assert len(came) == len(webhook.bodies)
+
+
+async def test_nobody_looks_for_what_is_due_while_nothing_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0)
+    webhook, clock = Webhook(), WatchedClock()
+    again = Redeliveries(webhook.post, clock)
+    task = asyncio.create_task(again.run())
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not clock.looks
+
+    again.refused(b"{}")
+    clock.now += DAY_MS
+    async with asyncio.timeout(10):
+        while not webhook.bodies:  # noqa: ASYNC110 - counters are watched, not events
+            await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_body_is_not_tried_again_once_it_was_taken(clock: Clock) -> None:

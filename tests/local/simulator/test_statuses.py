@@ -14,7 +14,7 @@ from streams.local.simulator.course import usual
 from streams.local.simulator.postman import Postman
 from streams.local.simulator.redelivery import Redeliveries
 from streams.local.simulator.webhook import UNREACHABLE, nowhere
-from tests.local.simulator.surroundings import Clock, Webhook
+from tests.local.simulator.surroundings import Clock, WatchedClock, Webhook
 
 SENT = usual(("sent",))
 
@@ -73,21 +73,13 @@ async def test_each_message_is_told_sent_delivered_and_read() -> None:
 async def test_nobody_looks_for_statuses_while_none_is_promised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    webhook, looks = Webhook(), 0
-
-    class Counted(Clock):
-        def now_ms(self) -> int:
-            nonlocal looks
-            looks += 1
-            return super().now_ms()
-
-    clock = Counted()
+    webhook, clock = Webhook(), WatchedClock()
     monkeypatch.setattr(postman_module, "BATCH_S", 0)
     postman = postman_of(webhook, clock)
     task = asyncio.create_task(postman.run())
     for _ in range(50):
         await asyncio.sleep(0)
-    assert not looks
+    assert not clock.looks
 
     postman.promise(entry(), SENT)
     clock.now += 1000
