@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -32,6 +33,10 @@ FIELDS: Final = (
     "takeover_tags",
 )
 """What an operator may set."""
+
+ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+"""Ids of companies, apps and numbers stand in addresses, and in the 512 characters that WhatsApp
+gives back with a status."""
 
 WEEK_MINUTES: Final = 7 * 24 * 60
 WAIT_MS: Final = 10 * 60_000
@@ -64,6 +69,19 @@ TEXTS: Final[Mapping[str, int]] = MappingProxyType(
 WORDS: Final = 200
 TAGS: Final = 20
 TAG_CHARS: Final = 64
+
+
+def check_id(what: str, value: str) -> None:
+    """Refuse an id that some part of the pipeline could not carry.
+
+    Raises:
+        Misconfigured: It is none; says of what.
+    """
+    if not ID.fullmatch(value):
+        raise Misconfigured(
+            f"the id of the {what} must be 1 to 64 letters, digits, dashes and underscores,"
+            " and begin with a letter or a digit"
+        )
 
 
 def check(settings: SettingsChanged) -> None:

@@ -17,7 +17,7 @@ from schemas.events import SettingsChanged
 from schemas.ids import derived, trace
 from schemas.topics import SETTINGS_CHANGED
 from sinks.database import queries, reachable
-from sinks.tenant_fields import FIELDS, check
+from sinks.tenant_fields import FIELDS, check, check_id
 from sinks.vault import Vault
 
 SQL: Final = queries("tenants")
@@ -34,9 +34,10 @@ class Tenants:
         """Add a company.
 
         Raises:
-            Misconfigured: It exists, or a setting is wrong.
+            Misconfigured: It exists, or its id or a setting is wrong.
             Unavailable: Postgres is down.
         """
+        check_id("company", tenant_id)
         checked = _checked({"name": tenant_id} | dict(settings))
         with reachable():
             async with self.pool.acquire() as connection, connection.transaction():
@@ -98,9 +99,10 @@ class Tenants:
         """Give a company a business number.
 
         Raises:
-            Misconfigured: The company or the app is not known, or the number is taken.
+            Misconfigured: The company or the app is not known, or the number is taken or none.
             Unavailable: Postgres is down.
         """
+        check_id("number", phone_number_id)
         return await self._channel(
             tenant_id,
             "add_channel",
@@ -160,9 +162,10 @@ class Tenants:
         """Add a Meta app.
 
         Raises:
-            Misconfigured: It exists.
+            Misconfigured: It exists, or its id is none.
             Unavailable: Postgres is down.
         """
+        check_id("app", app_id)
         sealed = self.vault.seal(verify_token), self.vault.seal(secret)
         with reachable():
             if not await self.pool.fetchval(SQL["add_app"], app_id, *sealed):

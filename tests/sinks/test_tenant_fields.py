@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from schemas.codec import Codec
 from schemas.errors import Misconfigured
 from schemas.events import SettingsChanged
 from sinks.tenant_fields import BOUNDS, TEXTS, check
+from sinks.tenants import Tenants
+from sinks.vault import Vault
 from streams.publish import MAX_RECORD_BYTES
 from tests.agents.dispatch.talk import with_settings
 
@@ -50,3 +54,23 @@ def test_what_no_worker_could_use_is_refused_before_it_is_stored(
 ) -> None:
     with pytest.raises(Misconfigured, match=said):
         check(settings(**changes))
+
+
+@pytest.mark.parametrize(
+    "name", ["", " loja", "a b", "a.b", "a|b", "a/b", "..", "a\nb", "ação", "x" * 65]
+)
+@pytest.mark.parametrize("what", ["company", "number", "app"])
+async def test_an_id_that_cannot_be_carried_is_refused_before_it_is_stored(
+    what: str, name: str
+) -> None:
+    """A webhook's address, WhatsApp's own address and its callback data hold them."""
+    nowhere: Any = None
+    tenants = Tenants(nowhere, Vault(Fernet.generate_key().decode()))
+    asked: dict[str, Callable[[], Awaitable[object]]] = {
+        "company": lambda: tenants.add(name, {}),
+        "number": lambda: tenants.add_channel("loja", name, app_id="app", token="t"),
+        "app": lambda: tenants.add_app(name, verify_token="v", secret="s"),
+    }
+
+    with pytest.raises(Misconfigured, match=f"the id of the {what} must be 1 to 64 letters"):
+        await asked[what]()
