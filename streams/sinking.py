@@ -39,9 +39,10 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 BATCH: Final = 500
-GATHER_S: Final = 0.1
-"""As it is, unless a sink asks for more: a batch costs the same few statements whether it holds
-one record or a hundred, and nobody waits for a sink."""
+GATHER_S: Final = 0.25
+"""As it is, unless a sink asks for more: a batch costs the same dozen statements whether it holds
+one record or a hundred. What comes after a quiet moment is written at once; people at a console do
+not see a quarter of a second."""
 TRIES: Final = 3
 CALL_LIMIT_S: Final = 120.0
 """A batch is some statements of at most 15 s each, and its vectors."""
