@@ -9,8 +9,8 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streams.lineage import Proof
 from streams.logs import FAUST_LOG
+from streams.proof import Proof
 from streams.transport import SafeConsumer
 
 

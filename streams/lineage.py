@@ -8,13 +8,13 @@ proves all before it: the last one that was applied, which is read again at each
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from faust.types import TP
 
 from schemas.errors import Misconfigured
-from streams.records import UNMARKED, checksum_of
+from streams.proof import Proof
+from streams.records import UNMARKED
 from streams.table import AckedTable
 
 
@@ -60,23 +60,6 @@ def grown(what: str, before: int, now: int) -> str:
         " away from their order and their state. The number is never changed; restore the topics"
         f" with {before} partitions, or start with new topics and changelogs"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What a log must hold to be the one that a table was made from.
-
-    Attributes:
-        offset: The last offset that was applied.
-        mark: Checksum of the record there.
-    """
-
-    offset: int
-    mark: int
-
-    def fails(self, message: Any) -> bool:
-        """Tell whether the log has another record there; one that was deleted proves nothing."""
-        return message.offset == self.offset and checksum_of(message.value) != self.mark
 
 
 def proofs(tables: Iterable[AckedTable]) -> dict[TP, Proof]:

@@ -135,7 +135,7 @@ LOST: Final = Counter(
     ["stream", "consumer_group"],
 )
 REFUSED: Final = Counter(
-    "logs_refused_total", "Times that a log was not the one a table was made from."
+    "logs_refused_total", "Times that a log was not the one that was read before."
 )
 RECOVERING: Final = Gauge("worker_recovering", "1 while tables are being read.")
 RECOVERY_SECONDS: Final = Gauge("worker_recovery_seconds", "Time of the newest bulk recovery.")

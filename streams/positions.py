@@ -8,7 +8,8 @@ from typing import Any
 from faust.types import TP
 
 from schemas.errors import Misconfigured
-from streams.lineage import Proof, other_log
+from streams.lineage import other_log
+from streams.proof import Proof
 
 
 class Positions:

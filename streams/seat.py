@@ -1,7 +1,8 @@
 """A seat in a consumer group, for those who read without Faust: its commits are audited.
 
 Rule 1: only what is finished is committed, and only if the auditor finds nothing skipped. Rule 2:
-nothing is committed for an assignment that is over.
+nothing is committed for an assignment that is over. Rule 3: nothing is written from a log that is
+not the one that was read before.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import Misconfigured, Unavailable
 from streams.account import Account
-from streams.auditor import VOUCHER, Auditor
+from streams.auditor import Auditor
 from streams.fetching import keep_sessions
 from streams.foreign import forgive
 from streams.ledger import Ledger
 from streams.membership import Replaced, be_static, leave_for_good
+from streams.metrics import REFUSED
+from streams.proof import Proof
+from streams.records import checksum_of
 from streams.settings import Settings
+from streams.vouching import OtherLog, Voucher, disproved
 
 log = structlog.get_logger(__name__)
 
-COUNTED: Final = ";given_up="
-"""Stands in the metadata of a commit before the count of the fuse."""
 POLL_MS: Final = 200
 FETCH_WAIT_MS: Final = 1000
 """How long a fetch waits at the broker for a first record; what comes ends it at once."""
@@ -47,6 +50,8 @@ class Seat:
         ledgers: What was fetched of each partition, and what of it is not finished.
         assignments: Grows whenever partitions are taken away.
         given_up: Records given up in a row, by partition (``streams.fuse``).
+        proofs: The last record of each partition that a commit covers.
+        last: The last record of each partition that was finished.
         serving: True while there is an assignment.
         progress: Records finished since the start.
         replaced: Why the seat is lost for good, or None.
@@ -61,6 +66,8 @@ class Seat:
         self.auditor = Auditor(group, self._moved)
         self.ledgers: dict[Any, Ledger] = {}
         self.given_up: dict[Any, int] = {}
+        self.proofs: dict[Any, Proof] = {}
+        self.last: dict[Any, Any] = {}
         self.assignments = 0
         self.opened = -1
         self.serving = False
@@ -146,6 +153,7 @@ class Seat:
 
         Raises:
             Unavailable: No broker answers.
+            OtherLog: A partition is not the one that was read before.
         """
         now = self.assignments
         if self.opened == now:
@@ -157,12 +165,26 @@ class Seat:
             begin = await self.consumer.beginning_offsets([p for p in places if p not in committed])
         except KafkaError as exc:
             raise Unavailable("kafka") from exc
+        vouchers = {place: Voucher.of(told.metadata) for place, told in committed.items()}
+        self.proofs = {place: told.proof for place, told in vouchers.items() if told.proof}
+        self.last = {}
+        await self._prove()
         begin |= {place: told.offset for place, told in committed.items()}
         self.ledgers = {place: Ledger(offset) for place, offset in begin.items()}
         self.auditor.open(begin)
-        self.given_up = {place: _count(told.metadata) for place, told in committed.items()}
+        self.given_up = {place: told.given_up for place, told in vouchers.items()}
         self.auditor.warn_unvouched(committed)
         self.opened = now
+
+    async def _prove(self) -> None:
+        wrong = await disproved(self.settings.kafka_bootstrap, self.proofs)
+        for place in sorted(wrong):
+            REFUSED.inc()
+            raise OtherLog(
+                f"partition {place.partition} of {place.topic} is another log than {self.group} has"
+                f" read: there is another record at {self.proofs[place].offset}. Restore the"
+                " topic, or set the group back to its beginning: writing again changes nothing"
+            )
 
     def take(self, fetched: Mapping[Any, Sequence[Any]]) -> None:
         """Note which records are to be finished."""
@@ -175,6 +197,7 @@ class Seat:
         self.progress += 1
         place = TopicPartition(record.topic, record.partition)
         self.auditor.finish(place, record.offset)
+        self.last[place] = record
         self.ledgers[place].finish(record)
 
     async def commit(self, places: Iterable[Any]) -> None:
@@ -200,7 +223,7 @@ class Seat:
         try:
             await self.consumer.commit(
                 {
-                    place: OffsetAndMetadata(offset, _voucher(counts[place]))
+                    place: OffsetAndMetadata(offset, self._voucher(place, offset, counts[place]))
                     for place, offset in allowed.items()
                 }
             )
@@ -208,6 +231,13 @@ class Seat:
             log.warning("commit.refused", group=self.group, error=type(exc).__name__)
             raise Unavailable("kafka") from exc
         self.auditor.committed(allowed)
+
+    def _voucher(self, place: Any, offset: int, given_up: int) -> str:
+        """Return the metadata of a commit."""
+        last = self.last.get(place)
+        if last is not None and last.offset < offset:
+            self.proofs[place] = Proof(last.offset, checksum_of(last.value))
+        return str(Voucher(given_up=given_up, proof=self.proofs.get(place)))
 
     def partitions(self) -> set[Any]:
         """Return the partitions that are assigned."""
@@ -239,6 +269,8 @@ class Seat:
         """
         if offset < before:
             self.auditor.accounts[place] = Account(offset)
+            self.proofs.pop(place, None)
+            self.last.pop(place, None)
             log.error(
                 "offsets.other_log",
                 group=self.group,
@@ -248,17 +280,6 @@ class Seat:
                 begin=offset,
                 why="the log ends before what was read of it; it is read from its beginning",
             )
-
-
-def _voucher(given_up: int) -> str:
-    """Return the metadata of a commit."""
-    return f"{VOUCHER}{COUNTED}{given_up}" if given_up else VOUCHER
-
-
-def _count(metadata: str) -> int:
-    """Return how many records were given up in a row, as a commit's metadata tells."""
-    count = metadata.partition(COUNTED)[2]
-    return int(count) if count.isdecimal() else 0
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka publishes no types

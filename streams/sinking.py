@@ -33,6 +33,7 @@ from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, LAG, SINK_RECORDS, SI
 from streams.publish import Publisher
 from streams.seat import Lost, Seat
 from streams.settings import Settings
+from streams.vouching import OtherLog
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +46,7 @@ one record or a hundred. What comes after a quiet moment is written at once; peo
 not see a quarter of a second."""
 TRIES: Final = 3
 CALL_LIMIT_S: Final = 120.0
-"""A batch is some statements of at most 15 s each, and its vectors."""
+"""A batch is up to thirteen statements of at most 15 s each; so slow are never all of them."""
 WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 
@@ -246,6 +247,7 @@ class SinkRunner:
         Raises:
             Rejected: It can never work.
             Lost: The partitions have another owner, or this runner stops.
+            OtherLog: They are not what was read before.
         """
         waits, stumbles = 0, 0
         try:
@@ -253,7 +255,7 @@ class SinkRunner:
                 self.began_s = time.monotonic()
                 try:
                     return await call()
-                except (Rejected, Lost):
+                except (Rejected, Lost, OtherLog):
                     raise
                 except Unavailable as exc:
                     self.dependencies.up(self)

@@ -19,10 +19,11 @@ from msgspec import structs
 from schemas.errors import Misconfigured
 from streams.controls import Owner
 from streams.groups import Groups
-from streams.lineage import Proof, check_counts
+from streams.lineage import check_counts
 from streams.local.stack import Stack
 from streams.partitioner import home
 from streams.positions import Positions
+from streams.proof import Proof
 from streams.publish import Record
 from streams.records import UNMARKED, Entry, Head, applying, checksum_of
 from tests.streams.loop.fakes import FakeMessage, FakeTable

@@ -11,7 +11,7 @@ from faust.types import TP
 from schemas.changing import replace
 from schemas.errors import Misconfigured
 from schemas.events import Event
-from streams.lineage import Proof
+from streams.proof import Proof
 from streams.recovery import SafeRecovery
 from streams.table import AckedTable, Row
 from tests.streams.loop.fakes import NAMES, Rig

@@ -11,7 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import Misconfigured
 from streams.fuse import FUSE, FuseBlown
@@ -20,10 +21,13 @@ from streams.ledger import Ledger
 from streams.local.stack import Stack
 from streams.membership import Replaced
 from streams.metrics import AUDITED, SKIPPED_OFFSETS
+from streams.proof import Proof
 from streams.publish import record_of
 from streams.sinking import SinkRunner
+from streams.vouching import OtherLog, Voucher
 from tests.streams.loop.harness import (
     DEADLINE_S,
+    PARTITIONS,
     everything,
     lag,
     publish,
@@ -215,6 +219,49 @@ async def test_all_starts_of_a_crash_loop_give_up_no_more_than_one_would(
         await until(lambda: len(mended.kept()) == many - letters[-1], "what was not given up")
 
     assert letters == [FUSE - 1] * 3
+
+
+async def test_a_sink_refuses_a_log_that_has_another_record_where_it_has_read(
+    stack: Stack, names: Names
+) -> None:
+    """As if it had been cut and had grown again: what is new below the commit is never read."""
+    bootstrap, shelf = stack.kafka_bootstrap, Shelf()
+    async with publishing(bootstrap) as publisher:
+        await publish(publisher, *(received(names, c, 0) for c in range(CONVERSATIONS)))
+        for _ in range(2):  # a restart finds every log as it was
+            async with running(stack, names, shelf, static_membership=False):
+                await until(lambda: len(shelf.kept()) == CONVERSATIONS, "everything written")
+
+                async def read() -> bool:
+                    return await lag(bootstrap, group_of(names), names.inbox.name) == 0
+
+                await until(read, "everything committed")
+        place = await other_history(bootstrap, names)
+        await publish(publisher, *(received(names, c, 1) for c in range(CONVERSATIONS)))
+        async with running(stack, names, shelf, static_membership=False) as sink:
+            assert sink.task is not None
+            with pytest.raises(OtherLog, match=f"partition {place.partition} of {place.topic} is"):
+                await asyncio.wait_for(sink.task, DEADLINE_S)
+
+    assert len(shelf.kept()) == CONVERSATIONS
+
+
+async def other_history(bootstrap: str, names: Names) -> TopicPartition:
+    """Let the group have read another record in one partition."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, group_id=group_of(names), enable_auto_commit=False
+    )
+    await consumer.start()
+    places = [TopicPartition(names.inbox.name, n) for n in range(PARTITIONS)]
+    consumer.assign(places)
+    committed = await consumer._coordinator.fetch_committed_offsets(places)
+    place, told = max(committed.items(), key=lambda found: found[1].offset)
+    proof = Voucher.of(told.metadata).proof
+    assert proof is not None
+    lie = Voucher(proof=Proof(proof.offset, proof.mark ^ 1))
+    await consumer.commit({place: OffsetAndMetadata(told.offset, str(lie))})
+    await consumer.stop()
+    return TopicPartition(place.topic, place.partition)
 
 
 async def test_a_sink_whose_topic_is_missing_says_so(stack: Stack) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from uuid import uuid4
@@ -16,15 +16,18 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import Refusing, Unavailable
 from sinks.ports import Recorded
-from streams import sinking
+from streams import seat, sinking
 from streams.account import Account
 from streams.fuse import FUSE, FuseBlown
 from streams.ledger import Ledger
 from streams.local.stack import Stack
 from streams.metrics import LAG
+from streams.proof import Proof
 from streams.publish import Record
+from streams.records import checksum_of
 from streams.seat import Lost
 from streams.sinking import SinkRunner, in_order
+from streams.vouching import OtherLog, Voucher
 from tests.streams.loop.fakes import FakePublisher
 from tests.streams.loop.harness import create, everything, lag, post, publish, publishing, until
 from tests.streams.loop.shelf import Shelf, group_of, sink_of
@@ -76,6 +79,12 @@ class FakeConsumer:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WAIT_S", "LONGEST_WAIT_S"):
         monkeypatch.setattr(sinking, name, 0.001)
+    monkeypatch.setattr(seat, "disproved", nothing)
+
+
+async def nothing(_bootstrap: str, _proofs: Mapping[TopicPartition, Proof]) -> set[TopicPartition]:
+    """Find every log as it was."""
+    return set()
 
 
 @contextlib.asynccontextmanager
@@ -100,6 +109,12 @@ def rows(count: int, conversation: int = 0, text: str = "") -> list[Row]:
         Row(NAMES.inbox.name, n, codec.encode(received(NAMES, conversation, n, text)), timestamp=n)
         for n in range(count)
     ]
+
+
+def vouched(last: Row, *, given_up: int = 0) -> OffsetAndMetadata:
+    """Return what is committed behind a record."""
+    proof = Proof(last.offset, checksum_of(last.value))
+    return OffsetAndMetadata(last.offset + 1, str(Voucher(given_up=given_up, proof=proof)))
 
 
 INBOX = TopicPartition(NAMES.inbox.name, 0)
@@ -172,7 +187,7 @@ async def test_too_many_in_a_row_stop_the_sink() -> None:
     assert [dict(letter.headers)["dlq.original.offset"] for letter in letters] == [
         str(offset).encode() for offset in range(FUSE - 1)
     ]
-    assert consumer.told == {INBOX: OffsetAndMetadata(FUSE - 1, f"audited;given_up={FUSE - 1}")}
+    assert consumer.told == {INBOX: vouched(rows(FUSE)[FUSE - 2], given_up=FUSE - 1)}
 
 
 async def test_a_burnt_fuse_outlives_a_restart_and_stops_the_sink_at_the_first_failure() -> None:
@@ -200,7 +215,7 @@ async def test_a_success_sets_the_fuse_back_for_good_in_every_partition() -> Non
         assert runner.fuse.burnt == 0
 
     assert consumer.told == {
-        INBOX: OffsetAndMetadata(1, "audited"),
+        INBOX: vouched(rows(1)[0]),
         other: OffsetAndMetadata(7, "audited"),
     }
 
@@ -219,7 +234,7 @@ async def test_nothing_is_given_up_before_it_is_counted() -> None:
         await write(runner, rows(1))
 
     assert letters == [0, 0, 0, 1, 1]
-    assert consumer.told == {INBOX: OffsetAndMetadata(1, "audited;given_up=1")}
+    assert consumer.told == {INBOX: vouched(rows(1)[0], given_up=1)}
 
 
 async def test_nothing_is_committed_past_a_record_that_was_lost_on_the_way(
@@ -261,7 +276,7 @@ async def test_the_books_begin_where_the_group_has_committed_and_a_commit_is_vou
         consumer.told[INBOX] = OffsetAndMetadata(2, "audited")
         await write(runner, rows(5)[2:])
 
-    assert consumer.told == {INBOX: OffsetAndMetadata(5, "audited")}
+    assert consumer.told == {INBOX: vouched(rows(5)[4])}
 
 
 async def test_a_call_is_within_its_limit_until_the_limit_is_over_and_is_none_when_it_ended() -> (
@@ -322,6 +337,47 @@ async def test_a_log_that_ends_before_what_was_read_of_it_is_read_anew() -> None
 
     assert shelf.kept()[5:] == [f"wamid.0.{n}" for n in range(3)]
     assert consumer.committed == {INBOX: 3}
+
+
+async def test_a_commit_says_which_record_was_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read again at each assignment: a log that changes only at its end has it still."""
+    asked: list[Mapping[TopicPartition, Proof]] = []
+    batch = rows(5)
+
+    async def look(_: str, proofs: Mapping[TopicPartition, Proof]) -> set[TopicPartition]:
+        asked.append(dict(proofs))
+        return set()
+
+    monkeypatch.setattr(seat, "disproved", look)
+    async with shelving(Shelf()) as (runner, consumer, _):
+        await write(runner, batch[:3])
+        runner.seat.assignments += 1
+        await write(runner, batch[3:])
+
+    assert consumer.told == {INBOX: vouched(batch[4])}
+    assert asked == [{}, {INBOX: Proof(2, checksum_of(batch[2].value))}]
+
+
+async def test_nothing_is_written_or_committed_of_a_log_that_is_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was cut and has grown again: what is new below the commit would never be read."""
+
+    async def wrong(_: str, proofs: Mapping[TopicPartition, Proof]) -> set[TopicPartition]:
+        return set(proofs)
+
+    shelf = Shelf()
+    async with shelving(shelf) as (runner, consumer, publisher):
+        await write(runner, rows(3))
+        runner.seat.assignments += 1
+        monkeypatch.setattr(seat, "disproved", wrong)
+
+        with pytest.raises(OtherLog, match=f"partition 0 of {INBOX.topic} is another log"):
+            await write(runner, rows(5)[3:])
+
+    assert len(shelf.batches) == 1
+    assert consumer.committed == {INBOX: 3}
+    assert publisher.posted == []
 
 
 async def test_a_batch_whose_partitions_were_taken_away_is_not_committed() -> None:
