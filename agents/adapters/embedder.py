@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from openai import APIStatusError, AsyncOpenAI
 
-from agents.adapters.llm import BROKEN, REASONS, SAID_LATER, retry_after_s
+from agents.adapters.llm import REASONS
+from agents.adapters.provider import later, translated
 from agents.adapters.vectors import DIMENSIONS, TEXT_CHARS, unit
 from schemas.errors import Refusing, Rejected, Unavailable
 
@@ -60,21 +61,18 @@ def _translated() -> Iterator[None]:
 
     Only what is said of these texts is their fault: a record is given up for nothing else.
     """
-    try:
-        yield
-    except APIStatusError as exc:
-        raise _refusal(exc) from None
-    except BROKEN:
-        raise Unavailable("model") from None
-    except (ValueError, TypeError, AttributeError):
-        # What a proxy in between says in place of the model; the client checks no shapes.
-        raise Unavailable("model") from None
+    with translated(_refusal):
+        try:
+            yield
+        except (ValueError, TypeError, AttributeError):
+            # What a proxy in between says in place of the model; the client checks no shapes.
+            raise Unavailable("model") from None
 
 
 def _refusal(exc: APIStatusError) -> Unavailable | Rejected:
     status = exc.status_code
-    if status in SAID_LATER or status >= 500:  # noqa: PLR2004 - HTTP's server errors
-        return Unavailable("model", retry_after_s(exc.response.headers.get("retry-after")))
+    if (unavailable := later(exc)) is not None:
+        return unavailable
     if REASONS.get(status) in ("unauthorized", "not_found"):
         return Refusing("model", f"the embedding model refuses us ({status}): {CHECK}")
     return Rejected("embedding_refused")

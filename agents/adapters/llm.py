@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
-import aiohttp
 import httpx2
 import msgspec
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAioHttpClient
+from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient
 
 from agents.adapters.breaker import Breaker
+from agents.adapters.provider import later, translated
 from agents.ports import (
     Clock,
     Completion,
@@ -33,18 +30,6 @@ KEEPALIVE_S: Final = 4.0
 MAX_ANSWER_BYTES: Final = 1_048_576
 """An answer of 600 tokens is 4 KiB; a provider that sends far more is broken."""
 CONNECT_S: Final = 10.0
-
-SAID_LATER: Final = frozenset({408, 409, 425, 429})
-"""HTTP statuses below 500 after which the same request may work."""
-BROKEN: Final = (
-    APIConnectionError,
-    httpx2.HTTPError,
-    httpx2.StreamError,
-    aiohttp.ClientError,  # the client's transport translates most of them, not all
-    TimeoutError,
-    OSError,
-)
-"""What the client raises when the provider does not answer."""
 REASONS: Final = {401: "unauthorized", 403: "unauthorized", 404: "not_found", 413: "too_large"}
 """Codes of refusals by HTTP status; every other status below 500 is ``bad_request``."""
 
@@ -151,7 +136,7 @@ class OpenAIModel:
         # Whoever cancels a call has had its prompt read: it is paid for.
         outcome, tokens = "cancelled", estimated_tokens(prompt.messages)
         try:
-            with self._breaker.guard(), _translated():
+            with self._breaker.guard(), translated(_refusal):
                 async with asyncio.timeout(prompt.timeout_s):
                     body = await self._body(prompt)
                 answer = _read(body)
@@ -198,35 +183,12 @@ class OpenAIModel:
         return bytes(read)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what the client raises into our errors; their texts may hold what we sent."""
-    try:
-        yield
-    except APIStatusError as exc:
-        raise _refusal(exc) from None
-    except BROKEN:
-        raise Unavailable("model") from None
-
-
 def _refusal(exc: APIStatusError) -> Unavailable | Rejected:
-    status = exc.status_code
     if exc.code == "insufficient_quota":
         return Rejected("quota_exhausted")
     if exc.code == "content_filter":
         return Rejected("content_filter")
-    if status in SAID_LATER or status >= 500:  # noqa: PLR2004 - HTTP's server errors
-        return Unavailable("model", retry_after_s(exc.response.headers.get("retry-after")))
-    return Rejected(REASONS.get(status, "bad_request"))
-
-
-def retry_after_s(header: str | None) -> float | None:
-    """Return the seconds of a ``Retry-After``; its other form, a date, is not used by models."""
-    try:
-        seconds = float(header or "")
-    except ValueError:
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return later(exc) or Rejected(REASONS.get(exc.status_code, "bad_request"))
 
 
 def _read(body: bytes) -> _Answer:
