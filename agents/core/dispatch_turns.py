@@ -189,17 +189,18 @@ def _answered(step: Step, turn: RunningTurn, parts: tuple[str, ...]) -> None:
 
     Their one outcome is that turn's. The history tells it what was asked first and answered.
     """
-    left = tuple(replace(each, text=_as_correction(each), corrects=True) for each in turn.open)
+    unanswered, given = turn.open, turn.given
+    left = tuple(replace(each, text=_as_correction(each), corrects=True) for each in unanswered)
     for message in turn.messages:
-        if message not in turn.open:
+        if message not in unanswered:
             step.outcome(message.wamid, OutcomeKind.ANSWERED, f"agent:{turn.agent}", turn.turn_id)
-    step.heard(turn.given)
+    step.heard(given)
     _say(step, turn, parts)
     step.effects.append(
         MemoryUpdateRequested(
             **step.sequels.envelope(MEMORY_REQUESTED, turn.turn_id),
             turn_id=turn.turn_id,
-            question="\n".join(message.text for message in turn.given),
+            question="\n".join(message.text for message in given),
             answer="\n".join(parts),
         )
     )
