@@ -13,8 +13,8 @@ from typing import Any, Final
 import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from streams.local.bench.loops import producing
 from streams.local.bench.work import Renamed
-from streams.publish import BATCH_BYTES
 from streams.settings import home
 
 BATCH: Final = 500
@@ -56,12 +56,7 @@ async def _loop(bootstrap: str, source: str, send: Relayed) -> Stop:
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
-        acks="all",
-        enable_idempotence=True,
-        max_batch_size=BATCH_BYTES,  # the loop's; at the client's own it does half as much
-    )
+    producer = producing(bootstrap)
     await consumer.start()
     await producer.start()
 
