@@ -86,6 +86,19 @@ class Pulse:
         if not trusted or generation_id != group.consumer_generation_id:
             raise Fenced
 
+    async def owned(self, group: Group, generation_id: int) -> None:
+        """Prove that what was acknowledged before was written by the owner of the partitions.
+
+        Unlike ``fence`` it looks back: what it proves stays true, however late it is made use of.
+
+        Raises:
+            Fenced: There was a rebalance since, or the broker takes no commit.
+        """
+        async with self.lock:
+            proved = await self.prove()
+        if not proved or generation_id != group.consumer_generation_id:
+            raise Fenced
+
     async def _clear(self) -> None:
         if self.suspect and await self.prove():
             self.suspect = False

@@ -6,6 +6,8 @@ Rule 2: a value is written elsewhere first, then the changelog says so, then mem
 crash in between leaves it where it was.
 Rule 3: nothing is decided of a conversation between the check that it is at rest and the broker's
 acknowledgement: an event that comes just then waits for it.
+Rule 4: an earlier value is deleted only by who was the owner after the broker had acknowledged the
+newer one: every later owner reads of that one, and of none before it.
 """
 
 from __future__ import annotations
@@ -54,14 +56,14 @@ Values = Mapping[bytes, tuple[int, bytes]]
 class Shelf(Protocol):
     """Where values rest (``sinks.resting.RestingStates``); every method may raise Unavailable."""
 
-    async def keep(self, stage: str, values: Values, /) -> None:
-        """Keep values beside the earlier ones of their conversations."""
+    async def keep(self, stage: str, values: Values, /) -> Mapping[bytes, int]:
+        """Keep values beside the earlier ones of their conversations; return their numbers."""
 
     async def find(self, stage: str, key: bytes, mark: int, /) -> bytes | None:
         """Return a value."""
 
-    async def tidy(self, stage: str, marks: Mapping[bytes, int], /) -> None:
-        """Delete what was kept of these conversations before the values with these marks."""
+    async def tidy(self, stage: str, numbers: Mapping[bytes, int], /) -> None:
+        """Delete what was kept of these conversations before the values with these numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,11 +191,11 @@ class Resting:
                 yield key, raw
 
     async def _leave(self, shelf: Shelf, found: Mapping[bytes, bytes]) -> int:
-        values = dict(self._shelved(found))
-        await shelf.keep(self.stage, values)
+        values, generation_id = dict(self._shelved(found)), self.app.consumer_generation_id
+        numbers = await shelf.keep(self.stage, values)
         if not self.app.serving:
             raise Fenced
-        await self.pulse.fence(self.app, self.app.consumer_generation_id)
+        await self.pulse.fence(self.app, generation_id)
         self.leaving = frozenset(key for key in values if self._still(key, found[key]))
         self.left.clear()
         gone = []
@@ -209,7 +211,9 @@ class Resting:
         RESTED.labels(self.stage).inc(len(gone))
         for failed in (each for each in results if each is not None):
             raise failed
-        await shelf.tidy(self.stage, {key: values[key][0] for key in gone})
+        if replacing := {key: numbers[key] for key in gone if key in numbers}:
+            await self.pulse.owned(self.app, generation_id)
+            await shelf.tidy(self.stage, replacing)
         return len(gone)
 
     def _shelved(self, found: Mapping[bytes, bytes]) -> Iterator[tuple[bytes, tuple[int, bytes]]]:

@@ -257,6 +257,8 @@ class SafeConsumer(driver.Consumer):
         """Repeat the last commit: the broker takes one only from a current member of the group."""
         async with self.commit_lock:
             offsets = self.auditor.allowed({tp: self._safe(tp) for tp in self.ledgers})
+            if not self.ledgers:  # nothing came yet: what was found committed is committed again
+                offsets = {tp: at for tp, at in self._committed_offset.items() if at}
             return bool(offsets) and await self._commit(offsets)
 
     async def quiesce(self) -> None:

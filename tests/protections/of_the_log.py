@@ -300,6 +300,15 @@ OWNERS: Final = (
         test=f"{TESTS}/test_loop.py::test_effects_are_left_to_the_owner_that_finds_them_in_the_state",
     ),
     Removal(
+        protection="generation and freeze check",
+        part="again before an earlier resting state is deleted",
+        module="streams/resting.py",
+        old="            await self.pulse.owned(self.app, generation_id)\n",
+        new="",
+        without="a worker that lost the partition deletes the row that its new owner needs",
+        test=f"{TESTS}/test_resting.py::test_who_cannot_prove_that_it_was_the_owner_deletes_nothing",
+    ),
+    Removal(
         protection="co-partition check",
         part="at the start",
         module="streams/colocate.py",

@@ -41,16 +41,38 @@ async def test_only_what_was_kept_before_and_of_the_same_conversation_is_deleted
     pool: asyncpg.Pool,
 ) -> None:
     shelf = RestingStates(pool)
-    for mark in (1, 2, 3):
-        await shelf.keep("tidy", {KEY: (mark, b"v"), OTHER: (mark, b"v")})
+    numbers = [
+        await shelf.keep("tidy", {KEY: (mark, b"v"), OTHER: (mark, b"v")}) for mark in (1, 2, 3)
+    ]
     await shelf.keep("tidy too", {KEY: (1, b"v")})
 
-    await shelf.tidy("tidy", {KEY: 2, b"conv_b": 9})
+    await shelf.tidy("tidy", {KEY: numbers[1][KEY], b"conv_b": numbers[2][KEY]})
 
     kept = [await shelf.find("tidy", KEY, mark) for mark in (1, 2, 3)]
     assert kept == [None, b"v", b"v"]
     assert await shelf.find("tidy", OTHER, 1) == b"v"
     assert await shelf.find("tidy too", KEY, 1) == b"v"
+
+
+async def test_what_came_since_is_not_deleted_by_one_who_was_away(pool: asyncpg.Pool) -> None:
+    shelf = RestingStates(pool)
+    mine = await shelf.keep("away", {KEY: (1, b"mine")})
+    newer = await shelf.keep("away", {KEY: (2, b"the next owner's")})
+    await shelf.tidy("away", newer)
+
+    assert (await shelf.keep("away", {KEY: (1, b"mine")}))[KEY] > newer[KEY]
+    await shelf.tidy("away", mine)
+
+    assert await shelf.find("away", KEY, 2) == b"the next owner's"
+
+
+async def test_a_row_that_is_there_keeps_its_number(pool: asyncpg.Pool) -> None:
+    shelf = RestingStates(pool)
+    first = await shelf.keep("again", {KEY: (1, b"v")})
+
+    again = await shelf.keep("again", {KEY: (1, b"v"), OTHER: (1, b"v")})
+
+    assert again[KEY] == first[KEY] < again[OTHER]
 
 
 async def test_nothing_is_kept_or_found_while_postgres_is_down() -> None:

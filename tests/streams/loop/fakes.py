@@ -138,33 +138,37 @@ class FakeShelf:
     """Where values rest, without a database.
 
     Attributes:
-        rows: By stage, key and mark.
+        rows: By stage, key and mark, in the order in which they came.
+        numbers: Of each row, also of one that was deleted.
         down: What every method raises, if anything.
     """
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, bytes, int], bytes] = {}
+        self.numbers: dict[tuple[str, bytes, int], int] = {}
         self.down: Exception | None = None
 
     def _answer(self) -> None:
         if self.down is not None:
             raise self.down
 
-    async def keep(self, stage: str, values: Values, /) -> None:
+    async def keep(self, stage: str, values: Values, /) -> Mapping[bytes, int]:
         self._answer()
         for key, (mark, raw) in values.items():
+            if (stage, key, mark) not in self.rows:
+                self.numbers[stage, key, mark] = max(self.numbers.values(), default=0) + 1
             self.rows.setdefault((stage, key, mark), raw)
+        return {key: self.numbers[stage, key, mark] for key, (mark, _) in values.items()}
 
     async def find(self, stage: str, key: bytes, mark: int, /) -> bytes | None:
         self._answer()
         return self.rows.get((stage, key, mark))
 
-    async def tidy(self, stage: str, marks: Mapping[bytes, int], /) -> None:
+    async def tidy(self, stage: str, numbers: Mapping[bytes, int], /) -> None:
         self._answer()
-        for key, mark in marks.items():
-            mine = [row for row in self.rows if row[:2] == (stage, key)]
-            for older in mine[: mine.index((stage, key, mark))]:
-                del self.rows[older]
+        for row in list(self.rows):
+            if row[0] == stage and self.numbers[row] < numbers.get(row[1], -1):
+                del self.rows[row]
 
 
 class FakeConf:

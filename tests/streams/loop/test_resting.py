@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -221,9 +221,10 @@ async def test_an_event_that_comes_while_its_value_is_written_elsewhere_keeps_it
     rig = await spoken(0)
     keep = rig.shelf.keep
 
-    async def slow(*given: Any) -> None:
-        await keep(*given)
+    async def slow(*given: Any) -> Mapping[bytes, int]:
+        numbers = await keep(*given)
         await rig.feed(rig.message(received(NAMES, 0, 1), 1))
+        return numbers
 
     rig.shelf.keep = slow  # type: ignore[method-assign]
 
@@ -338,6 +339,28 @@ async def test_what_rested_before_is_deleted_once_the_newer_rest_is_sure() -> No
 
     (raw,) = rig.shelf.rows.values()
     assert seen(Entry.loads(raw)) == ("wamid.0.0", "wamid.0.1")
+
+
+@pytest.mark.parametrize("why", ["no commit is taken", "a rebalance"])
+async def test_who_cannot_prove_that_it_was_the_owner_deletes_nothing(why: str) -> None:
+    """Whoever owned the conversation meanwhile may need the earlier row."""
+    rig = await spoken(0)
+    await rig.resting.sweep()
+    before = dict(rig.shelf.rows)
+    await rig.feed(rig.message(received(NAMES, 0, 1), 1))
+    rig.clock.ms += 2 * IDLE_MS
+
+    async def prove() -> bool:
+        rig.app.consumer_generation_id += why == "a rebalance"
+        return why == "a rebalance"
+
+    rig.pulse.prove = prove  # nothing is suspected, so the rest itself asks nobody
+
+    with pytest.raises(Fenced):
+        await rig.resting.sweep()
+
+    assert rig.table.raw(KEY) is None
+    assert before.items() <= rig.shelf.rows.items()
 
 
 async def test_a_restarted_worker_knows_who_rests_and_what_proves_its_logs() -> None:

@@ -105,6 +105,15 @@ async def test_a_commit_that_would_skip_an_event_is_refused_whatever_the_ledger_
     assert berth.log.committed == {}
 
 
+async def test_membership_is_proved_though_nothing_came_since_the_start(berth: Berth) -> None:
+    berth.log.committed = {PLACE: 120}
+    await berth.assigned()
+
+    assert await berth.consumer.prove_membership()
+    berth.log.lengths = {}
+    assert not await berth.consumer.prove_membership()
+
+
 async def test_what_runs_is_finished_and_committed_before_partitions_are_given_away(
     berth: Berth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
