@@ -18,10 +18,11 @@ from streams.deciding import Codec, Decider
 from streams.failpoint import Failpoint, loop_of
 from streams.faustapp import SafeApp
 from streams.health import Dependencies
+from streams.lags import Lags
 from streams.lanes import Lanes
 from streams.lineage import grown
 from streams.loop import Loop
-from streams.metrics import CONVERSATIONS_PARKED, LAG, TABLE_BYTES, TABLE_CONVERSATIONS
+from streams.metrics import CONVERSATIONS_PARKED, TABLE_BYTES, TABLE_CONVERSATIONS
 from streams.naming import group_of
 from streams.parker import Parker
 from streams.partitioner import check_partitioner
@@ -89,6 +90,7 @@ class Engine:
         self.dependencies = Dependencies()
         self.app = _app(settings, group or group_of([stage.name for stage in stages]))
         self.app.engine = self
+        self.lags = Lags(self.app.conf.id)
         self.pulse = Pulse(self._prove, settings.session_timeout_s * HARMLESS)
         self.loop_class = loop_of(Failpoint(settings.failpoint))
         self.running = {stage.name: self._run(stage) for stage in stages}
@@ -188,11 +190,7 @@ class Engine:
     def measure(self) -> None:
         """Tell how far behind each assigned input partition is, and how large the tables are."""
         consumer = self.app.safe_consumer
-        for tp, ledger in list(consumer.ledgers.items()):
-            end = consumer.highwater(tp)
-            if end is not None:
-                behind = max(end - ledger.safe(), 0)
-                LAG.labels(tp.topic, tp.partition, self.app.conf.id).set(behind)
+        self.lags.tell(consumer.ledgers, consumer.highwater)
         for name, part in self.running.items():
             TABLE_CONVERSATIONS.labels(name, "memory").set(part.table.size())
             TABLE_CONVERSATIONS.labels(name, "postgres").set(len(part.table.absent))

@@ -20,6 +20,7 @@ from streams.account import Account
 from streams.auditor import Auditor
 from streams.fetching import keep_sessions
 from streams.foreign import forgive
+from streams.lags import Lags
 from streams.ledger import Ledger
 from streams.membership import Replaced, be_static, leave_for_good
 from streams.metrics import REFUSED
@@ -64,6 +65,7 @@ class Seat:
         self.settings = settings
         self.consumer: Any = None
         self.auditor = Auditor(group, self._moved)
+        self.lags = Lags(group)
         self.ledgers: dict[Any, Ledger] = {}
         self.given_up: dict[Any, int] = {}
         self.proofs: dict[Any, Proof] = {}
@@ -253,14 +255,11 @@ class Seat:
         found: Mapping[Any, int] = await self.consumer.end_offsets(list(self.partitions()))
         return found
 
-    def lags(self) -> dict[Any, int]:
-        """Return how many records each partition is behind, as far as that is known here."""
-        ends = {place: self.consumer.highwater(place) for place in self.ledgers}
-        return {
-            place: max(end - self.ledgers[place].safe(), 0)
-            for place, end in ends.items()
-            if end is not None
-        }
+    def measure(self) -> None:
+        """Tell how far behind each partition of the running assignment is."""
+        mine = self.partitions() if self.opened == self.assignments else set()
+        ledgers = {place: each for place, each in self.ledgers.items() if place in mine}
+        self.lags.tell(ledgers, self.consumer.highwater)
 
     def _moved(self, place: Any, before: int, offset: int) -> None:
         """Begin the books anew where a log ends before what was read of it: it is another log.

@@ -29,7 +29,7 @@ from streams.dlq import Original, Verdict, dead_letter
 from streams.fuse import Fuse
 from streams.health import Dependencies
 from streams.logs import place
-from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, LAG, SINK_RECORDS, SINK_SECONDS
+from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, SINK_RECORDS, SINK_SECONDS
 from streams.publish import Publisher
 from streams.seat import Lost, Seat
 from streams.settings import Settings
@@ -154,8 +154,6 @@ class SinkRunner:
         await self._patiently(lambda: self.seat.commit(fetched))
         for at, rows in fetched.items():
             EVENTS_CONSUMED.labels(at.topic, self.group).inc(len(rows))
-        for at, behind in self.seat.lags().items():
-            LAG.labels(at.topic, at.partition, self.group).set(behind)
 
     async def _open(self) -> None:
         """Open the books of the assignment, which tell how far behind it is."""

@@ -181,7 +181,8 @@ class Worker:
             self.open.push_async_callback(lambda: engine.stop(leave=self.leaving))
             await engine.start()
             watched.append(asyncio.create_task(self._watch(engine), name="engine"))
-        self.guard = asyncio.create_task(self._guard(self._lookouts(parts, engine)), name="guard")
+        guard = self._guard(self._lookouts(parts, engine), parts.sinks)
+        self.guard = asyncio.create_task(guard, name="guard")
         watched.append(self.guard)
         if parts.loading is not None:
             self.starting = "loading"
@@ -256,8 +257,8 @@ class Worker:
             found.append(Lookout(engine, engine.dependencies, engine.calling, patience_s))
         return found
 
-    async def _guard(self, lookouts: Sequence[Lookout]) -> None:
-        """Watch that every part makes progress, and that the event loop runs.
+    async def _guard(self, lookouts: Sequence[Lookout], sinks: Sequence[SinkRunner]) -> None:
+        """Watch that every part makes progress, and that the event loop runs; measure the sinks.
 
         Raises:
             Stuck: A part makes none.
@@ -276,6 +277,8 @@ class Worker:
                     await lookout.look()
                     if lookout.why is not None:
                         raise Stuck(lookout.why)
+                for sink in sinks:
+                    sink.seat.measure()  # also while its batch waits or hangs
                 await asyncio.sleep(MEASURE_S)
         finally:
             deadman.stop()

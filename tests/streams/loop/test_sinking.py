@@ -21,7 +21,6 @@ from streams.account import Account
 from streams.fuse import FUSE, FuseBlown
 from streams.ledger import Ledger
 from streams.local.stack import Stack
-from streams.metrics import LAG
 from streams.proof import Proof
 from streams.publish import Record
 from streams.records import checksum_of
@@ -311,20 +310,6 @@ async def test_a_sink_knows_how_far_behind_it_is_before_its_first_record(
         await runner._run()
 
         assert runner.seat.auditor.behind({INBOX: 9}) == 7
-
-
-async def test_the_lag_of_a_sink_is_told_under_its_own_group() -> None:
-    async with shelving(Shelf()) as (runner, consumer, _):
-        consumer.end = 5
-        await write(runner, rows(3))
-
-    (found,) = [
-        sample.value
-        for family in LAG.collect()
-        for sample in family.samples
-        if sample.labels["consumer_group"] == group_of(NAMES)
-    ]
-    assert found == 2
 
 
 async def test_a_log_that_ends_before_what_was_read_of_it_is_read_anew() -> None:
