@@ -12,6 +12,7 @@ from uuid import uuid4
 import typer
 
 from schemas.errors import Misconfigured, Rejected, Unavailable
+from streams.cli.advice import of_the_stack
 
 TIMEOUT_S: Final = 10.0
 STDIN: Final = "-"
@@ -126,7 +127,8 @@ def _request(method: str, path: str, **given: Any) -> Any:
         answer = httpx.request(method, base + path, timeout=TIMEOUT_S, **given)
     except httpx.TransportError as exc:
         raise Misconfigured(
-            f"the people's API does not answer on port {current.api_port}: run `whaticket api`"
+            f"the people's API does not answer on port {current.api_port}"
+            + of_the_stack(", `whaticket api` the API alone")
         ) from exc
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         raise Unavailable(answer.json()["service"])

@@ -117,7 +117,7 @@ def status() -> None:
     """Show the parts of this folder's stack; exit status 1 unless all are ready."""
     from rich.console import Console
 
-    from streams.local.stack.hold import Ledger, holder
+    from streams.local.stack.hold import Ledger, holder, starting
     from streams.local.stack.report import health, status_table
     from streams.local.stack.stack import LEDGER, LOCK
     from streams.settings import home
@@ -125,10 +125,12 @@ def status() -> None:
     folder = home()
     rows = asyncio.run(health(Ledger(folder / LEDGER).read()))
     pid = holder(folder / LOCK)
-    typer.echo(f"up, process {pid}, {folder}" if pid else f"not up: {folder}")
+    begins = starting(folder / LOCK)
+    state = "starting" if begins else "up"
+    typer.echo(f"{state}, process {pid}, {folder}" if pid else f"not up: {folder}")
     if rows:
         Console().print(status_table(rows))
-    if not pid or any(state not in {"ready", "running"} for _, state in rows):
+    if not pid or begins or any(state not in {"ready", "running"} for _, state in rows):
         raise typer.Exit(1)
 
 

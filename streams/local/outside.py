@@ -16,7 +16,8 @@ from schemas.errors import Unavailable
 from streams.local.simulator.book import CALLBACK_PARTS
 from streams.local.simulator.envelopes import SIGNATURE_HEADER, sign
 from streams.local.stack import Crashed, StackOptions, running
-from streams.local.stack.hold import holder
+from streams.local.stack.hold import holder, starting
+from streams.local.stack.process import until
 from streams.local.stack.stack import LOCK
 from streams.local.stack.supervisor import Tell
 from streams.settings import Settings, load, require_secrets
@@ -96,10 +97,13 @@ def conversation_of(callback_data: str) -> str:
 async def standing(home: Path, tell: Tell) -> AsyncIterator[Settings]:
     """Lend a running stack: the one of the folder, or one that lives as long as the block.
 
+    One that is starting is waited for.
+
     Raises:
         Crashed: A part of the own stack ended by itself; the block is cancelled then.
         PipelineError: It could not be started.
     """
+    await until(lambda: not starting(home / LOCK))
     if holder(home / LOCK):
         yield load()
         return

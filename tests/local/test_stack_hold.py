@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from streams.local.stack.hold import AlreadyUp, Entry, Ledger, clean, hold, holder, take_down
+from streams.local.stack.hold import (
+    AlreadyUp,
+    Entry,
+    Ledger,
+    clean,
+    hold,
+    holder,
+    starting,
+    take_down,
+)
 from streams.local.stack.part import Part
 from streams.local.stack.probe import Probe
 from streams.local.stack.process import Identity, Process, until
@@ -45,6 +54,16 @@ def test_a_second_one_is_refused_and_told_who_is_first(tmp_path: Path) -> None:
     assert holder(lock) is None
     with hold(lock):
         assert holder(lock) == os.getpid()
+
+
+def test_a_stack_is_starting_until_all_of_it_is_up(tmp_path: Path) -> None:
+    lock = tmp_path / "run" / "up.lock"
+    with hold(lock) as complete:
+        assert starting(lock)
+        complete()
+        assert not starting(lock)
+        assert holder(lock) == os.getpid()
+    assert not starting(lock)
 
 
 async def test_a_killed_supervisor_takes_its_parts_with_it(tmp_path: Path) -> None:

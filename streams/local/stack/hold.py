@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from streams.local.stack.process import Identity, Process, kill_family, until
 
 DOWN_S: Final = 60.0
 LEFTOVER_S: Final = 8.0
+COMPLETE: Final = " complete"
+"""Stands behind the process in the lock's file once all parts are up."""
 
 
 class AlreadyUp(PipelineError):
@@ -80,8 +82,8 @@ def _entry(row: dict[str, object]) -> Entry:
 
 
 @contextmanager
-def hold(path: Path) -> Iterator[None]:
-    """Be the one that runs the stack of a folder.
+def hold(path: Path) -> Iterator[Callable[[], None]]:
+    """Be the one that runs the stack of a folder; what is lent is called once all of it is up.
 
     The kernel gives the lock back when its process ends, in whatever way.
 
@@ -101,7 +103,12 @@ def hold(path: Path) -> Iterator[None]:
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
-        yield
+
+        def complete() -> None:
+            handle.write(COMPLETE)
+            handle.flush()
+
+        yield complete
         handle.truncate(0)
 
 
@@ -112,9 +119,14 @@ def holder(path: Path) -> int | None:
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return None
-            return int(handle.read() or 0)
+            return int(handle.read().removesuffix(COMPLETE) or 0)
     except FileNotFoundError:
         return None
+
+
+def starting(path: Path) -> bool:
+    """Tell whether a process runs the stack of a folder whose parts are not all up yet."""
+    return bool(holder(path)) and not path.read_text().endswith(COMPLETE)
 
 
 async def take_down(path: Path) -> bool:

@@ -158,7 +158,7 @@ async def running(options: StackOptions, tell: Tell = _quiet) -> AsyncIterator[S
     """
     home = options.home.resolve()
     options = replace(options, home=home)
-    with hold(home / LOCK):
+    with hold(home / LOCK) as complete:
         ledger = Ledger(home / LEDGER)
         for name in await clean(ledger.read()):
             tell(name, "was left behind by an earlier start, ended")
@@ -170,6 +170,7 @@ async def running(options: StackOptions, tell: Tell = _quiet) -> AsyncIterator[S
         )
         try:
             await supervisor.start_all()
+            complete()
             async with _training(plan, home, ledger, tell):
                 yield Stack(home, plan, supervisor)
         finally:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,12 @@ from typer.testing import CliRunner
 
 from streams.cli import build
 from streams.listening import listen
+from streams.local.stack.hold import hold
 from streams.settings import environment
 from tests.streams.cli.conftest import CommandLine
 
 NOBODY = "127.0.0.1:1"
+UNANSWERED = "whaticket: the people's API does not answer on port 1"
 ADDRESSES = ("KAFKA_BOOTSTRAP", "SCHEMA_REGISTRY_URL", "POSTGRES_DSN", "REDIS_URL")
 
 
@@ -46,6 +49,30 @@ async def test_an_address_of_ones_own_that_nobody_answers_at_is_named(alone: Com
         1,
         "whaticket: kafka is not available; KAFKA_BOOTSTRAP in the environment says where it is\n",
     )
+
+
+async def test_a_stack_that_is_starting_is_not_ready_and_commands_say_so(
+    alone: CommandLine, tmp_path: Path
+) -> None:
+    alone.environment |= {"API_TOKEN": "t", "API_PORT": "1"}
+    with hold(tmp_path / "run" / "up.lock"):
+        state = await alone.run("status")
+        asked = await alone.run("conversations", "--tenant", "demo")
+
+    what = f"the stack in {tmp_path} is starting, `whaticket status` shows how far it is"
+    assert state == (1, f"starting, process {os.getpid()}, {tmp_path}\n")
+    assert asked == (2, f"{UNANSWERED}; {what}\n")
+
+
+async def test_without_a_stack_people_are_told_what_serves_them(
+    alone: CommandLine, tmp_path: Path
+) -> None:
+    alone.environment |= {"API_TOKEN": "t", "API_PORT": "1"}
+
+    what = f"no stack is up in {tmp_path}: `whaticket up` starts one, `whaticket api` the API alone"
+    asked = await alone.run("conversations", "--tenant", "demo")
+
+    assert asked == (2, f"{UNANSWERED}; {what}\n")
 
 
 async def test_a_folder_that_cannot_be_used_is_named(alone: CommandLine, tmp_path: Path) -> None:
