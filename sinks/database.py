@@ -31,6 +31,10 @@ WAITING: Final = (
     asyncpg.ReadOnlySQLTransactionError,  # a failover in progress
     asyncpg.PostgresSystemError,  # I/O error of the server
     asyncpg.InternalClientError,  # what a command meets while its connection is being lost
+    asyncpg.IdleInTransactionSessionTimeoutError,  # a server's own limits, after a freeze of ours
+    asyncpg.TransactionTimeoutError,
+    asyncpg.LockNotAvailableError,  # somebody migrates, and the server waits for no lock
+    asyncpg.InvalidCachedStatementError,  # somebody has migrated: the next try asks anew
 )
 """Errors after which the same statement may work."""
 
@@ -41,6 +45,8 @@ REFUSING: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,  # a release that is newer than its tables
+    asyncpg.InsufficientPrivilegeError,
 )
 """Errors that last until an operator acts."""
 
@@ -101,7 +107,7 @@ def reachable() -> Iterator[None]:
 
     Raises:
         Unavailable: It is down, overloaded, failing over, or too slow: try again.
-        Refusing: It refuses our user or database, or has no tables yet.
+        Refusing: It refuses our user or database, or its tables are not there or older than we.
     """
     try:
         yield
