@@ -2,8 +2,8 @@
 
 Rule 1: it is on the list before it looks where the settings end, so whoever publishes
 afterwards finds it there.
-Rule 2: what it reports is in use already. Postgres may be down: then nothing is reported, and
-the process works on.
+Rule 2: what it reports is in use already. Whatever Postgres answers, the process works on, and
+reports again with the next heartbeat.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from schemas.errors import PipelineError
+from streams.logs import place
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +73,8 @@ class Presence:
         self.task = None
         try:
             await self.rows.leave(self.process_id)
-        except PipelineError as exc:
-            log.warning("presence.left_behind", error=str(exc))
+        except Exception as exc:  # noqa: BLE001 - what else the process has to end comes after it
+            log.warning("presence.left_behind", error=_said(exc))
 
     async def _live(self) -> None:
         while True:
@@ -86,9 +87,14 @@ class Presence:
     async def _report(self) -> None:
         try:
             await self.rows.report(self.process_id, self.process, self.applied)
-        except PipelineError as exc:
+        except Exception as exc:  # noqa: BLE001 - who is silent is taken for dead, without a word
             if not self.unheard:
-                log.warning("presence.unheard", error=str(exc))
+                log.warning("presence.unheard", error=_said(exc))
             self.unheard = True
         else:
             self.unheard = False
+
+
+def _said(exc: Exception) -> str:
+    """Return what may be written of an error: the words of ours, the place of any other."""
+    return str(exc) if isinstance(exc, PipelineError) else place(exc)

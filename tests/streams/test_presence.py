@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
+import pytest
+
 from schemas.errors import Unavailable
 from streams.presence import Presence
 
@@ -18,21 +20,21 @@ class MemoryRows:
         self.names: set[tuple[UUID, str]] = set()
         self.left: set[UUID] = set()
         self.asked = 0
-        self.down = False
+        self.down: Exception | None = None
         self.changed = asyncio.Condition()
 
     async def report(self, process_id: UUID, process: str, settings_offset: int, /) -> None:
         async with self.changed:
             self.asked += 1
             self.changed.notify_all()
-        if self.down:
-            raise Unavailable("postgres")
+        if self.down is not None:
+            raise self.down
         self.names.add((process_id, process))
         self.reports.append(settings_offset)
 
     async def leave(self, process_id: UUID, /) -> None:
-        if self.down:
-            raise Unavailable("postgres")
+        if self.down is not None:
+            raise self.down
         self.left.add(process_id)
 
     async def until_asked(self, times: int) -> None:
@@ -78,20 +80,23 @@ async def test_it_goes_on_telling_that_it_lives() -> None:
     assert rows.left == {presence.process_id}
 
 
-async def test_an_outage_stops_nothing_and_is_made_good_afterwards() -> None:
+@pytest.mark.parametrize("down", [Unavailable("postgres"), LookupError("nobody foresaw it")])
+async def test_whatever_postgres_answers_stops_nothing_and_is_made_good_afterwards(
+    down: Exception,
+) -> None:
     rows = MemoryRows()
-    rows.down = True
+    rows.down = down
     presence = Presence(rows, "p", heartbeat_s=SOON_S)
     await presence.join()
     presence.reached(5)
     await rows.until_asked(3)
     assert rows.reports == []
 
-    rows.down = False
+    rows.down = None
     await rows.until_asked(rows.asked + 2)
 
     assert set(rows.reports) == {5}
-    rows.down = True
+    rows.down = down
     await presence.leave()
 
 
