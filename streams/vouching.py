@@ -80,7 +80,6 @@ async def disproved(bootstrap: str, proofs: Mapping[Any, Proof]) -> set[Any]:
 
 
 async def _disproved(consumer: Any, proofs: Mapping[Any, Proof]) -> set[Any]:
-    consumer.assign(list(proofs))
     begins = await consumer.beginning_offsets(list(proofs))
     ends = await consumer.end_offsets(list(proofs))
     waiting = {

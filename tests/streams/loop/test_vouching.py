@@ -29,6 +29,7 @@ class Log:
         self.at = 0
         self.up = True
         self.stopped = False
+        self.assigned: list[list[TopicPartition]] = []
 
     async def start(self) -> None:
         if not self.up:
@@ -38,7 +39,7 @@ class Log:
         self.stopped = True
 
     def assign(self, places: list[TopicPartition]) -> None:
-        assert places in ([PLACE], [])
+        self.assigned.append(places)
 
     def seek(self, _: TopicPartition, offset: int) -> None:
         self.at = offset
@@ -84,6 +85,7 @@ async def test_only_another_record_at_the_place_disproves_a_log(
     monkeypatch: pytest.MonkeyPatch, log: Log, proof: Proof, wrong: bool
 ) -> None:
     assert await judged(monkeypatch, log, proof) is wrong
+    assert log.assigned in ([[PLACE]], [[]]), "what is not to be read is not fetched either"
 
 
 async def test_without_a_proof_nobody_is_asked() -> None:
