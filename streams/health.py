@@ -30,15 +30,17 @@ class Dependencies:
 
     def down(self, service: str, waiter: object) -> None:
         """Note that an event waits for a service."""
-        self.waiting.setdefault(service, set()).add(waiter)
-        DOWN.labels(service).set(len(self.waiting[service]))
+        waiters = self.waiting.setdefault(service, set())
+        if waiter not in waiters:
+            waiters.add(waiter)
+            DOWN.labels(service).inc()  # stages and each sink have one of these: the metric has all
 
     def up(self, waiter: object) -> None:
         """Note that an event no longer waits."""
         for service, waiters in self.waiting.items():
             if waiter in waiters:
                 waiters.discard(waiter)
-                DOWN.labels(service).set(len(waiters))
+                DOWN.labels(service).dec()
 
     def why(self) -> str | None:
         """Return which services are down, or None."""

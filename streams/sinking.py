@@ -63,7 +63,7 @@ class SinkRunner:
 
     Attributes:
         name: The group's last word, for logs and metrics.
-        dependencies: Which stores batches wait for; the worker shares its own.
+        dependencies: Which stores batches wait for.
         gather_s: How far apart two batches begin when the first was not full.
         call_limit_s: Longest time that one call may take before the watchdog minds.
     """
