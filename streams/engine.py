@@ -10,7 +10,7 @@ import structlog
 
 from agents.ports import Clock
 from schemas.errors import Misconfigured
-from schemas.topics import Topic
+from schemas.topics import TOPICS, Topic
 from streams.auditor import Auditor
 from streams.colocate import check_partitions, topic_ids
 from streams.connections import mend
@@ -45,6 +45,8 @@ FETCH_BYTES: Final = 256 << 10
 METADATA_MS: Final = 15_000
 """How soon a worker sees that somebody has changed the number of a topic's partitions."""
 POLL_LIMIT_S: Final = 900.0
+REQUEST_S, REBALANCE_S = 90.0, 60.0
+"""Longest time of a consumer's request, and of a rebalance beside the drain; Faust's defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Engine:
         group: str | None = None,
         rest: Rest | None = None,
     ) -> None:
+        _check_left_out(settings.without_topic, stages)
         stages = [stage.without(settings.without_topic) for stage in stages]
         _check_inputs(stages)
         self.rest = rest
@@ -244,6 +247,12 @@ async def _never(stream: Any) -> AsyncIterator[None]:
         yield
 
 
+def _check_left_out(topic: str, stages: Sequence[Stage]) -> None:
+    """Refuse a topic that no stage of any layout reads: a whole worker would be taken for less."""
+    if topic and topic not in {each.name for stage in stages for each in (*stage.inputs, *TOPICS)}:
+        raise Misconfigured(f"WITHOUT_TOPIC is {topic}, which is no topic of ours: leave it empty")
+
+
 def _check_inputs(stages: Sequence[Stage]) -> None:
     seen: dict[str, str] = {}
     for stage in stages:
@@ -269,6 +278,10 @@ def _app(settings: Settings, group: str) -> SafeApp:
         consumer_group_instance_id=settings.instance if settings.static_membership else None,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 6,
+        # Faust refuses a session that is longer than a request may take, and the group waits no
+        # longer for a member that finishes its work.
+        broker_request_timeout=max(REQUEST_S, settings.session_timeout_s),
+        broker_rebalance_timeout=settings.drain_s + REBALANCE_S,
         broker_commit_interval=COMMIT_S,
         broker_max_poll_interval=POLL_LIMIT_S,
         consumer_auto_offset_reset="earliest",

@@ -14,6 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-e
     NewTopic,
 )
 from faust.types import TP
+from prometheus_client import REGISTRY
 
 from schemas.errors import Misconfigured
 from schemas.topics import MESSAGE_RECEIVED, STATEFUL_STAGES, TOOL_REQUESTED
@@ -29,6 +30,7 @@ from streams.local.stack import Stack
 from streams.naming import group_of
 from streams.partitioner import home
 from streams.publish import Publisher
+from streams.settings import Settings
 from tests.streams.loop.fakes import NAMES, FakeTable
 from tests.streams.loop.harness import create, everything, publish, publishing, toys, until
 from tests.streams.loop.toy import JsonCodec, Names, Toys, received, toy_settings
@@ -90,6 +92,54 @@ async def test_a_worker_as_of_an_older_release_does_not_read_the_topic_added_sin
     assert set(engine.app.intakes) == read - {stage.changelog for stage in stages}
 
 
+@pytest.mark.parametrize("named", ["inbox.mesage.received", "*", "whaticket.dispatch.changelog"])
+def test_a_topic_that_nobody_reads_cannot_be_left_out(named: str) -> None:
+    settings = toy_settings("127.0.0.1:1").model_copy(update={"without_topic": named})
+
+    with pytest.raises(Misconfigured, match="WITHOUT_TOPIC") as refused:
+        engine_of(settings)
+
+    assert named in str(refused.value)
+
+
+def test_a_topic_of_another_stage_of_the_layout_may_be_left_out() -> None:
+    settings = toy_settings("127.0.0.1:1").model_copy(
+        update={"without_topic": MESSAGE_RECEIVED.name}
+    )
+
+    assert set(engine_of(settings).app.intakes) == set(engine_of().app.intakes)
+
+
+@pytest.mark.parametrize("seconds", [6.0, 10.0, 1800.0])
+async def test_any_session_that_may_be_set_is_one_that_a_worker_starts_with(
+    seconds: float,
+) -> None:
+    engine = engine_of(toy_settings("127.0.0.1:1", session_timeout_s=seconds))
+    consumer = engine.app.safe_consumer
+
+    made = consumer._new_consumer_thread()._create_consumer(asyncio.get_running_loop())
+
+    assert made._session_timeout_ms == seconds * 1000
+    await made.stop()
+
+
+def test_a_rebalance_waits_for_the_whole_drain() -> None:
+    app = engine_of(toy_settings("127.0.0.1:1", drain_s=600)).app
+
+    assert app.conf.broker_rebalance_timeout > app.drain_s
+
+
+def engine_of(settings: Settings | None = None) -> Engine:
+    publisher = Publisher("127.0.0.1:1", client_id="x")
+    return Engine(
+        settings or toy_settings("127.0.0.1:1"),
+        Toys(NAMES).stages(),
+        JsonCodec(),
+        publisher,
+        clock=WallClock(),
+    )
+
+
 def test_a_worker_of_one_stage_has_a_group_of_its_own() -> None:
     assert group_of(["ai"]) == "whaticket.ai"
     assert group_of(STATEFUL_STAGES) == "whaticket.pipeline"
@@ -137,6 +187,27 @@ async def test_health_says_what_a_worker_waits_for() -> None:
         assert b"events_consumed_total" in body
     finally:
         await server.stop()
+
+
+def test_what_waits_in_stages_and_sinks_is_counted_together() -> None:
+    stages, sink = Dependencies(), Dependencies()
+
+    def waiting() -> float | None:
+        return REGISTRY.get_sample_value("dependency_waiting_events", {"service": "the count"})
+
+    stages.down("the count", "one")
+    stages.down("the count", "one")
+    stages.down("the count", "two")
+    sink.down("the count", "batch")
+    assert waiting() == 3
+
+    sink.up("batch")
+    assert waiting() == 2
+
+    stages.up("one")
+    stages.up("two")
+    stages.up("never waited")
+    assert waiting() == 0
 
 
 async def test_a_client_that_puts_keys_elsewhere_is_refused_before_a_broker_is_asked(
