@@ -54,6 +54,8 @@ class Auditor:
         before, self.accounts = self.accounts, {}
         for tp, offset in positions.items():
             self.accounts[tp] = account = Account(offset)
+            for counted in (LOST, SKIPPED_OFFSETS):
+                counted.labels(tp.topic, self.group)  # 0 from now on: what grows can be seen
             if (known := before.get(tp)) is not None:
                 account.take_over(known)
 

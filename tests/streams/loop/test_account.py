@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from streams.account import Account, Range, Ranges, count
 from streams.auditor import VOUCHER, Auditor
 from streams.batches import offsets
-from streams.metrics import LOST
+from streams.metrics import LOST, SKIPPED_OFFSETS
 
 PLACE = TP("t", 0)
 Moves = list[tuple[TP, int, int]]
@@ -60,6 +60,20 @@ def auditor(moves: Moves) -> Auditor:
     found = Auditor("group", lambda *move: moves.append(move))
     found.open({PLACE: 10})
     return found
+
+
+def test_what_was_never_skipped_or_lost_is_told_as_0() -> None:
+    """Prometheus sees that a series grows, not that it begins."""
+    Auditor("new", lambda *_: None).open({PLACE: 10})
+
+    told = [
+        (sample.labels["stream"], sample.value)
+        for counted in (SKIPPED_OFFSETS, LOST)
+        for family in counted.collect()
+        for sample in family.samples
+        if sample.labels["consumer_group"] == "new"
+    ]
+    assert told == [("t", 0), ("t", 0)]
 
 
 def test_the_headers_of_batches_tell_which_offsets_hold_a_record() -> None:
