@@ -72,10 +72,13 @@ class Programs:
         address = registry.Address(port=ports["registry"], management=ports["management"])
         broker = kafka.warmth(self.java, self.lock["kafka"], self.fetcher)
         found = {
-            "kafka": Training(self.broker_parts(cluster)[0], broker),
+            "kafka": Training(
+                self.broker_parts(cluster)[0], broker, (ports["broker"], ports["controller"])
+            ),
             "registry": Training(
                 replace(self.registry_part(scratch, address, server), settle=None),
                 self._registry(scratch).warmth(self.java),
+                (ports["registry"], ports["management"]),
             ),
         }
         return [training for name, training in found.items() if name in running]

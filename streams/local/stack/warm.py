@@ -23,6 +23,7 @@ from schemas.errors import PipelineError
 from streams.local.stack.hold import Ledger
 from streams.local.stack.java import Warmth
 from streams.local.stack.part import Part
+from streams.local.stack.ports import is_free
 from streams.local.stack.process import Crashed, Process
 from streams.local.stack.supervisor import PROBE_EVERY_S, Tell
 
@@ -37,10 +38,12 @@ class Training:
     Attributes:
         part: A copy of the part that disturbs nobody.
         warmth: The cache to make.
+        ports: Where it listens.
     """
 
     part: Part
     warmth: Warmth
+    ports: tuple[int, ...] = ()
 
 
 async def train(trainings: list[Training], scratch: Path, ledger: Ledger, tell: Tell) -> None:
@@ -70,6 +73,8 @@ async def _record(training: Training, scratch: Path, ledger: Ledger, tell: Tell)
         )
         if part.prepare:
             await part.prepare(lambda _: None)
+        if not all(map(is_free, training.ports)):  # chosen when the stack began to start
+            raise Crashed(part.name)
         process = Process(part, scratch / f"{part.name}.log")
         ledger.add(process, serves=False)
         try:
