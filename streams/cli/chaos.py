@@ -112,7 +112,9 @@ def _say(done: Told) -> Told:
 def _end(told: list[Told], table: Path | None, spoiled: int = 0) -> None:
     from streams.local.chaos.table import rendered
 
-    if table is not None:
+    if table is not None and not told:
+        typer.echo(f"no run came to its end: {table} is left as it is", err=True)
+    elif table is not None:
         table.write_text(rendered([(each.story, each.verdict) for each in told]), "utf-8")
     bad = sum(not each.verdict.good for each in told) + spoiled
     if len(told) + spoiled > 1:

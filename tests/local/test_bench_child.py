@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ from streams.local.bench.child import Child
 from streams.local.stack.process import Identity, until
 from streams.settings import environment
 
+DEADLINE_S = 30.0
 ORPHAN = """
 import asyncio, os, signal
 from streams.local.bench.child import Child
@@ -51,4 +53,7 @@ async def test_a_child_does_not_outlive_a_parent_that_was_killed() -> None:
     )
     told, _ = await parent.communicate()  # its output ends with the last process that has it
 
-    await until(lambda: Identity.of(int(told)) is None)
+    assert told.strip().isdigit(), f"the parent died before its child served: {told!r}"
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(until(lambda: Identity.of(int(told)) is None), DEADLINE_S)
+    assert Identity.of(int(told)) is None, "the child lives on, though its parent was killed"
