@@ -14,14 +14,13 @@ import struct
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, get_args
 
 import msgspec
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.schema import SchemaParseException, UnknownType, fullname
 
 from schemas.avro_schema import NAMESPACE, plain, schema_of, spelled
-from schemas.compiled import reader_of, writer_of
 from schemas.errors import Rejected
 from schemas.events import Event
 from schemas.topics import TOPICS
@@ -50,16 +49,11 @@ class UnknownSchema(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How values of one schema id are read; no record when it is none of ours.
-
-    Attributes:
-        ours: Whether the writer's schema is the one that the record has now.
-    """
+    """How values of one schema id are read; no record when it is none of ours."""
 
     record: type[Event] | None
     writer: Any
     reader: Any
-    ours: bool = False
 
 
 RECORDS: Final[dict[str, type[Event]]] = {
@@ -68,7 +62,7 @@ RECORDS: Final[dict[str, type[Event]]] = {
 RECORD_OF_TOPIC: Final[dict[str, type[Event]]] = {topic.name: topic.record for topic in TOPICS}
 
 # What msgspec and fastavro raise for a value that does not fit its schema.
-MISFITS: Final = (
+_MISFITS: Final = (
     ValueError,
     TypeError,
     AttributeError,
@@ -113,7 +107,7 @@ class Codec:
         self._records = dict(RECORD_OF_TOPIC)
         self._heads = {topic: HEADER.pack(MAGIC, ids[topic]) for topic in RECORD_OF_TOPIC}
         self._readings = {
-            head: _Reading(RECORD_OF_TOPIC[topic], PARSED[RECORD_OF_TOPIC[topic]], None, ours=True)
+            head: _Reading(RECORD_OF_TOPIC[topic], PARSED[RECORD_OF_TOPIC[topic]], None)
             for topic, head in self._heads.items()
         }
 
@@ -137,13 +131,17 @@ class Codec:
         record = type(event)
         if self._records.get(event.event) is not record:
             raise Rejected("wrong_record", f"{record.__name__} does not belong on its topic")
-        head, write = self._heads[event.event], writer_of(record)
-        parts = [head]
+        body = io.BytesIO()
+        body.write(self._heads[event.event])
+        fields = msgspec.to_builtins(event)
+        for name, branch in BRANCHES[record]:
+            if fields[name] is not None:
+                fields[name] = (branch, fields[name])
         try:
-            write(event, parts.append)
-        except MISFITS:
-            return head + _written(record, event)
-        return b"".join(parts)
+            schemaless_writer(body, PARSED[record], fields)
+        except _MISFITS as exc:
+            raise _bad_value(record, exc) from None
+        return body.getvalue()
 
     def decode(self, raw: bytes | None) -> Event:
         """Return the event that a value holds.
@@ -156,8 +154,21 @@ class Codec:
         reading = self._reading(raw)
         if raw is None or reading.record is None:
             raise Rejected("wrong_record", "the writer's schema is none of ours")
-        event = _read_plain(raw, reading.record) if reading.ours else None
-        return _read(raw, reading.record, reading) if event is None else event
+        body = io.BytesIO(raw)
+        body.seek(HEADER.size)
+        try:
+            plain_event = schemaless_reader(body, reading.writer, reading.reader)
+        except _MISFITS as exc:
+            # fastavro has no one error for the end of the bytes: EOFError, IndexError and others.
+            if body.tell() >= len(raw):
+                raise Rejected("truncated", "the value ends inside its body") from None
+            raise _bad_value(reading.record, exc) from None
+        if body.tell() != len(raw):
+            raise Rejected("trailing_bytes", f"{len(raw) - body.tell()} bytes after the body")
+        try:
+            return msgspec.convert(plain_event, reading.record)
+        except msgspec.ValidationError as exc:
+            raise _bad_value(reading.record, exc) from None
 
     async def read(self, raw: bytes | None) -> Event:
         """Decode, learning the writer's schema if it is new.
@@ -205,58 +216,14 @@ class Codec:
         raise UnknownSchema(HEADER.unpack_from(raw)[1])
 
 
-def _written(record: type[Event], event: Event) -> bytes:
-    """Return the body of an event, written by fastavro."""
-    body = io.BytesIO()
-    fields = msgspec.to_builtins(event)
-    for name, branch in BRANCHES[record]:
-        if fields[name] is not None:
-            fields[name] = (branch, fields[name])
-    try:
-        schemaless_writer(body, PARSED[record], fields)
-    except MISFITS as exc:
-        raise _bad_value(record, exc) from None
-    return body.getvalue()
-
-
-def _read_plain(raw: bytes, record: type[Event]) -> Event | None:
-    """Return the event of a value; None when it takes fastavro to say what it is."""
-    read = reader_of(record)
-    try:
-        event, end = read(raw, HEADER.size)
-    except MISFITS:
-        return None
-    return cast(Event, event) if end == len(raw) else None
-
-
-def _read(raw: bytes, record: type[Event], reading: _Reading) -> Event:
-    """Return the event of a value, read by fastavro."""
-    body = io.BytesIO(raw)
-    body.seek(HEADER.size)
-    try:
-        plain_event = schemaless_reader(body, reading.writer, reading.reader)
-    except MISFITS as exc:
-        # fastavro has no one error for the end of the bytes: EOFError, IndexError and others.
-        if body.tell() >= len(raw):
-            raise Rejected("truncated", "the value ends inside its body") from None
-        raise _bad_value(record, exc) from None
-    if body.tell() != len(raw):
-        raise Rejected("trailing_bytes", f"{len(raw) - body.tell()} bytes after the body")
-    try:
-        return msgspec.convert(plain_event, record)
-    except msgspec.ValidationError as exc:
-        raise _bad_value(record, exc) from None
-
-
 def _reading_of(text: str) -> _Reading:
     try:
         writer = plain(msgspec.json.decode(text))
         record = RECORDS.get(fullname(writer))
         if record is None:
             return _Reading(None, None, None)
-        parsed = parse_schema(writer)
-        return _Reading(record, parsed, PARSED[record], ours=parsed == PARSED[record])
-    except (*MISFITS, SchemaParseException, UnknownType):
+        return _Reading(record, parse_schema(writer), PARSED[record])
+    except (*_MISFITS, SchemaParseException, UnknownType):
         return _Reading(None, None, None)
 
 

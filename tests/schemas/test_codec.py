@@ -65,19 +65,12 @@ def v(schema_id: int, body: bytes = b"") -> bytes:
     return HEADER.pack(MAGIC, schema_id) + body
 
 
-def by_fastavro(event: Event) -> bytes:
-    body = io.BytesIO()
-    schemaless_writer(body, PARSED[type(event)], msgspec.to_builtins(event))
-    return body.getvalue()
-
-
 def reason(raw: bytes | None, codec: Codec = CODEC) -> str:
     with pytest.raises(Rejected) as refused:
         codec.decode(raw)
     return refused.value.reason
 
 
-PARSED = {record: parse_schema(schema_of(record)) for record in get_args(Event)}
 ENDINGS = {*get_args(Event), "truncated", "bad_value", "trailing_bytes"}
 
 
@@ -98,14 +91,16 @@ def test_every_example_comes_back_as_it_was(example: Example) -> None:
 @settings(max_examples=20, deadline=None)
 def test_every_event_comes_back_as_it_was(topic: Topic, data: st.DataObject) -> None:
     event = data.draw(records(topic.record, event=st.just(topic.name)))
-    raw = CODEC.encode(event)
 
-    assert raw[HEADER.size :] == by_fastavro(event)
-    assert CODEC.decode(raw) == event
+    assert CODEC.decode(CODEC.encode(event)) == event
 
 
 def test_the_bytes_are_those_of_the_schema_with_its_logical_types() -> None:
-    assert CODEC.encode(HELLO)[HEADER.size :] == by_fastavro(HELLO)
+    raw = CODEC.encode(HELLO)
+    body = io.BytesIO()
+    schemaless_writer(body, parse_schema(schema_of(MessageReceived)), msgspec.to_builtins(HELLO))
+
+    assert raw[HEADER.size :] == body.getvalue()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
