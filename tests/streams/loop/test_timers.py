@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -146,6 +147,39 @@ async def test_a_timer_that_could_not_be_posted_is_tried_again_soon() -> None:
     await work.timers.fire()
 
     assert work.fired() == [("conv_0", "burst", NOW_MS)]
+
+
+async def test_a_state_that_cannot_be_read_stops_no_other_timer() -> None:
+    work = Clockwork()
+    work.table.apply([(b"conv_1", Entry(b"no state", {}, due_ms=NOW_MS).dumps(), 0)])
+    work.store({"burst": NOW_MS})
+
+    await work.timers.fire()
+    work.clock.ms += FAILED_MS
+    await work.timers.fire()
+
+    assert work.fired() == [("conv_0", "burst", NOW_MS)]
+    assert work.timers.due[b"conv_1"][0] > work.clock.ms, "it is looked at again, but not on end"
+
+
+async def test_an_error_that_nobody_foresaw_stops_no_timer_and_loses_none() -> None:
+    work = Clockwork()
+    work.store({"burst": NOW_MS})
+    work.store({"burst": NOW_MS}, key=b"conv_1")
+    left = [LookupError("nobody foresaw it")] * 2
+    post = work.publisher.post
+
+    async def stumble(*given: Any) -> Any:
+        if left:
+            raise left.pop()
+        return await post(*given)
+
+    work.publisher.post = stumble  # type: ignore[method-assign,assignment] # see above
+    await work.timers.fire()
+    work.clock.ms += FAILED_MS
+    await work.timers.fire()
+
+    assert sorted(work.fired()) == [("conv_0", "burst", NOW_MS), ("conv_1", "burst", NOW_MS)]
 
 
 # Early
