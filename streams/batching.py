@@ -27,6 +27,7 @@ from aiokafka.producer.message_accumulator import MessageBatch
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.errors import PipelineError, Rejected, Unavailable
+from schemas.topics import DLQ_SUFFIX, TOPICS
 from streams.metrics import EVENTS_PUBLISHED
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,9 @@ Failed = Callable[["Producer", BaseException], None]
 
 QUEUED: Final = 32
 """Batches of a partition that may wait to be sent; more than a stage's events in flight fill."""
+
+OURS: Final = frozenset(topic.name.encode() for topic in TOPICS)
+"""Names of events."""
 
 _size: Final = DefaultRecordBatchBuilder.estimate_size_in_bytes
 
@@ -218,10 +222,14 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc] # aiokafka publishes no 
 
 
 def event_type(record: Outgoing) -> bytes | str:
-    """Return the event's name for metrics: its ``ce_type`` header, or its topic."""
+    """Return the event's name for metrics: its ``ce_type`` header, or its topic.
+
+    A dead letter has the headers of a record that anybody may have written.
+    """
     for name, value in record.headers:
         if name == "ce_type":
-            return value
+            ours = value in OURS or not record.topic.endswith(DLQ_SUFFIX)
+            return value if ours else record.topic
     return record.topic
 
 

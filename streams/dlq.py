@@ -7,9 +7,12 @@ from typing import Final
 
 from schemas.topics import DLQ_SUFFIX
 from streams.parking import EPOCH, PARKING, PREFIX, SEQUENCE
-from streams.publish import Headers, Record
+from streams.publish import Record
 
 MESSAGE_BYTES: Final = 1024
+
+Foreign = tuple[tuple[str, bytes | None], ...]
+"""Headers as anybody may write them: Kafka has some without a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class Original:
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: Headers = ()
+    headers: Foreign = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +79,11 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
     """Return the record for the dead letter topic; earlier ``dlq.*`` headers are replaced.
 
     A record that came back and failed again keeps its first place in the log and the time of
-    its first failure, so that it stays the same letter.
+    its first failure, so that it stays the same letter. A header without a value gets an empty one.
     """
-    kept = tuple(pair for pair in original.headers if not pair[0].startswith(PREFIX))
+    kept = tuple(
+        (name, value or b"") for name, value in original.headers if not name.startswith(PREFIX)
+    )
     told = {
         "original.topic": original.topic,
         "original.partition": original.partition,
@@ -102,9 +107,9 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
     )
 
 
-def _first(headers: Headers) -> dict[str, bytes]:
+def _first(headers: Foreign) -> dict[str, bytes]:
     """Return what a record that came back says of its first failure."""
-    said = {name: value for name, value in headers if name.startswith(PREFIX)}
+    said = {name: value or b"" for name, value in headers if name.startswith(PREFIX)}
     if PARKING not in said:
         return {}
     names = ("original.partition", "original.offset", "original.timestamp", "first_failed_at")

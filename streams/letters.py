@@ -71,7 +71,7 @@ class Letter:
     @classmethod
     def of(cls, record: Any) -> Letter:
         """Read a record of a dead letter topic, as a Kafka client returns it."""
-        headers = tuple(record.headers)
+        headers = tuple((name, value or b"") for name, value in record.headers)
         said = {
             name.removeprefix(PREFIX): value.decode(errors="replace")
             for name, value in headers

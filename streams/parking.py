@@ -26,7 +26,10 @@ SEQUENCE: Final = PREFIX + "sequence"
 EPOCH: Final = PREFIX + "epoch"
 DROP: Final = PREFIX + "drop"
 
-Headers = Iterable[tuple[str, bytes]]
+DIGITS: Final = 18
+"""Longest number that is believed: nobody sets so much aside."""
+
+Headers = Iterable[tuple[str, bytes | None]]
 
 
 class Parking(msgspec.Struct, array_like=True, frozen=True):
@@ -85,12 +88,12 @@ class Returned:
     @classmethod
     def of(cls, headers: Headers) -> Returned | None:
         """Read it from a record's headers; None for a record that was never set aside."""
-        found = dict(headers)
+        found = {name: text or b"" for name, text in headers}  # foreign ones may be null
         if PARKING not in found:
             return None
         parking_id = found[PARKING].decode(errors="replace")
         sequence = found.get(SEQUENCE, b"")
-        number = int(sequence) if sequence.isdigit() else 0
+        number = int(sequence) if sequence.isdigit() and len(sequence) <= DIGITS else 0
         return cls(parking_id, number, DROP in found) if parking_id and number else None
 
 

@@ -220,7 +220,7 @@ def _recorded(record: Any, event: Event) -> Recorded:
     return Recorded(
         event=event,
         position=position_of(record),
-        headers=tuple(record.headers),
+        headers=tuple((name, value or b"") for name, value in record.headers),
         written_ms=record.timestamp,
     )
 
