@@ -15,9 +15,10 @@ from schemas.errors import PipelineError
 from streams.local.chaos import growth
 from streams.local.chaos.archive import read, write
 from streams.local.chaos.catalogue import FAULTS
-from streams.local.chaos.course import Course, Run, recovered
+from streams.local.chaos.course import REACH_S, Course, Run, recovered
 from streams.local.chaos.ground import Say
 from streams.local.chaos.proxy import Proxy
+from streams.local.chaos.receipts import switch_on
 from streams.local.chaos.schedule import check
 from streams.local.chaos.story import Story, story
 from streams.local.chaos.verdict import Verdict, judge
@@ -25,6 +26,7 @@ from streams.local.outside import outside
 from streams.local.stack import StackOptions, running
 from streams.local.stack.options import Layout
 from streams.local.stack.ports import HOST, choose
+from streams.patience import patiently
 from streams.settings import load
 
 CONNECTIONS: Final = 256
@@ -197,6 +199,7 @@ async def standing(folder: Path, shape: Shape, say: Say) -> AsyncIterator[Course
                 "kafka_bootstrap": ",".join(f"{HOST}:{port}" for port in direct),
             }
         )
+        await patiently("read receipts", lambda: switch_on(current), limit_s=REACH_S)
         world = await opened.enter_async_context(outside(current, CONNECTIONS))
         yield Course(
             stack=stack,

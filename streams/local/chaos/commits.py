@@ -58,7 +58,7 @@ def _wanted(record: Recorded) -> Wanted | None:
     match record.event:
         case OutboundRequested(kind=OutboundKind.MARKER, bubble_id=marker_id):
             return "the marker's end", marker_id
-        case OutboundRequested(bubble_id=bubble_id):
+        case OutboundRequested(kind=OutboundKind.MESSAGE, bubble_id=bubble_id):
             return "a state of the bubble", bubble_id
         case HandoffRequested(kind=TurnKind.START, to_agent=agent, turn_id=turn_id):
             return None if agent == HUMAN else ("a sequel of the turn", turn_id)

@@ -15,6 +15,7 @@ from schemas.errors import PipelineError
 from schemas.topics import (
     CONTROL_REQUESTED,
     HUMAN_REPLIED,
+    MEMORY_REQUESTED,
     TOOL_COMPLETED,
 )
 from sinks.ports import Recorded
@@ -28,6 +29,7 @@ from streams.local.chaos.ground import Ground, Say, comes_ready
 from streams.local.chaos.leaks import Search
 from streams.local.chaos.proxy import Proxy
 from streams.local.chaos.schedule import Planned, schedule
+from streams.local.chaos.shown import Marked
 from streams.local.chaos.witness import CHANGELOGS, EVERY_TOPIC, LETTERS, Witness, log_ends, logs
 from streams.local.chaos.workload import Crowd, phone_prefix, workload
 from streams.local.load.history import Sent, history, unfinished
@@ -39,7 +41,13 @@ from streams.reading import Reading
 from streams.registry import open_codec
 from streams.settings import Settings
 
-READ: Final = (*TOPICS, CONTROL_REQUESTED.name, HUMAN_REPLIED.name, TOOL_COMPLETED.name)
+READ: Final = (
+    *TOPICS,
+    CONTROL_REQUESTED.name,
+    HUMAN_REPLIED.name,
+    MEMORY_REQUESTED.name,
+    TOOL_COMPLETED.name,
+)
 SECRETS: Final = (
     "HASH_KEY",
     "SECRETS_KEY",
@@ -146,7 +154,7 @@ class Course:
         witness = Witness(self.stack, self.current, self.world.client, self.clock, reading)
         since = await reading.ends((*EVERY_TOPIC, *LETTERS, *CHANGELOGS))
         written = log_ends(self.stack.home / "logs")
-        before = (await self.world.book())["last"]
+        before = await self.world.book()
         began_ms = self.clock.now_ms()
         customers = Customers(
             self.current,
@@ -170,7 +178,7 @@ class Course:
         deadline = time.monotonic() + asked.patience_s
         records, _ = await quiet(reading, since, sent, deadline, topics=READ)
         await witness.look_at_commits()
-        book = await self.world.book(before)
+        book = await self.world.book(before["last"])
         wamids = [message.wamid for message in sent]
         search = self._search(crowd)
         facts: list[Fact] = [
@@ -180,6 +188,7 @@ class Course:
             *witness.moments,
             *_logged(records),
             *_taken(book),
+            *_marked(book["reads"], before["reads"]),
             *await witness.effects(customers.conversations(), began_ms),
             *await witness.shown(customers.conversations(), time.monotonic() + SHOWN_S),
             *await self._seen(witness, since, search, written),
@@ -258,6 +267,13 @@ def _taken(book: Mapping[str, Any]) -> Iterator[Taken]:
             wamid=entry["wamid"],
             at_ms=entry["at_ms"],
         )
+
+
+def _marked(reads: Mapping[str, int], before: Mapping[str, int]) -> Iterator[Marked]:
+    """Yield what was marked as read in this run; of an earlier one some may go on for a while."""
+    for wamid, times in reads.items():
+        if wamid not in before:
+            yield Marked(wamid=wamid, times=times)
 
 
 async def recovered(course: Course) -> bool:

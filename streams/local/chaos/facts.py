@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, get_args
 
 from schemas.events import OutcomeKind
-from streams.local.chaos.shown import Shown
+from streams.local.chaos.shown import Marked, Shown
 
 Seen = dict[str, float | str | bool]
 """What was seen of a fault while it happened."""
@@ -289,7 +289,7 @@ class Ended:
 
 Fact = (
     Began | Posted | Asked | Logged | Letter | Taken | Effect | Struck
-    | Committed | Leaked | Searched | Counted | Stored | Again | Shown | Ended
+    | Committed | Leaked | Searched | Counted | Stored | Again | Shown | Marked | Ended
 )  # fmt: skip
 KINDS: Final[dict[str, type[Fact]]] = {kind.__name__.lower(): kind for kind in get_args(Fact)}
 """Every kind of fact by its name in the file."""

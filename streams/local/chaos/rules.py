@@ -21,6 +21,7 @@ from schemas.events import (
     ToolCallCompleted,
     ToolCallRequested,
 )
+from streams.local.chaos.aftermath import marked, remembered
 from streams.local.chaos.catalogue import Evidence
 from streams.local.chaos.commits import passed_holes
 from streams.local.chaos.order import out_of_order
@@ -259,6 +260,8 @@ RULES: Final[dict[str, Rule]] = {
     "dropped": dropped,
     "called": called,
     "shown": shown,
+    "marked": marked,
+    "remembered": remembered,
     "steps_in_order": out_of_order,
     "bubbles_end": _bubbles_end,
     "late_bubble": _late_bubble,

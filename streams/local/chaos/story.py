@@ -32,7 +32,7 @@ from streams.local.chaos.facts import (
     Struck,
     Taken,
 )
-from streams.local.chaos.shown import Shown
+from streams.local.chaos.shown import Marked, Shown
 from streams.local.load.history import Accepted, History, Sent, history
 
 Place = tuple[str, int, int]
@@ -59,6 +59,7 @@ class Story:
         stored: What each stage wrote to its changelog.
         again: What came of deciding everything again.
         shown: What consoles show of each conversation; nothing in older histories.
+        marked: Messages that were marked as read; nothing in older histories.
         records: Records of the run's conversations, by place; each event once, at its first place.
         known: What the load's rules want.
     """
@@ -78,6 +79,7 @@ class Story:
     stored: list[Stored]
     again: list[Again]
     shown: list[Shown]
+    marked: list[Marked]
     records: list[Recorded] = field(default_factory=list)
     known: History = field(default_factory=lambda: History([], []))
 
@@ -99,6 +101,7 @@ LISTS: Final[dict[str, type[Fact]]] = {
     "stored": Stored,
     "again": Again,
     "shown": Shown,
+    "marked": Marked,
 }
 
 

@@ -37,8 +37,8 @@ DIFFERENCES: Final = 50
 POLL_MS: Final = 300
 SCRAPE_S: Final = 5.0
 LOOK_S: Final = 0.5
-TRANSCRIPTS: Final = ".transcripts"
-"""Last word of the group that writes them."""
+SINKS: Final = (".transcripts", ".memory")
+"""Last words of the groups that write what is shown."""
 READ_BY: Final = {stage: {topic.name for topic in read_by(stage)} for stage in STATEFUL_STAGES}
 EVERY_TOPIC: Final = tuple(topic.name for topic in TOPICS if not topic.single)
 LETTERS: Final = tuple(topic.dlq for topic in TOPICS)
@@ -68,7 +68,11 @@ SHOWN: Final = """
         ARRAY(
             SELECT wamid || ' ' || outcome FROM outcomes o
             WHERE o.tenant_id = c.tenant_id AND o.conversation_id = c.conversation_id
-        ) AS outcomes
+        ) AS outcomes,
+        ARRAY(
+            SELECT event_id FROM memories r
+            WHERE r.tenant_id = c.tenant_id AND r.conversation_id = c.conversation_id
+        ) AS memories
     FROM conversations c WHERE tenant_id = $1 AND conversation_id = ANY ($2)
 """
 
@@ -201,7 +205,7 @@ class Witness:
         ]
 
     async def shown(self, conversations: set[str], deadline: float) -> list[Shown]:
-        """Return what the transcripts have of these conversations, once they have read it all.
+        """Return what the sinks have of these conversations, once they have read it all.
 
         Raises:
             Unavailable: Postgres does not answer.
@@ -209,7 +213,7 @@ class Witness:
         groups = self.groups_of()
         while time.monotonic() < deadline:
             lags = await asyncio.to_thread(groups.lags)
-            mine = [each.lag for each in lags if each.group.endswith(TRANSCRIPTS)]
+            mine = [each.lag for each in lags if each.group.endswith(SINKS)]
             if mine and not any(mine):
                 break
             await asyncio.sleep(LOOK_S)
@@ -220,6 +224,7 @@ class Witness:
                 phase=row["phase"],
                 messages=tuple(row["messages"]),
                 outcomes=dict(each.rsplit(" ", 1) for each in row["outcomes"]),
+                memories=tuple(row["memories"]),
             )
             for row in await self._query(SHOWN, list(conversations))
         ]

@@ -89,6 +89,7 @@ async def recorded(request: Request) -> Response:
         **simulator.figures(),
         "refusals": simulator.refusals,
         "duplicates_by_bubble": simulator.book.duplicates(),
+        "reads": simulator.book.reads,
         "messages": [as_json(entry) for entry in entries],
     }
     return json(answer)

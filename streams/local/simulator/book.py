@@ -1,4 +1,7 @@
-"""What the simulator accepted: bounded, in order of arrival, with repetitions counted."""
+"""What the simulator accepted, in order of arrival, and what was marked as read; bounded.
+
+Repetitions are counted.
+"""
 
 from __future__ import annotations
 
@@ -61,6 +64,13 @@ class Book:
         self.total = 0
         self.entries: deque[Entry] = deque(maxlen=limit)
         self.times: OrderedDict[str, int] = OrderedDict()
+        self.reads: OrderedDict[str, int] = OrderedDict()
+
+    def mark(self, message_id: str) -> None:
+        """Remember that a customer's message was marked as read, once more."""
+        self.reads[message_id] = self.reads.get(message_id, 0) + 1
+        if len(self.reads) > self.limit:
+            self.reads.popitem(last=False)
 
     def write(self, entry: Entry) -> None:
         """Remember one message."""
@@ -90,6 +100,7 @@ class Book:
         """Forget all of them; numbers go on."""
         self.entries.clear()
         self.times.clear()
+        self.reads.clear()
 
 
 def as_json(entry: Entry) -> dict[str, Any]:

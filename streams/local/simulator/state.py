@@ -88,6 +88,7 @@ class Simulator:
             return refusal.status, self.refuse(refusal), None
         if is_receipt(attempt.body):
             self.receipts += 1
+            self.book.mark(attempt.body["message_id"])
             return 200, {"success": True}, None
         return 200, *self._accept(attempt)
 

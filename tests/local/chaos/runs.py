@@ -16,12 +16,15 @@ from schemas.events import (
     Command,
     ControlRequested,
     ConversationChanged,
+    MemoryUpdateRequested,
     MessageReceived,
     OutboundKind,
     OutboundRequested,
     OutboundSettled,
     OutcomeKind,
     Person,
+    ResponseGenerated,
+    TimerFired,
     ToolCallCompleted,
     ToolCallRequested,
 )
@@ -45,7 +48,7 @@ from streams.local.chaos.facts import (
     Struck,
     Taken,
 )
-from streams.local.chaos.shown import Shown
+from streams.local.chaos.shown import Marked, Shown
 from streams.local.chaos.story import Story, story
 from streams.local.chaos.verdict import judge
 from tests.local.loads import World
@@ -80,6 +83,7 @@ class Run(World):
     again: list[Again] = field(default_factory=lambda: [Again(steps=20, different=())])
     refusals: dict[str, int] = field(default_factory=lambda: {"503": 1})
     shown: list[Shown] = field(default_factory=list)
+    marked: list[Marked] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=lambda: [STORED])
     searched: Searched = field(
         default_factory=lambda: Searched(logs_bytes=10, records=10, pages=2, planted=4)
@@ -101,6 +105,28 @@ class Run(World):
         run.commit()
         run.show()
         return run
+
+    def turn(self, customer: str, number: int, at: int, *wamids: str) -> None:
+        """A turn as in ``World``; its last message is marked as read, and it is remembered."""
+        super().turn(customer, number, at, *wamids)
+        turn_id = f"turn-{customer}-{number}"
+        timer = next(r for r in reversed(self.records) if isinstance(r.event, TimerFired))
+        self.add(
+            OutboundRequested(
+                **self.envelope(OutboundRequested, customer, at, timer),
+                bubble_id=f"receipt-{turn_id}", turn_id=turn_id, epoch=0, author=Author.AI,
+                kind=OutboundKind.READ, read_wamid=wamids[-1], phone_number_id="111",
+                recipient=Person(wa_id=customer),
+            )
+        )  # fmt: skip
+        self.marked.append(Marked(wamid=wamids[-1], times=2))
+        response = self.records[self.find(ResponseGenerated, -1)]
+        self.add(
+            MemoryUpdateRequested(
+                **self.envelope(MemoryUpdateRequested, customer, at + 110, response),
+                turn_id=turn_id, question="?", answer="!",
+            )
+        )  # fmt: skip
 
     def bubble(self, customer: str, turn_id: str, bubble_id: str, at: int, cause: Recorded) -> None:
         super().bubble(customer, turn_id, bubble_id, at, cause)
@@ -181,6 +207,9 @@ class Run(World):
                     phase=str(steps[-1].phase),
                     messages=(*messages, *bubbles),
                     outcomes={o.wamid: str(o.kind) for e in steps for o in e.outcomes},
+                    memories=tuple(
+                        e.event_id for e in events if isinstance(e, MemoryUpdateRequested)
+                    ),
                 )
             )
 
@@ -216,7 +245,8 @@ class Run(World):
                 for a in self.accepted
             ),
             *self.effects, *self.struck, *self.committed, *self.letters, *self.leaked,
-            *self.again, *self.counted, *self.stored, *self.shown, self.searched,
+            *self.again, *self.counted, *self.stored, *self.shown,
+            *self.marked, self.searched,
             Ended(at_ms=9000, unfinished=0),
         ]  # fmt: skip
 

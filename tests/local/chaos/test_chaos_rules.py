@@ -30,6 +30,7 @@ from schemas.events import (
 from streams.local.chaos.archive import read
 from streams.local.chaos.facts import Again, Counted, Effect, Leaked, Letter
 from streams.local.chaos.rules import RULES, SKIPPED, STATE_BUDGET_BYTES
+from streams.local.chaos.shown import Marked
 from streams.local.chaos.story import story
 from streams.local.chaos.table import rendered
 from streams.local.chaos.verdict import in_flight, judge, lines, unknown_bubbles
@@ -223,6 +224,23 @@ PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
     "an outcome is not in the transcripts": (lambda r: unshown(r, outcomes={}), "shown"),
     "a console shows an older step": (lambda r: unshown(r, seq=1), "shown"),
     "a conversation is not in the transcripts": (lambda r: r.shown.pop(), "shown"),
+    "an answer is not remembered": (lambda r: unshown(r, memories=()), "remembered"),
+    "something is remembered that nobody said": (
+        lambda r: unshown(r, memories=(*(r.shown[0].memories or ()), "ghost")),
+        "remembered",
+    ),
+    "a message is marked as read that no turn took up": (
+        lambda r: r.marked.append(Marked(wamid="wamid.5500001-1", times=1)),
+        "marked",
+    ),
+    "a message is to be marked as read that was never received": (
+        lambda r: r.change(OutboundRequested, 1, read_wamid="wamid.ghost"),
+        "marked",
+    ),
+    "a message is marked as read on end": (
+        lambda r: r.marked.append(Marked(wamid="wamid.5500001-2", times=500)),
+        "marked",
+    ),
     "a good message is refused for good": (
         lambda r: setattr(r, "refusals", {"400": 1}),
         "taken",
