@@ -13,9 +13,10 @@ from typing import TypedDict
 
 from agents.core import seen
 from agents.core.conversation import Conversation
-from agents.core.dispatch import TAKEOVER_APPLIED, decide
+from agents.core.dispatch import decide
 from agents.core.dispatch_given_up import behind, dropped, given_up
 from agents.core.dispatch_return import RETURNED, STAYS
+from agents.core.dispatch_settled import TAKEOVER_APPLIED
 from agents.core.naturals import aside_id, natural_id
 from agents.ports import (
     Archive,

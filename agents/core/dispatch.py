@@ -17,7 +17,6 @@ from typing import Final
 from agents.core.conversation import Conversation, Trigger, allows
 from agents.core.dispatch_messages import on_message
 from agents.core.dispatch_people import (
-    AI_DISABLED,
     answered_by_person,
     attend,
     close,
@@ -26,23 +25,21 @@ from agents.core.dispatch_people import (
     take_over,
 )
 from agents.core.dispatch_return import give_back, nobody_came, person_silent
+from agents.core.dispatch_settled import on_settled
 from agents.core.dispatch_step import Step, opened, waiting
 from agents.core.dispatch_tags import tag, untag
 from agents.core.dispatch_turns import begin, on_response
 from agents.core.naturals import natural_id
 from agents.core.texts import split
-from agents.ports.permits import TAKEN_OVER
 from schemas.errors import Rejected
 from schemas.events import (
     Author,
-    BubbleState,
     Command,
     ControlRequested,
     Event,
     HumanReplied,
     MessageKind,
     MessageReceived,
-    OutboundKind,
     OutboundSettled,
     Phase,
     Position,
@@ -51,10 +48,6 @@ from schemas.events import (
     SettingsChanged,
     TimerFired,
 )
-
-TAKEOVER_APPLIED: Final = "takeover_applied"
-UNSENT: Final = (BubbleState.FAILED, BubbleState.UNKNOWN)
-"""Ends of a bubble after which the customer may be without an answer."""
 
 
 def decide(
@@ -97,7 +90,7 @@ def _apply(step: Step, event: Event) -> None:
         case TimerFired():
             _on_timer(step, event)
         case OutboundSettled():
-            _on_settled(step, event)
+            on_settled(step, event)
         case HumanReplied():
             _on_reply(step, event)
         case ControlRequested():
@@ -134,46 +127,6 @@ def _burst_over(step: Step) -> None:
     else:
         step.move(Trigger.WAIT)
         step.decided("waiting", "cancelled_turn", turn_id=turn.turn_id)
-
-
-def _on_settled(step: Step, event: OutboundSettled) -> None:
-    state = step.state
-    if event.kind is OutboundKind.MARKER:
-        confirmed = event.bubble_id == state.marker_id
-        step.change(marker_id=None if confirmed else state.marker_id)
-        step.decided(TAKEOVER_APPLIED if confirmed else "marker_applied", event.reason)
-        return
-    if event.kind is OutboundKind.REPORT:
-        _on_report(step, event)
-        return
-    awaited = event.bubble_id in state.awaiting
-    step.change(awaiting=tuple(each for each in state.awaiting if each != event.bubble_id))
-    step.decided(f"bubble_{event.state}", event.reason, turn_id=event.turn_id)
-    if event.reason == AI_DISABLED and allows(state.phase, Trigger.HAND):
-        hand_over(step, AI_DISABLED)  # the tenant stopped its AI, and the gate an answer of it
-        return
-    undecided = event.reason == TAKEN_OVER and event.epoch >= state.epoch
-    if undecided and allows(state.phase, Trigger.HAND):
-        # It was written down, then its worker died, and the kill switch was on again.
-        hand_over(step, TAKEN_OVER)
-        return
-    lost = awaited and event.author is Author.AI and event.state in UNSENT
-    if lost and allows(state.phase, Trigger.HAND):
-        # A channel that refuses the answer would refuse the notice too.
-        hand_over(
-            step, f"send_{event.state}:{event.reason}", notice=event.state is BubbleState.UNKNOWN
-        )
-
-
-def _on_report(step: Step, event: OutboundSettled) -> None:
-    """WhatsApp did not deliver what it had accepted: the customer is without an answer."""
-    if not step.first_time(natural_id(event)):
-        step.decided("duplicate_ignored", "duplicate")
-        return
-    step.decided(f"bubble_{event.state}", event.reason, turn_id=event.turn_id)
-    if allows(step.state.phase, Trigger.HAND):
-        # What refused the answer would refuse the notice too.
-        hand_over(step, f"send_{event.state}:{event.reason}", notice=False)
 
 
 def _on_reply(step: Step, event: HumanReplied) -> None:

@@ -14,6 +14,7 @@ from agents.core import seen
 from agents.core.conversation import Conversation, Trigger, allows
 from agents.core.dispatch_messages import window_end
 from agents.core.dispatch_people import hand_over
+from agents.core.dispatch_settled import note_end
 from agents.core.dispatch_step import Step, opened
 from agents.core.naturals import aside_id, natural_id
 from agents.core.texts import split
@@ -23,6 +24,7 @@ from schemas.events import (
     HumanReplied,
     MessageKind,
     MessageReceived,
+    OutboundSettled,
     OutcomeKind,
     Position,
     ReplyOrigin,
@@ -109,6 +111,8 @@ def dropped(  # noqa: PLR0913 - what the shell looked up, keyword-only
     step = opened(state, event, source=source, now_ms=now_ms, settings=settings, repeated=repeated)
     if isinstance(event, MessageReceived) and step.first_time(natural_id(event)):
         step.outcome(event.wamid, OutcomeKind.IGNORED, reason)
+    elif isinstance(event, OutboundSettled):
+        note_end(step, event)  # it has ended at the gate, whatever is done about it here
     step.decided("dropped", reason)
     return step.finish()
 

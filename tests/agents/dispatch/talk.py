@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,6 +38,8 @@ from schemas.events import (
 from schemas.ids import derived, trace
 
 E = TypeVar("E")
+Fate = Callable[..., tuple[Conversation, tuple[Event, ...]]]
+"""What becomes of an event: ``decide``, or one of ``agents.core.dispatch_given_up``."""
 
 T0 = 1_790_000_000_000
 NUMBER = "1122334455667"
@@ -97,6 +100,8 @@ class Talk:
         self.effects: tuple[Event, ...] = ()
         self.said: list[Event] = []
         self.outcomes: dict[str, str] = {}
+        self.said_aside: set[str] = set()  # bubbles of replies that are set aside, to come back
+        self.provisional: set[str] = set()  # messages that are set aside, to come back
         self.ids: Counter[str] = Counter()
         self.started: list[HandoffRequested] = []  # turns given to an AI agent, oldest first
         self.responded: set[str] = set()
@@ -106,13 +111,16 @@ class Talk:
     # What may happen
 
     def apply(self, event: Event) -> ConversationChanged:
-        """Let dispatch decide one event, and hold its laws against the decision."""
+        """Let dispatch decide one event."""
+        return self.meet(event, decide)
+
+    def meet(self, event: Event, fate: Fate) -> ConversationChanged:
+        """Let an event meet its fate, and hold dispatch's laws against that."""
         before, self.offset = self.state, self.offset + 1
         source = Position(topic=event.event, partition=3, offset=self.offset)
-        after, effects = decide(
-            before, event, source=source, now_ms=self.now, settings=self.settings
-        )
-        again = decide(before, event, source=source, now_ms=self.now, settings=self.settings)
+        told = {"source": source, "now_ms": self.now, "settings": self.settings}
+        after, effects = fate(before, event, **told)
+        again = fate(before, event, **told)
         assert msgspec.json.encode((after, effects)) == msgspec.json.encode(again)
         self.state, self.effects = after, effects
         self.history.append(event)
@@ -200,17 +208,24 @@ class Talk:
         reason: str = "",
         kind: OutboundKind | None = None,
     ) -> ConversationChanged:
-        return self.apply(
-            OutboundSettled(
-                **envelope("outbound.message.settled", bubble.bubble_id, self.now),
-                bubble_id=bubble.bubble_id,
-                turn_id=bubble.turn_id,
-                epoch=bubble.epoch,
-                author=bubble.author,
-                kind=kind or bubble.kind,
-                state=state,
-                reason=reason,
-            )
+        return self.apply(self.end_of(bubble, state, reason, kind))
+
+    def end_of(
+        self,
+        bubble: OutboundRequested,
+        state: BubbleState,
+        reason: str = "",
+        kind: OutboundKind | None = None,
+    ) -> OutboundSettled:
+        return OutboundSettled(
+            **envelope("outbound.message.settled", bubble.bubble_id, self.now),
+            bubble_id=bubble.bubble_id,
+            turn_id=bubble.turn_id,
+            epoch=bubble.epoch,
+            author=bubble.author,
+            kind=kind or bubble.kind,
+            state=state,
+            reason=reason,
         )
 
     # What is seen
@@ -268,7 +283,8 @@ class Talk:
         assert changed.decision
         assert changed.phase is after.phase
         for outcome in changed.outcomes:
-            assert outcome.wamid not in self.outcomes
+            assert outcome.wamid not in self.outcomes or outcome.wamid in self.provisional
+            self.provisional.discard(outcome.wamid)
             self.outcomes[outcome.wamid] = outcome.kind
         for effect in self.effects:
             assert effect.cause is not None
@@ -285,7 +301,7 @@ class Talk:
             assert spoken == []
         for bubble in self.of(OutboundRequested):
             self.ids[bubble.bubble_id] += 1
-            assert self.ids[bubble.bubble_id] == 1
+            assert self.ids[bubble.bubble_id] == 1 or bubble.bubble_id in self.said_aside
         self._judge_epochs()
         self._judge_turns(before)
 

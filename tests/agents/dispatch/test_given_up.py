@@ -11,6 +11,8 @@ from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import (
     Author,
+    BubbleState,
+    Command,
     ConversationChanged,
     Event,
     HandoffRequested,
@@ -21,7 +23,7 @@ from schemas.events import (
     Position,
     ReplyOrigin,
 )
-from tests.agents.dispatch.talk import NUMBER, SETTINGS, Talk, envelope, message
+from tests.agents.dispatch.talk import NUMBER, SETTINGS, Talk, envelope, message, thinking
 
 Fate = Callable[..., tuple[Conversation, tuple[Event, ...]]]
 
@@ -180,6 +182,28 @@ def test_a_dropped_message_ends_as_ignored_and_is_not_acted_on_when_delivered_ag
 
     assert outcomes(effects) == [("w1", OutcomeKind.IGNORED, "dropped")]
     assert (later.decision, later.outcomes) == ("duplicate_ignored", ())
+
+
+def test_a_bubble_whose_end_was_dropped_is_not_waited_for_any_more() -> None:
+    talk = thinking()
+    talk.respond("R$ 10")
+    (bubble,) = talk.of(OutboundRequested)
+    end = talk.end_of(bubble, BubbleState.FAILED, "window_closed")
+    say(given_up, talk, end)
+
+    say(dropped, talk, end, "dropped")
+
+    assert bubble.bubble_id not in talk.it.awaiting
+
+
+def test_a_takeover_whose_confirmation_was_dropped_is_not_pending_any_more() -> None:
+    talk = Talk()
+    talk.control(Command.TAKEOVER)
+    (marker,) = talk.of(OutboundRequested)
+    end = talk.end_of(marker, BubbleState.APPLIED)
+    assert changed(say(given_up, talk, end)).takeover_pending
+
+    assert not changed(say(dropped, talk, end, "dropped")).takeover_pending
 
 
 @pytest.mark.parametrize("fate", [given_up, behind, dropped])

@@ -64,6 +64,20 @@ def test_a_bubble_is_settled_once() -> None:
     assert talk.settle(bubble, BubbleState.FAILED).phase is Phase.IDLE
 
 
+def test_an_end_that_is_told_again_after_a_release_calls_nobody_again() -> None:
+    """The gate's outbox is published again after a crash."""
+    talk = thinking()
+    talk.respond("R$ 10")
+    (bubble,) = talk.of(OutboundRequested)
+    end = talk.end_of(bubble, BubbleState.DROPPED, "ai_disabled")
+    assert talk.apply(end).phase is Phase.WITH_HUMAN
+    talk.control(Command.RELEASE)
+
+    again = talk.apply(end)
+
+    assert (again.phase, len(talk.effects)) == (Phase.IDLE, 1)
+
+
 def test_a_failed_notice_is_not_followed_by_another() -> None:
     talk = with_human()
     (notice,) = talk.of(OutboundRequested)
