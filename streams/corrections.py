@@ -4,12 +4,15 @@ A value cannot have been written in the future, so its writer's clock was ahead 
 difference. Each of its waits lasts as long as it was to last, counted from when this is noticed.
 Only the time of publication is corrected: the event has the due time of the state, and is decided
 as one that comes early (``streams.timers.Timers.hasten``), so nothing is decided from a guess.
+What was found out is written with the next value, so that whoever takes over knows it as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+
+from streams.records import Early
 
 SKEW_MS: Final = 5_000
 """Clocks of one installation agree better than this."""
@@ -26,22 +29,27 @@ class Corrections:
         self.absolute = absolute
         self.known: dict[bytes, dict[tuple[str, int], int]] = {}
 
-    def concern(self, key: bytes, ahead_ms: int) -> bool:
+    def concern(self, key: bytes, ahead_ms: int, early: Early = ()) -> bool:
         """Tell whether the timers of a conversation have to be looked at.
 
         Args:
             key: The conversation.
             ahead_ms: How far in our future its value was written.
+            early: What its writer had corrected.
         """
-        return ahead_ms > SKEW_MS or key in self.known
+        return ahead_ms > SKEW_MS or bool(early) or key in self.known
 
-    def learn(self, key: bytes, timers: Mapping[str, int], ahead_ms: int) -> int | None:
+    def learn(
+        self, key: bytes, timers: Mapping[str, int], ahead_ms: int, early: Early = ()
+    ) -> int | None:
         """Note the timers of a value; return when the next of them is due by our clock.
 
         What was noted of a timer holds as long as it is armed: the value that comes next may be
         written by a right clock and still have it.
         """
-        before = self.known.pop(key, {})
+        before = {(name, due_ms): found_ms for name, due_ms, found_ms in early}
+        for timer, found_ms in self.known.pop(key, {}).items():
+            before[timer] = min(found_ms, before.get(timer, found_ms))
         shift_ms = ahead_ms if ahead_ms > SKEW_MS else 0
         found = {}
         for name, due_ms in timers.items():
@@ -55,6 +63,13 @@ class Corrections:
         """Return when a timer is due by our clock."""
         known = self.known.get(key)
         return due_ms if known is None else known.get((name, due_ms), due_ms)
+
+    def early(self, key: bytes) -> Early:
+        """Return what whoever takes a conversation over must know of its timers."""
+        known = self.known.get(key)
+        if known is None:
+            return ()
+        return tuple((name, due, found) for (name, due), found in known.items() if found < due)
 
     def forget(self, key: bytes) -> None:
         """Forget a conversation that has no timer any more."""

@@ -16,7 +16,16 @@ from streams.hearing import Hearing, listening
 from streams.lanes import Lanes
 from streams.parking import Parking
 from streams.publish import Record, record_of
-from streams.records import STATE_BYTES, Entry, Head, Kept, applying, checksum_of, next_due
+from streams.records import (
+    STATE_BYTES,
+    Early,
+    Entry,
+    Head,
+    Kept,
+    applying,
+    checksum_of,
+    next_due,
+)
 from streams.stage import Stage
 from streams.states import States
 from streams.steps import Applied, written_down
@@ -65,7 +74,9 @@ class Step(msgspec.Struct, frozen=True):
     loose: Record | None = None
     after: Any = None
 
-    def entry(self, before: Head | None, message: Any, *, epoch: int, at_ms: int) -> Entry:
+    def entry(
+        self, before: Head | None, message: Any, *, epoch: int, at_ms: int, early: Early = ()
+    ) -> Entry:
         """Return the table value that the message leaves behind.
 
         Args:
@@ -73,7 +84,11 @@ class Step(msgspec.Struct, frozen=True):
             message: What was decided.
             epoch: Ours, as the owner of the partition.
             at_ms: Time of the writing.
+            early: Timers that are due before the state says so; while a conversation is parked
+                nobody looks at them, so they stay as they were.
         """
+        if before is not None and before.parked is not None:
+            early = before.early
         topic, offset = message.topic, message.offset
         applied, marks = applying(before, topic, offset, checksum_of(message.value))
         return Entry(
@@ -86,6 +101,7 @@ class Step(msgspec.Struct, frozen=True):
             self.parked,
             marks,
             at_ms,
+            early=early,
         )
 
 

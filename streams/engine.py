@@ -227,7 +227,7 @@ class Engine:
             clock=self.clock,
             serving=lambda: app.serving,
         )
-        table.armed = timers.arm
+        table.armed, table.early = timers.arm, timers.corrections.early
         if stage.hastens is not None:
             stage.hastens(timers.hasten)
         for topic in stage.inputs:

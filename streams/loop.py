@@ -210,7 +210,8 @@ class Loop:
             await self._publish(message, (step.loose,))
         head = None if kept is None else kept.head
         epoch, now_ms = self.table.epoch(message.partition), self.decider.clock.now_ms()
-        entry = step.entry(head, message, epoch=epoch, at_ms=now_ms)
+        early = self.table.early(message.key)
+        entry = step.entry(head, message, epoch=epoch, at_ms=now_ms, early=early)
         stored = await self._store(message, kept, entry)
         states.remember(message.key, stored, step.after)
         self.counting.stored(len(step.state))

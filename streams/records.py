@@ -24,6 +24,10 @@ STATE_BYTES: Final = 256 << 10
 UNMARKED: Final = -1
 """Stands for the checksum of an event that was applied before there were any."""
 
+Early = tuple[tuple[str, int, int], ...]
+"""Name and due time of timers in a state, and when each is due by a right clock, where that is
+before: the worker that armed them had a clock that was ahead."""
+
 
 class Unreadable(ValueError):
     """The bytes are no value of a table."""
@@ -54,6 +58,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
         marks: Checksum of the last event applied, in the order of ``applied``.
         at_ms: When it was written, Unix milliseconds; 0 is not known.
         away: Mark of the value that is kept elsewhere (``streams.resting``); None: it is here.
+        early: Timers that are due before the state says so (``streams.corrections``).
     """
 
     version: int
@@ -67,6 +72,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     marks: tuple[int, ...] = ()
     at_ms: int = 0
     away: int | None = None
+    early: Early = ()
 
     @classmethod
     def of(cls, raw: bytes) -> Head:
@@ -110,6 +116,7 @@ class Entry(msgspec.Struct, frozen=True):
         marks: Checksum of the last event applied, in the order of ``applied``.
         at_ms: When it was written, Unix milliseconds; 0 is not known.
         away: Mark of the value that is kept elsewhere; None: it is here.
+        early: Timers that are due before the state says so.
     """
 
     state: bytes
@@ -122,6 +129,7 @@ class Entry(msgspec.Struct, frozen=True):
     marks: tuple[int, ...] = ()
     at_ms: int = 0
     away: int | None = None
+    early: Early = ()
 
     def dumps(self) -> bytes:
         """Encode as one line of bookkeeping, the state, and the raw outbox."""
@@ -141,6 +149,7 @@ class Entry(msgspec.Struct, frozen=True):
             self.marks,
             self.at_ms,
             self.away,
+            self.early,
         )
         line = _ENCODER.encode(head)
         parts = [line, b"\n", self.state]
@@ -168,6 +177,7 @@ class Entry(msgspec.Struct, frozen=True):
             head.marks,
             head.at_ms,
             head.away,
+            head.early,
         )
 
 

@@ -16,13 +16,13 @@ from streams.absent import Absent
 from streams.controls import CONTROL, FUSE_KEY, OWNER_KEY, Burnt, Owner
 from streams.logs import FAUST_LOG
 from streams.publish import Publisher, Record
-from streams.records import UNMARKED, Entry, Head, Kept, Unreadable
+from streams.records import UNMARKED, Early, Entry, Head, Kept, Unreadable
 
 log = structlog.get_logger(__name__)
 
-Armed = Callable[[bytes, int, int | None, int], None]
+Armed = Callable[[bytes, int, int | None, int, Early], None]
 """Told the key, partition, next due time and time of writing of each value that is written or
-recovered."""
+recovered, and which of its timers are due early."""
 
 Row = tuple[bytes | None, bytes | None, int]
 """Key, value and partition of a changelog record."""
@@ -54,6 +54,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         absent: Conversations whose value is kept elsewhere (``streams.resting``).
         bytes: Size of the values here.
         armed: Told about due times.
+        early: Says which timers of a conversation are due before its state says so.
     """
 
     logger = FAUST_LOG
@@ -69,6 +70,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         self.absent = Absent()
         self.bytes = 0
         self.armed: Armed = _nobody
+        self.early: Callable[[bytes], Early] = _nothing
 
     # Faust's memory store keeps its two dicts for good; to ask for them each time is two calls.
     @cached_property
@@ -267,7 +269,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         self.absent.discard(key, partition)
         self.overridden.pop(key, None)
         self.parked.pop(key, None)
-        self.armed(key, partition, None, 0)
+        self.armed(key, partition, None, 0, ())
 
     def _note(self, key: bytes, partition: int, value: Head) -> None:
         for index, (topic, offset) in enumerate(value.applied.items()):
@@ -279,8 +281,13 @@ class AckedTable(faust.Table[bytes, bytes]):
             self.parked[key] = partition
         elif self.parked:
             self.parked.pop(key, None)
-        self.armed(key, partition, value.due_ms, value.at_ms)
+        self.armed(key, partition, value.due_ms, value.at_ms, value.early)
 
 
-def _nobody(_key: bytes, _partition: int, _due_ms: int | None, _at_ms: int) -> None:
+def _nobody(_: bytes, __: int, ___: int | None, ____: int, _____: Early) -> None:
     """Arm nothing."""
+
+
+def _nothing(_: bytes) -> Early:
+    """Correct nothing."""
+    return ()

@@ -21,7 +21,7 @@ from streams.corrections import Corrections
 from streams.logs import place
 from streams.metrics import TIMERS_ARMED, TIMERS_FIRED
 from streams.publish import Encoder, Publisher, record_of
-from streams.records import Kept
+from streams.records import Early, Kept
 from streams.stage import Stage
 from streams.table import AckedTable
 
@@ -79,7 +79,9 @@ class Timers:
             with contextlib.suppress(asyncio.CancelledError):
                 await self.task
 
-    def arm(self, key: bytes, partition: int, due_ms: int | None, at_ms: int = 0) -> None:
+    def arm(
+        self, key: bytes, partition: int, due_ms: int | None, at_ms: int = 0, early: Early = ()
+    ) -> None:
         """Note the next due time of a conversation.
 
         Args:
@@ -87,6 +89,7 @@ class Timers:
             partition: Where it is.
             due_ms: When its next timer is due; None is no timer.
             at_ms: When its value was written, by the writer's clock.
+            early: Timers that its writer knew to be due before the state says so.
         """
         if due_ms is None:
             self.due.pop(key, None)
@@ -94,8 +97,8 @@ class Timers:
             self.corrections.forget(key)
             return
         ahead_ms = at_ms - self.clock.now_ms()
-        if self.corrections.concern(key, ahead_ms):
-            due_ms = self._corrected(key, due_ms, ahead_ms)
+        if self.corrections.concern(key, ahead_ms, early):
+            due_ms = self._corrected(key, due_ms, ahead_ms, early)
         known = self.due.get(key)
         if known == (due_ms, partition):
             return
@@ -104,7 +107,7 @@ class Timers:
         if self.heap[0][0] == due_ms:
             self.woken.set()
 
-    def _corrected(self, key: bytes, due_ms: int, ahead_ms: int) -> int:
+    def _corrected(self, key: bytes, due_ms: int, ahead_ms: int, early: Early) -> int:
         """Return when the next timer is due by our clock, if the state can be read."""
         raw = self.table.raw(key)
         if raw is None:
@@ -113,7 +116,7 @@ class Timers:
             timers = self._read(raw).timers
         except ValueError:  # msgspec's errors are ValueErrors; its next event is given up
             return due_ms
-        corrected = self.corrections.learn(key, timers, ahead_ms)
+        corrected = self.corrections.learn(key, timers, ahead_ms, early)
         return due_ms if corrected is None else corrected
 
     def _read(self, raw: bytes) -> State:

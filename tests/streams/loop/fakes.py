@@ -125,6 +125,7 @@ class FakeTable(AckedTable):
         self.absent = Absent()
         self.bytes = 0
         self.armed = lambda *_: None
+        self.early = lambda _: ()
         self._data: Any = FakeStore()
         self._changelog_topic: Any = FakeChangelog()
 

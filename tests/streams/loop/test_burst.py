@@ -8,12 +8,12 @@ import pytest
 
 from agents.core.conversation import Conversation
 from agents.dispatch import dispatch
-from schemas.events import Event, HandoffRequested, MessageReceived, SettingsChanged
+from schemas.events import Event, HandoffRequested, MessageReceived, SettingsChanged, TimerFired
 from schemas.topics import CONVERSATION_TIMER, HANDOFF_REQUESTED, MESSAGE_RECEIVED
 from streams.publish import Record
 from streams.timers import Timers
 from tests.agents.ai.samples import Attic, Ledger
-from tests.agents.dispatch.talk import SETTINGS, T0, message
+from tests.agents.dispatch.talk import SETTINGS, T0, envelope, message
 from tests.streams.loop.fakes import Rig
 
 WORDS = ("quero saber", "quanto custa", "o tênis azul")
@@ -45,6 +45,7 @@ class Worker:
             serving=lambda: True,
         )
         self.rig.table.armed = self.timers.arm
+        self.rig.table.early = self.timers.corrections.early
         changelog = [(each.key, each.value, 0) for each in log if each.topic == "changelog"]
         self.rig.table.apply(changelog)
         self.rig.publisher.refuse = self._kept
@@ -63,6 +64,11 @@ class Worker:
         due = [each for each in self.log[before:] if each.topic == CONVERSATION_TIMER.name]
         for offset, record in enumerate(due, before):
             await self.handle(self.rig.codec.decode(record.value), offset)
+
+
+def compacted(log: list[Record]) -> list[Record]:
+    """Return the newest value of the conversation, which is all that a changelog may still have."""
+    return [each for each in log if each.topic == "changelog"][-1:]
 
 
 def words() -> list[MessageReceived]:
@@ -114,3 +120,21 @@ async def test_a_worker_that_died_when_the_burst_was_over_gives_the_same_turn_ag
 
     assert turns(log, second.rig) == before
     assert len(before) == 1
+
+
+async def test_a_second_takeover_knows_what_the_first_one_found_of_a_clock_that_was_ahead() -> None:
+    log: list[Record] = []
+    first = Worker(log)
+    first.rig.clock.ms = T0 + 3_600_000
+    await first.handle(words()[0], 0)
+
+    second = Worker(log := compacted(log))
+    other = {**envelope(CONVERSATION_TIMER.name, "pause:1", T0), "timer": "pause", "due_at": 1}
+    await second.handle(TimerFired(**other), 0)  # the burst stays as the first one has armed it
+    third = Worker(log := compacted(log))
+    await third.fire(T0 + SETTINGS.burst_quiet_ms - 1)
+    assert turns(log, third.rig) == {}
+
+    await third.fire(T0 + SETTINGS.burst_quiet_ms)
+
+    assert len(turns(log, third.rig)) == 1

@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.corrections import SKEW_MS, Corrections
-from tests.streams.loop.fakes import NOW_MS
+from streams.deciding import Step
+from streams.parking import Parking
+from streams.records import Entry
+from tests.streams.loop.fakes import NOW_MS, FakeMessage
 from tests.streams.loop.test_timers import KEY, Clockwork
 
 HOUR_MS = 3_600_000
@@ -42,6 +45,16 @@ async def test_it_holds_when_a_right_clock_writes_and_leaves_the_timer_as_it_was
     await work.timers.fire()
 
     assert sorted(name for _, name, _ in work.fired()) == ["burst", "return"]
+
+
+def test_a_parked_conversation_keeps_what_was_corrected_before() -> None:
+    early = (("return", WRITTEN_MS, NOW_MS),)
+    before = Entry(b"{}", {}, parked=Parking("a.topic/0/1", "bug", NOW_MS), early=early)
+    message = FakeMessage("a.topic", 2, KEY, b"")
+
+    after = Step(b"{}", None).entry(before.kept().head, message, epoch=1, at_ms=NOW_MS)
+
+    assert Entry.loads(after.dumps()).early == early
 
 
 async def test_a_timer_that_a_right_clock_armed_again_has_its_own_time() -> None:

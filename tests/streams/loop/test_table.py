@@ -3,7 +3,7 @@ from __future__ import annotations
 from faust.types import TP
 
 from streams.controls import OWNER_KEY, Owner
-from streams.records import Entry
+from streams.records import Early, Entry
 from streams.table import Logs
 from tests.streams.loop.fakes import FakePublisher, FakeTable
 
@@ -74,13 +74,16 @@ def test_tombstones_and_foreign_bytes_never_crash_recovery() -> None:
 
 def test_recovery_learns_how_far_the_inputs_were_applied_and_what_is_due() -> None:
     table = FakeTable()
-    armed: list[tuple[bytes, int, int | None, int]] = []
+    armed: list[tuple[bytes, int, int | None, int, Early]] = []
     table.armed = lambda *told: armed.append(told)
 
-    table.apply([(KEY, Entry(b"{}", {"m": 7}, due_ms=99, at_ms=98).dumps(), 3)])
+    early = (("burst", 99, 97),)
+    value = Entry(b"{}", {"m": 7}, due_ms=99, at_ms=98, early=early)
+
+    table.apply([(KEY, value.dumps(), 3)])
 
     assert table.ends == {TP("m", 3): 7}
-    assert armed == [(KEY, 3, 99, 98)]
+    assert armed == [(KEY, 3, 99, 98, early)]
 
 
 async def test_a_new_owner_is_above_every_epoch_it_found() -> None:
