@@ -6,7 +6,6 @@ is let come to rest.
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -24,6 +23,7 @@ from schemas.events import (
     ResponseOutcome,
 )
 from tests.agents.dispatch.talk import SETTINGS, Talk, message, with_settings
+from tests.agents.laws import machine
 
 TEXTS = st.sampled_from(
     ("oi", "quanto custa?", "cadê meu pedido", "atendente", "", "x" * 5000, None, "😀" * 900)
@@ -156,12 +156,7 @@ class Dispatch(RuleBasedStateMachine):
 
 
 TestDispatch = Dispatch.TestCase
-TestDispatch.settings = settings(
-    max_examples=60,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestDispatch.settings = machine(60)
 
 
 def test_the_same_conversation_told_twice_is_the_same_byte_for_byte() -> None:

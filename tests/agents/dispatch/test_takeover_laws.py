@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
@@ -38,6 +37,7 @@ from schemas.events import (
 )
 from tests.agents.ai.samples import Attic, Bench, HandClock, Ledger, OneDelivery, call
 from tests.agents.dispatch.talk import IDS, T0, envelope, message, with_settings
+from tests.agents.laws import machine
 
 QUICK = with_settings(burst_quiet_ms=0)
 
@@ -179,4 +179,4 @@ class Takeovers(RuleBasedStateMachine):
 
 
 TestTakeovers = Takeovers.TestCase
-TestTakeovers.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestTakeovers.settings = machine(100, steps=40)

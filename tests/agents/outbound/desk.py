@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -12,7 +12,7 @@ from agents.core.gate_plan import plan
 from agents.core.gate_settle import settle
 from agents.core.gate_waits import timers_of
 from agents.core.outbound_given_up import given_up
-from agents.ports import Accepted, Letter, Receipt, Unknown, Withheld
+from agents.ports import Accepted, Letter, NotSent, Receipt, Refused, Unknown, Withheld
 from schemas.events import (
     Author,
     BubbleState,
@@ -33,6 +33,21 @@ from streams.local.simulator.limits import Pairs
 
 E = TypeVar("E")
 Answer = Receipt | Withheld
+
+ANSWERS: Final[tuple[Answer, ...]] = (
+    Refused(code=131056, status=400),
+    Refused(code=131026, status=400),
+    Refused(code=131047, status=400),
+    Refused(code=190, status=401),
+    Refused(code=0, status=503),
+    Unknown(reason="timeout"),
+    NotSent(reason="unreachable"),
+    NotSent(reason="no_token"),
+    Withheld(reason="number_rate"),
+    Withheld(reason="auth"),
+    Withheld(reason="account"),
+)
+"""What may come of a POST that WhatsApp does not take."""
 
 T0 = 1_790_000_000_000
 NUMBER = "1122334455667"

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from agents.ports import Accepted, NotSent, Refused, Unknown, Withheld
+from agents.ports import Accepted, Refused, Unknown
 from schemas.events import Author, BubbleState, DeliveryStatus, Event
-from tests.agents.outbound.desk import TEMPLATED, Answer, Desk, bubble, marker, read, status
+from tests.agents.laws import machine
+from tests.agents.outbound.desk import (
+    ANSWERS,
+    TEMPLATED,
+    Answer,
+    Desk,
+    bubble,
+    marker,
+    read,
+    status,
+)
 
 RECEIPTS: st.SearchStrategy[Answer | None] = st.sampled_from(
-    (
-        None,
-        None,
-        Accepted(wamid="wamid.same"),
-        Refused(code=131056, status=400),
-        Refused(code=131026, status=400),
-        Refused(code=131047, status=400),
-        Refused(code=190, status=401),
-        Refused(code=0, status=503),
-        Unknown(reason="timeout"),
-        NotSent(reason="unreachable"),
-        NotSent(reason="no_token"),
-        Withheld(reason="number_rate"),
-        Withheld(reason="auth"),
-        Withheld(reason="account"),
-    )
+    (None, None, Accepted(wamid="wamid.same"), *ANSWERS)
 )
 STATUSES = tuple(DeliveryStatus)
 
@@ -159,12 +154,7 @@ class GateMachine(RuleBasedStateMachine):
 
 
 TestGate = GateMachine.TestCase
-TestGate.settings = settings(
-    max_examples=60,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestGate.settings = machine(60)
 
 
 @given(
