@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -180,7 +180,11 @@ class SafeConsumer(driver.Consumer):
 
     async def _check_end(self, tp: TP, before: int) -> None:
         """Refuse a log that ends before what was read of it; a seek back is none."""
-        end = (await self.highwaters(tp))[tp]
+        end = None
+        while end is None:  # without an answer what was written anew would be taken for read
+            with contextlib.suppress(KafkaError):
+                end = (await self.highwaters(tp))[tp]
+            await asyncio.sleep(IDLE_S)
         if end < before:
             why = f"partition {tp.partition} ends at {end}, and was read up to {before}"
             self._refuse(Misconfigured(other_log("this worker", tp.topic, why)))
@@ -219,10 +223,9 @@ class SafeConsumer(driver.Consumer):
 
     def finished(self, tp: TP, offset: int) -> bool:
         """Tell whether the event at this offset was committed, or settled in this assignment."""
-        if offset < (self._committed_offset.get(tp) or 0):
-            return True
         ledger = self.ledgers.get(tp)
-        return ledger is not None and ledger.finished(offset)
+        settled = ledger is not None and ledger.finished(offset)
+        return settled or offset < (self._committed_offset.get(tp) or 0)
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - Faust's signature
         """Commit the safe offset of every partition, whatever is asked."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from schemas.errors import Misconfigured
@@ -162,9 +163,19 @@ async def test_only_what_was_settled_or_committed_is_known_to_be_finished(berth:
     assert not berth.consumer.finished(OTHER, 0)
 
 
+@pytest.mark.parametrize("unanswered", [0, 3])
 async def test_a_log_that_ends_before_what_was_read_of_it_ends_the_worker(
-    berth: Berth, monkeypatch: pytest.MonkeyPatch
+    berth: Berth, monkeypatch: pytest.MonkeyPatch, unanswered: int
 ) -> None:
+    """Also when its broker, which is being restored, does not tell at once where it ends."""
+    asks, told = [KafkaConnectionError()] * unanswered, berth.log.highwaters
+
+    async def highwaters(*places: TP) -> dict[TP, int]:
+        if asks:
+            raise asks.pop()
+        return await told(*places)
+
+    monkeypatch.setattr(berth.log, "highwaters", highwaters)
     crashes: list[BaseException] = []
 
     async def crash(exc: BaseException) -> None:
