@@ -201,12 +201,13 @@ class Registry:
     async def _ask(self, method: str, path: str, body: Any = None) -> Any:
         """Ask once; None is the registry's own 404."""
         try:
-            async with self._client() as client:
+            # httpx counts each read anew: an answer that trickles would take for ever.
+            async with asyncio.timeout(self._timeout_s), self._client() as client:
                 response = await client.request(
                     method, self._url + path, json=body, headers=_headers(body)
                 )
                 return _answer(response, path)
-        except (httpx.HTTPError, ValueError) as exc:  # or the answer is no JSON
+        except (httpx.HTTPError, TimeoutError, ValueError) as exc:  # or the answer is no JSON
             raise Unavailable("registry") from exc
 
 

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -332,3 +333,21 @@ async def test_each_way_to_differ_is_shown(registry: FakeRegistry) -> None:
             wanted="FULL_TRANSITIVE",
         ),
     ]
+
+
+class Trickling(httpx.AsyncByteStream):
+    """An answer that never ends, of which something always comes in time."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0.01)
+            yield b" "
+
+
+async def test_an_answer_that_comes_for_ever_is_no_answer() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Trickling()))
+    registry = Registry(URL, transport=transport, timeout_s=0.1)
+
+    async with asyncio.timeout(30):
+        with pytest.raises(Unavailable):
+            await registry.lookup(1)
