@@ -29,10 +29,11 @@ PASSES: Final = (2, 14)
 SKEWS_MS: Final = (-3_600_000, 3_540_000)
 """Brokers refuse what is more than an hour ahead of them."""
 EMPTY_S: Final = 30.0
-CRASH_S: Final = 30.0
-"""How long a worker may take to reach its fail-point: it starts, recovers, and gets its share."""
-RARE: Final = {"tools": ((1, 3), 90.0)}
-"""Both, in a stage that seldom has anything to do, and nothing while those before it crash."""
+CRASH_S: Final = 90.0
+"""How long a worker may take to reach its fail-point: it has nothing to do while those before it
+crash as well."""
+RARE: Final = {"tools": (1, 3)}
+"""Its passes, in a stage that seldom has anything to do."""
 
 
 async def kill(ground: Ground, planned: Planned) -> Seen:
@@ -52,11 +53,11 @@ async def crash(ground: Ground, planned: Planned) -> Seen:
     chance = random.Random(planned.seed)  # noqa: S311 - a plan, not a secret
     found: Counter[str] = Counter()
     points = itertools.islice(itertools.cycle(chance.sample(POINTS, len(POINTS))), CRASHES)
-    between, patience_s = RARE.get(stage_of(part), (PASSES, CRASH_S))
+    between = RARE.get(stage_of(part), PASSES)
     await ground.stack.kill(part)
     for point in points:
         passes = chance.randint(*between)
-        if await _crashed(ground.stack, part, f"{point}:{passes}", patience_s):
+        if await _crashed(ground.stack, part, f"{point}:{passes}"):
             found[point] += 1
             await ground.note_commits()
             continue
@@ -67,11 +68,11 @@ async def crash(ground: Ground, planned: Planned) -> Seen:
     return {"crashes": found.total(), **found}
 
 
-async def _crashed(stack: Stack, part: str, failpoint: str, patience_s: float) -> bool:
+async def _crashed(stack: Stack, part: str, failpoint: str) -> bool:
     """Start a worker that is to crash; say whether it did, there."""
     began = stack.log(part).stat().st_size
     stack.launch(part, {"FAILPOINT": failpoint})
-    said = await last_words(stack, part, began, patience_s)
+    said = await last_words(stack, part, began, CRASH_S)
     return REACHED.encode() in said and stack.ended(part) == -signal.SIGKILL
 
 
