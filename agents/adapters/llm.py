@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from contextlib import aclosing
+from typing import Any, Final, cast
 
 import httpx2
 import msgspec
-from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient
+from openai import APIStatusError, AsyncOpenAI, AsyncStream, DefaultAioHttpClient
 
 from agents.adapters.breaker import Breaker
 from agents.adapters.provider import later, translated
@@ -167,16 +168,29 @@ class OpenAIModel:
 
     async def _body(self, prompt: Prompt) -> bytes:
         """Return the body of the answer; read piece by piece, so that its size is bounded."""
-        # As `extra_body` the client sends them as they are; as arguments it would walk through
-        # every message against its types, 1 ms of CPU for each call.
-        asked: dict[str, Any] = {"messages": prompt.messages, "max_tokens": prompt.max_tokens}
+        # The method behind `chat.completions.create`, which also walks through every argument
+        # against its types: a quarter of what a call costs.
+        asked: dict[str, Any] = {
+            "model": self._model,
+            "messages": prompt.messages,
+            "temperature": 0,
+            "max_tokens": prompt.max_tokens,
+        }
         if prompt.tools:
             asked["tools"] = prompt.tools
         read = bytearray()
-        async with self._api.chat.completions.with_streaming_response.create(
-            model=self._model, messages=[], temperature=0, extra_body=asked
-        ) as answer:
-            async for piece in answer.iter_bytes():
+        answer = cast(
+            httpx2.Response,  # so it is, unread; the stream's class is for its type alone
+            await self._api.post(
+                "/chat/completions",
+                cast_to=httpx2.Response,
+                body=asked,
+                stream=True,
+                stream_cls=AsyncStream[Any],
+            ),
+        )
+        async with aclosing(answer):
+            async for piece in answer.aiter_bytes():
                 read += piece
                 if len(read) > MAX_ANSWER_BYTES:
                     raise Rejected("answer_too_large")
