@@ -41,6 +41,7 @@ class Timers:
         due: Next due time and partition of each conversation that has a timer.
         fired: When each timer of a conversation was published, by name and due time.
         corrections: What a clock ahead of ours has armed.
+        newest: The table value that was read last, and its state.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Timers:
         self.heap: list[tuple[int, bytes]] = []
         self.fired: dict[bytes, dict[tuple[str, int], int]] = {}
         self.corrections = Corrections(stage.absolute)
+        self.newest: tuple[bytes, State | None] = b"", None
         self.woken = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         TIMERS_ARMED.labels(stage.name).set_function(lambda: len(self.due))
@@ -125,7 +127,10 @@ class Timers:
         Raises:
             ValueError: It cannot be read.
         """
-        state: State = self.states.decode(Kept.of(raw).state)
+        newest, state = self.newest
+        if newest is not raw or state is None:  # each fires, then is armed again
+            state = self.states.decode(Kept.of(raw).state)
+            self.newest = raw, state
         return state
 
     def keep(self, partitions: set[int]) -> None:
