@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
+import msgspec
 import structlog
 from redis.exceptions import RedisError
 from socketio import AsyncRedisManager
@@ -26,6 +27,8 @@ from streams.logs import place
 from streams.metrics import FEED_EMITS
 
 log = structlog.get_logger(__name__)
+
+ENCODER: Final = msgspec.json.Encoder()
 
 MOST: Final = 2_000
 """Batches that wait for Redis, of at most some hundred messages each."""
@@ -48,10 +51,24 @@ class Bus(AsyncRedisManager):  # type: ignore[misc]  # python-socketio has no ty
             redis_options={"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S},
         )
 
-        self.gathered: list[str] = []
+    def message(self, emit: Emit) -> bytes:
+        """Return what the parent's ``emit`` publishes; it looks for bytes in all of a body first.
 
-    async def _publish(self, data: Any) -> None:
-        self.gathered.append(self.json.dumps(data))
+        That and Python's own JSON took 75 µs for each event.
+        """
+        return ENCODER.encode(
+            {
+                "method": "emit",
+                "event": emit.event,
+                "data": [emit.body],
+                "binary": False,
+                "namespace": "/",
+                "room": emit.rooms,
+                "skip_sid": None,
+                "callback": None,
+                "host_id": self.host_id,
+            }
+        )
 
     async def send(self, emits: Iterable[Emit]) -> None:
         """Send events, in their order, in one round trip.
@@ -59,14 +76,11 @@ class Bus(AsyncRedisManager):  # type: ignore[misc]  # python-socketio has no ty
         Raises:
             RedisError: Redis is down; how many of them it has is not known.
         """
-        self.gathered.clear()
-        for emit in emits:
-            await self.emit(emit.event, emit.body, room=list(emit.rooms))
         if not self.connected:
             self._redis_connect()
         pipeline = self.redis.pipeline(transaction=False)
-        for message in self.gathered:
-            pipeline.publish(self.channel, message)
+        for emit in emits:
+            pipeline.publish(self.channel, self.message(emit))
         await pipeline.execute()
 
     async def close(self) -> None:
