@@ -100,7 +100,12 @@ class GateStep:
         )
 
     def updated(self, bubble: Bubble, state: BubbleState, *, text: str | None = None) -> None:
-        """Say that a bubble's state changed."""
+        """Say that a bubble's state changed.
+
+        Its text is said with the first state that is. That it waits is not, when it is over in the
+        same step: both would be published together.
+        """
+        text = self._unsaid(bubble.bubble_id) if text is None else text
         key = f"{bubble.bubble_id}:{state}:{bubble.attempt}"
         self.effects.append(
             OutboundUpdated(
@@ -121,6 +126,18 @@ class GateStep:
                 phone_number_id=bubble.phone_number_id,
             )
         )
+
+    def _unsaid(self, bubble_id: str) -> str | None:
+        """Take back that a bubble waits; return the text that was to be said with it."""
+        for place, said in enumerate(self.effects):
+            if (
+                isinstance(said, OutboundUpdated)
+                and said.bubble_id == bubble_id
+                and said.state is BubbleState.PLANNED
+            ):
+                del self.effects[place]
+                return said.text
+        return None
 
     def settle(self, bubble: Bubble) -> None:
         """Tell dispatch how a bubble ended; its text and its timers are not needed any more."""

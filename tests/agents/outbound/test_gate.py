@@ -8,7 +8,7 @@ from agents.core.gate import KEPT_BUBBLES
 from agents.core.gate_plan import plan
 from agents.core.gate_settle import UNKNOWN_CAP_MS
 from agents.core.gate_waits import PAIR_EVERY_MS, PAIR_MARGIN_MS
-from agents.ports import Letter, NotSent, Receipt, Refused, Unknown
+from agents.ports import Letter, NotSent, Receipt, Refused, Unknown, Withheld
 from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import (
@@ -49,10 +49,9 @@ def test_a_bubble_is_posted_in_the_handling_of_its_request() -> None:
         reply_to_wamid="wamid.q",
         callback_data="v1|tenant_a|conv_0f|cust_0f|b1|1",
     )
-    planned, accepted = desk.of(OutboundUpdated)
+    (accepted,) = desk.of(OutboundUpdated)
     (settled,) = desk.of(OutboundSettled)
-    assert (planned.state, planned.text, planned.attempt) == (PLANNED, "texto b1", 0)
-    assert (accepted.state, accepted.text, accepted.attempt) == (ACCEPTED, None, 1)
+    assert (accepted.state, accepted.text, accepted.attempt) == (ACCEPTED, "texto b1", 1)
     assert (accepted.wamid, accepted.posted_at) == ("wamid.b1", T0 + 1)
     assert (settled.state, settled.wamid, settled.turn_id) == (ACCEPTED, "wamid.b1", "t1")
     assert desk.it.timers == {}
@@ -210,8 +209,21 @@ def test_what_can_never_be_sent_fails_at_once(fields: dict[str, Any], reason: st
 
     assert desk.apply(bubble("b1", **fields)) is None
 
-    assert [state for _, state in desk.updates] == [PLANNED, FAILED]
+    (failed,) = desk.of(OutboundUpdated)
+    assert (failed.state, failed.text) == (FAILED, fields.get("text", "texto b1"))
     assert desk.ends == [("b1", FAILED, reason)]
+
+
+def test_what_waits_is_told_with_its_text_and_later_without() -> None:
+    desk = Desk()
+    desk.apply(bubble("b1"), Withheld(reason="number_rate"))
+    (waiting,) = desk.of(OutboundUpdated)
+
+    desk.fire("rate:b1")
+
+    (accepted,) = desk.of(OutboundUpdated)
+    assert (waiting.state, waiting.reason, waiting.text) == (PLANNED, "number_rate", "texto b1")
+    assert (accepted.state, accepted.text) == (ACCEPTED, None)
 
 
 def test_a_business_scoped_id_is_enough_to_send() -> None:

@@ -19,7 +19,7 @@ def test_a_bubble_that_may_be_out_is_settled_as_unknown() -> None:
 
     desk.give_up(bubble("b1"))
 
-    assert desk.updates == [("b1", BubbleState.PLANNED), ("b1", BubbleState.UNKNOWN)]
+    assert desk.updates == [("b1", BubbleState.UNKNOWN)]
     assert desk.ends == [("b1", BubbleState.UNKNOWN, CODE)]
     assert desk.of(OutboundUpdated)[0].text == "texto b1"
     assert desk.it.timers == {}

@@ -181,7 +181,7 @@ async def test_a_bubble_is_claimed_posted_and_settled(office: Office) -> None:
     assert ends(effects) == [BubbleState.ACCEPTED]
     assert list(office.claims.results) == [("bubble", "b1", 1)]
     updates = [each for each in effects if isinstance(each, OutboundUpdated)]
-    assert [each.posted_at for each in updates] == [None, T0]
+    assert [each.posted_at for each in updates] == [T0]
 
 
 async def test_without_a_letter_nothing_is_claimed(office: Office) -> None:
@@ -336,7 +336,6 @@ async def test_a_bubble_is_counted_with_how_it_moved_and_ended(office: Office) -
     await office.handle(bubble("b1"))
 
     assert office.seen == [
-        BubbleMoved(state="planned", reason=""),
         BubbleMoved(state="accepted", reason=""),
         BubbleSettled(state="accepted", reason="", unknown=False),
     ]
