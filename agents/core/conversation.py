@@ -190,6 +190,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
         attended: True once a person did something since people have the conversation.
         tags: Tags on it that give it to people, in the form in which tags are compared.
         silenced: True when a marker told the gate to let no AI bubble pass.
+        silenced_epoch: Epoch of the newest such marker; 0 before any.
         marker_id: Marker of a takeover that the gate has not confirmed yet.
         marker_ms: When that takeover was decided.
         awaiting: Bubbles of the AI and of automation that the gate has not settled yet.
@@ -223,6 +224,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
     attended: bool = False
     tags: tuple[str, ...] = ()
     silenced: bool = False
+    silenced_epoch: int = 0
     marker_id: str | None = None
     marker_ms: int = 0
     awaiting: tuple[str, ...] = ()

@@ -117,7 +117,8 @@ def call_person(step: Step, before: Conversation, reason: str) -> None:
 
 def _silence(step: Step, reason: str) -> str:
     """Raise the epoch and mark it in the order of the gate."""
-    step.change(epoch=step.state.epoch + 1, silenced=True)
+    epoch = step.state.epoch + 1
+    step.change(epoch=epoch, silenced=True, silenced_epoch=epoch)
     return step.marker(reason)
 
 

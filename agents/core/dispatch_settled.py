@@ -49,7 +49,7 @@ def _call(step: Step, event: OutboundSettled) -> None:
     """Call a person when the customer may be without what the AI has said."""
     if event.reason == AI_DISABLED:
         hand_over(step, AI_DISABLED)  # the tenant stopped its AI, and the gate an answer of it
-    elif event.reason == TAKEN_OVER and event.epoch >= step.state.epoch:
+    elif event.reason == TAKEN_OVER and event.epoch >= step.state.silenced_epoch:
         # It was written down, then its worker died, and the kill switch was on again.
         hand_over(step, TAKEN_OVER)
     elif event.author is Author.AI and event.state in UNSENT:

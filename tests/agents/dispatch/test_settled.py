@@ -188,6 +188,19 @@ def test_an_answer_that_was_stopped_by_a_takeover_that_was_never_decided_goes_to
     assert (decided.phase, decided.reason) == (Phase.WITH_HUMAN, "taken_over")
 
 
+def test_it_goes_to_a_person_although_newer_messages_have_raised_the_epoch() -> None:
+    talk = thinking()
+    talk.respond("R$ 10")
+    (bubble,) = talk.of(OutboundRequested)
+    talk.hear("w2", "e o azul?")
+    talk.fire("burst")
+    assert talk.hear("w3", "e frete?").decision == "superseded"
+
+    decided = talk.settle(bubble, BubbleState.DROPPED, "taken_over")
+
+    assert (decided.phase, decided.reason) == (Phase.WITH_HUMAN, "taken_over")
+
+
 def test_the_ai_can_speak_again_after_a_takeover_that_was_written_down_and_never_decided() -> None:
     """What is written down bars every epoch below it: the next answers must be above it."""
     talk = thinking()
