@@ -25,6 +25,8 @@ from schemas.events import (
     OutboundKind,
     OutboundRequested,
     OutboundSettled,
+    Outcome,
+    OutcomeKind,
     Person,
     Phase,
     Position,
@@ -286,6 +288,7 @@ class Talk:
             assert outcome.wamid not in self.outcomes or outcome.wamid in self.provisional
             self.provisional.discard(outcome.wamid)
             self.outcomes[outcome.wamid] = outcome.kind
+            self._judge_outcome(outcome, after)
         for effect in self.effects:
             assert effect.cause is not None
             assert (effect.cause.topic, effect.cause.offset) == (source.topic, source.offset)
@@ -304,6 +307,15 @@ class Talk:
             assert self.ids[bubble.bubble_id] == 1 or bubble.bubble_id in self.said_aside
         self._judge_epochs()
         self._judge_turns(before)
+
+    def _judge_outcome(self, outcome: Outcome, after: Conversation) -> None:
+        """An answer is asked for when it is named, a person has what is theirs, nothing is mute."""
+        assert outcome.reason
+        if outcome.kind is OutcomeKind.ANSWERED:
+            asked = self.of(OutboundRequested)
+            assert any((e.author, e.turn_id) == (Author.AI, outcome.turn_id) for e in asked)
+        elif outcome.kind is OutcomeKind.HANDED:
+            assert after.phase in (Phase.WITH_HUMAN, Phase.PAUSED, Phase.CLOSED)
 
     def _judge_epochs(self) -> None:
         """In the order of the gate a marker is newer than every AI bubble before it."""
