@@ -35,8 +35,13 @@ def clean(text: str, limit: int) -> str:
 
 
 def links(texts: Iterable[str]) -> frozenset[str]:
-    """Return the links that occur in the texts, in the form that ``bubbles`` compares."""
-    return frozenset(_same(match.group()) for text in texts for match in _URL.finditer(text))
+    """Return the links that occur in the texts, in the form that ``bubbles`` compares.
+
+    No link has a space in it, and each has a dot or a colon inside: no other word is searched.
+    """
+    words = (word for text in texts for word in text.split())
+    likely = (word for word in words if "." in word[1:-1] or ":" in word[1:-1])
+    return frozenset(_same(match.group()) for word in likely for match in _URL.finditer(word))
 
 
 def bubbles(text: str, *, allowed: frozenset[str] = frozenset()) -> tuple[str, ...]:

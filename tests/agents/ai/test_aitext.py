@@ -39,6 +39,31 @@ def test_a_link_of_a_passage_may_be_sent_whatever_stands_after_it() -> None:
     )
 
 
+WORDS = st.sampled_from(
+    [
+        "https://loja.com.br/a",
+        "(x.me/y)",
+        "t.co",
+        "www.x",
+        "a://b",
+        "fim.",
+        "R$1.299,90",
+        "às",
+        "A.COM",
+    ]
+)
+SPACES = st.sampled_from([" ", "\n", "\t", "\u00a0", "\u2003", "\u3000"])
+
+
+@given(st.lists(st.tuples(WORDS, SPACES), min_size=1, max_size=8))
+def test_every_link_that_would_be_removed_is_found(pairs: list[tuple[str, str]]) -> None:
+    text = "".join(word + space for word, space in pairs)
+
+    (said,) = bubbles(text, allowed=links([text]))
+
+    assert said.split() == text.split()
+
+
 def test_a_link_that_only_begins_like_an_allowed_one_is_removed() -> None:
     allowed = links(["https://loja.com.br"])
 
