@@ -106,7 +106,7 @@ class Publisher:
         self.request_timeout_ms = request_timeout_ms
         self.producer: Producer | None = None
         self.broken: Producer | None = None
-        self.renewing = asyncio.Lock()
+        self.renewing: asyncio.Future[None] | None = None
         self.counts: dict[str, int] = {}
 
     async def start(self) -> None:
@@ -232,15 +232,26 @@ class Publisher:
         Raises:
             Unavailable: There is none, and no broker answers.
         """
+        if self.producer is not None and self.producer is self.broken:
+            if self.renewing is None or self.renewing.done():
+                self.renewing = asyncio.ensure_future(self._renew(self.producer))
+                self.renewing.add_done_callback(_looked_at)
+            await asyncio.shield(self.renewing)  # whoever asked may be cancelled
         if self.producer is None:
             raise Unavailable("kafka")
-        if self.producer is self.broken:
-            async with self.renewing:
-                if self.producer is self.broken:
-                    fresh = await self._connected()
-                    await abandon(self.producer)
-                    self.producer, self.broken = fresh, None
-                    log.info("producer.renewed")
-        if self.producer is None:  # stopped meanwhile
-            raise Unavailable("kafka")
         return self.producer
+
+    async def _renew(self, broken: Producer) -> None:
+        fresh = await self._connected()
+        if self.producer is broken:
+            await abandon(broken)
+        if self.producer is broken:
+            self.producer, self.broken = fresh, None
+            log.info("producer.renewed")
+        else:  # stopped meanwhile
+            await fresh.stop()
+
+
+def _looked_at(renewing: asyncio.Future[None]) -> None:
+    """Look at how a renewal ended: all who waited for it may be gone."""
+    _ = renewing.cancelled() or renewing.exception()

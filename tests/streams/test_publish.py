@@ -23,7 +23,7 @@ from streams.batching import Producer
 from streams.local.stack import Stack
 from streams.metrics import PRODUCERS_RENEWED
 from streams.publish import Publisher, Record, record_of
-from tests.streams.loop.harness import everything, publishing, until
+from tests.streams.loop.harness import DEADLINE_S, everything, publishing, until
 from tests.streams.loop.toy import JsonCodec, Names, received
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,6 +119,55 @@ async def test_a_broken_producer_is_replaced_before_the_next_record(
     assert first.calls == ["start", "close", "fail", "stop"]
     assert second.sent == [b"1", b"2"]
     assert renewed("OutOfOrderSequenceNumber") == before + 1
+
+
+async def renewing(fakes: type[FakeProducer]) -> tuple[Publisher, list[asyncio.Event]]:
+    """A publisher whose producer is broken, and whose next ones connect when they may."""
+    publisher = Publisher("nowhere:1", client_id="test")
+    await publisher.start()
+    with pytest.raises(Unavailable):
+        await publisher.publish([Record("t", b"k", b"1")])
+    gates: list[asyncio.Event] = []
+    start = fakes.start
+
+    async def slowly(self: FakeProducer) -> None:
+        gates.append(gate := asyncio.Event())
+        await gate.wait()
+        await start(self)
+
+    fakes.start = slowly  # type: ignore[method-assign] # of this test's own class
+    return publisher, gates
+
+
+async def test_a_publisher_that_stops_while_it_renews_leaves_no_producer_behind(
+    fakes: type[FakeProducer],
+) -> None:
+    publisher, gates = await renewing(fakes)
+    posting = asyncio.create_task(publisher.post(Record("t", b"k", b"2")))
+    await until(lambda: gates, "the new producer connects")
+
+    await publisher.stop()
+    gates[0].set()
+
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(posting, DEADLINE_S)
+    assert [each.calls[-1] for each in fakes.made] == ["stop", "stop"]
+
+
+async def test_a_renewal_outlives_whoever_asked_for_it(fakes: type[FakeProducer]) -> None:
+    """A lane is cancelled at a rebalance: the producer that it asked for must not stay behind."""
+    publisher, gates = await renewing(fakes)
+    posting = asyncio.create_task(publisher.post(Record("t", b"k", b"2")))
+    await until(lambda: gates, "the new producer connects")
+
+    posting.cancel()
+    await asyncio.gather(posting, return_exceptions=True)
+    gates[0].set()
+    async with asyncio.timeout(DEADLINE_S):
+        await publisher.publish([Record("t", b"k", b"3")])
+
+    assert len(fakes.made) == 2
+    assert fakes.made[1].sent == [b"3"]
 
 
 async def test_records_of_one_call_never_go_to_two_producers(fakes: type[FakeProducer]) -> None:
