@@ -29,6 +29,18 @@ _FORM: Final = struct.Struct("<qqqd")
 newest change, this clock's at the same moment, and how quickly it goes since."""
 
 
+def elapsed_s() -> float:
+    """Seconds of a clock that never goes back and, where there is one, counts a machine's sleep.
+
+    ``time.monotonic`` stands still while Linux is suspended, and others do not.
+    Source: https://man7.org/linux/man-pages/man2/clock_gettime.2.html, CLOCK_BOOTTIME.
+    """
+    return time.clock_gettime(_COUNTS_SLEEP)
+
+
+_COUNTS_SLEEP: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class WallClock:
     """The clock of the machine."""
 

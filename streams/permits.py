@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -28,6 +27,7 @@ from agents.ports import (
     Withheld,
 )
 from schemas.events import Channel
+from streams.clock import elapsed_s
 from streams.logs import place
 from streams.metrics import (
     CHANNELS_STOPPED,
@@ -62,7 +62,7 @@ class NumberPermits:
         channel: Callable[[str], Channel | None],
         *,
         clock: Clock,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = elapsed_s,
     ) -> None:
         self.channel = channel
         self.clock = clock

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import structlog
+
+from streams.clock import elapsed_s
 
 log = structlog.get_logger(__name__)
 
@@ -41,14 +42,14 @@ class Pulse:
     def __init__(self, prove: Callable[[], Awaitable[bool]], limit_s: float) -> None:
         self.prove = prove
         self.limit_s = limit_s
-        self.beat = time.monotonic()
+        self.beat = elapsed_s()
         self.suspect = False
         self.task: asyncio.Task[None] | None = None
         self.lock = asyncio.Lock()
 
     def start(self) -> None:
         """Begin to watch."""
-        self.beat = time.monotonic()
+        self.beat = elapsed_s()
         self.task = asyncio.create_task(self._run(), name="pulse")
 
     async def stop(self) -> None:
@@ -105,7 +106,7 @@ class Pulse:
 
     def look(self) -> None:
         """Take the pulse."""
-        now = time.monotonic()
+        now = elapsed_s()
         if now - self.beat > self.limit_s:
             log.warning("worker.frozen", seconds=round(now - self.beat, 1))
             self.suspect = True
