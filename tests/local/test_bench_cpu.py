@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from streams.local.bench import cpu
 from streams.local.bench.cpu import spent_s
 
 BUSY_S = 0.3
@@ -36,11 +37,30 @@ def idle() -> Iterator[int]:
 
 
 def test_what_a_process_started_counts_whether_it_has_ended_or_not(idle: int) -> None:
-    assert spent_s(idle) > 1.5 * BUSY_S  # it counts in ticks: both of them, not quite twice
+    (spent,) = spent_s([idle])
+
+    assert spent > 1.5 * BUSY_S  # it counts in ticks: both of them, not quite twice
 
 
 def test_a_process_that_has_ended_takes_nothing() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
 
-    assert spent_s(process.pid) == 0
+    assert spent_s([process.pid]) == [0]
+
+
+def test_several_processes_are_told_of_in_their_order(idle: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+
+    none, spent = spent_s([ended.pid, idle])
+
+    assert none == 0
+    assert spent > 0
+
+
+def test_the_processes_are_looked_at_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: Iterator[dict[int, list[str]]] = iter([{}])
+    monkeypatch.setattr(cpu, "every_process", lambda: next(looks))
+
+    assert spent_s([1, 2, 3]) == [0, 0, 0]

@@ -81,8 +81,8 @@ class Chain:
         )
 
     def _spent_s(self) -> tuple[float, float]:
-        hops_s = sum(spent_s(hop.pid) for hop in self.hops)
-        return hops_s, spent_s(self.stack.pid("kafka"))
+        *hops_s, broker_s = spent_s([*(hop.pid for hop in self.hops), self.stack.pid("kafka")])
+        return sum(hops_s), broker_s
 
 
 @contextlib.asynccontextmanager

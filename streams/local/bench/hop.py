@@ -13,17 +13,15 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.events import MessageReceived
-from schemas.topics import Topic, changelog
+from schemas.topics import changelog
 from streams.clock import WallClock
 from streams.engine import Engine
 from streams.local.bench.figure import Figure
 from streams.local.bench.topics import PARTITIONS, Topics
-from streams.local.bench.work import Renamed, Seen, event
+from streams.local.bench.work import Renamed, event, stage
 from streams.local.bench.yardsticks import Stop, plain, relay, vanilla
 from streams.publish import Publisher, record_of
 from streams.settings import Settings
-from streams.stage import Stage
 
 POLL_S: Final = 0.02
 PATIENCE_S: Final = 120.0
@@ -106,19 +104,13 @@ class Bench:
     async def _loop(self, source: str, target: str) -> Stop:
         codec = Renamed(source, target)
         name = f"bench-{self.run}"
+        made = stage(name, codec, self.settings.max_inflight)
         await self.topics.make(changelog(name), compacted=True)
-        stage = Stage(
-            name=name,
-            inputs=(Topic(name=source, record=MessageReceived, doc="", writers=(), readers=()),),
-            state=Seen,
-            agent=codec.agent,
-            max_inflight=self.settings.max_inflight,
-        )
         publisher = Publisher(
             self.settings.kafka_bootstrap, client_id=name, linger_ms=self.settings.linger_ms
         )
         await publisher.start()
-        engine = Engine(self.settings, [stage], codec, publisher, clock=WallClock())
+        engine = Engine(self.settings, [made], codec, publisher, clock=WallClock())
         await engine.check()
         await engine.start()
 

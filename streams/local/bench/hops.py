@@ -17,19 +17,16 @@ import uvloop
 
 from schemas.codec import Codec
 from schemas.errors import PipelineError
-from schemas.events import MessageReceived
-from schemas.topics import Topic
 from streams.clock import WallClock
 from streams.engine import Engine
 from streams.interpreter import prepare
 from streams.local.bench.child import orders, say
 from streams.local.bench.loops import loops
 from streams.local.bench.topics import PARTITIONS, hop_stage, hop_topic
-from streams.local.bench.work import Renamed, Seen
+from streams.local.bench.work import Renamed, stage
 from streams.logs import configure
 from streams.publish import Publisher
 from streams.settings import Settings, load
-from streams.stage import Stage
 
 READY: Final = b"ready"
 
@@ -74,7 +71,10 @@ async def stages(
     codec = Codec.offline()
     name = hop_stage(run, hops[0])
     publisher = Publisher(settings.kafka_bootstrap, client_id=name, linger_ms=settings.linger_ms)
-    made = [_stage(settings, codec, run, number) for number in hops]
+    made = [
+        stage(hop_stage(run, number), _work(run, number, codec), settings.max_inflight)
+        for number in hops
+    ]
     engine = Engine(settings, made, codec, publisher, clock=WallClock(), group=name)
     await publisher.start()
     await engine.check()
@@ -88,15 +88,8 @@ async def stages(
         await publisher.stop()
 
 
-def _stage(settings: Settings, codec: Codec, run: str, number: int) -> Stage:
-    source = hop_topic(run, number)
-    return Stage(
-        name=hop_stage(run, number),
-        inputs=(Topic(name=source, record=MessageReceived, doc="", writers=(), readers=()),),
-        state=Seen,
-        agent=Renamed(source, hop_topic(run, number + 1), codec).agent,
-        max_inflight=settings.max_inflight,
-    )
+def _work(run: str, number: int, codec: Codec) -> Renamed:
+    return Renamed(hop_topic(run, number), hop_topic(run, number + 1), codec)
 
 
 if __name__ == "__main__":

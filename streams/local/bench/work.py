@@ -16,8 +16,9 @@ from schemas.changing import replace
 from schemas.codec import Codec
 from schemas.events import Event, MessageKind, MessageReceived, Person
 from schemas.ids import derived, trace
-from schemas.topics import MESSAGE_RECEIVED
+from schemas.topics import MESSAGE_RECEIVED, Topic
 from streams.clock import WallClock
+from streams.stage import Stage
 
 KEYS: Final = 500
 LINES: Final = 32
@@ -47,6 +48,7 @@ class Renamed:
 
     def __init__(self, source: str, target: str, codec: Codec | None = None) -> None:
         self.codec = codec or Codec.offline()
+        self.source = source
         self.target = target
         for topic in (source, target):
             self.codec.extend(topic, MESSAGE_RECEIVED.name)
@@ -82,6 +84,14 @@ class Renamed:
         state = DECODER.decode(stored) if stored else None
         after, (said,) = self.decide(state, self.decode(value), WallClock().now_ms())
         return ENCODER.encode(after), self.encode(said)
+
+
+def stage(name: str, work: Renamed, max_inflight: int) -> Stage:
+    """Return a stage that does the work."""
+    source = Topic(name=work.source, record=MessageReceived, doc="", writers=(), readers=())
+    return Stage(
+        name=name, inputs=(source,), state=Seen, agent=work.agent, max_inflight=max_inflight
+    )
 
 
 def event(topic: str, number: int, chars: int = 64) -> MessageReceived:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -147,33 +147,40 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(POLL_S)
 
 
+def every_process() -> dict[int, list[str]]:
+    """Return what Linux tells of each process that there is now, as ``stat_fields`` does."""
+    pids = (int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat"))
+    return {pid: fields for pid in pids if (fields := stat_fields(pid))}
+
+
+def family(pid: int, every: Mapping[int, list[str]]) -> list[int]:
+    """Return a process, those that it started, and those that they started, one after another."""
+    children: dict[int, list[int]] = {}
+    for child, fields in every.items():
+        children.setdefault(int(fields[1]), []).append(child)
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
 def descendants(pid: int) -> list[Identity]:
     """Return the processes that a process started, and those that they started."""
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        child = int(stat.parent.name)
-        if fields := stat_fields(child):
-            parents.setdefault(int(fields[1]), []).append(child)
-    found: list[Identity] = []
-    waiting = [pid]
-    while waiting:
-        children = parents.get(waiting.pop(), [])
-        waiting += children
-        found += [identity for child in children if (identity := Identity.of(child))]
-    return found
+    _, *below = family(pid, every_process())
+    return [identity for each in below if (identity := Identity.of(each))]
 
 
 def kill_family(pid: int) -> list[Identity]:
     """Kill what a part started, and the part; return them, so that one can wait for their end."""
-    family = descendants(pid)
+    started = descendants(pid)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     # PostgreSQL's processes leave the group: each makes a session of its own.
-    for identity in family:
+    for identity in started:
         if identity.alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(identity.pid, signal.SIGKILL)
-    return family
+    return started
 
 
 def _spawn(part: Part, log: Path, stdin: int) -> subprocess.Popen[bytes]:
