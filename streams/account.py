@@ -8,6 +8,11 @@ that retention deleted. Everything else is missing, whoever lost it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
+
+FOLD: Final = 4096
+"""Most finished offsets that are kept one by one: behind an event that waits for days there are
+millions of them."""
 
 Range = tuple[int, int]
 """First offset, and the one after the last."""
@@ -63,16 +68,18 @@ class Account:
         since: Everything below was accounted for when it was committed.
         covered: Offsets that an answer of the broker spoke about.
         present: Those of them that hold an event.
-        finished: Those of them whose event was finished.
+        finished: Those of them whose event was finished, the newest.
+        folded: The others, as ranges.
     """
 
-    __slots__ = ("covered", "finished", "present", "since")
+    __slots__ = ("covered", "finished", "folded", "present", "since")
 
     def __init__(self, since: int) -> None:
         self.since = since
         self.covered = Ranges()
         self.present = Ranges()
         self.finished: set[int] = set()
+        self.folded = Ranges()
 
     def told(self, begin: int, end: int, present: Iterable[Range]) -> None:
         """Note an answer: which offsets of ``begin`` to ``end`` hold an event."""
@@ -91,6 +98,13 @@ class Account:
         """Note that an event needs nothing more."""
         if offset >= self.since:
             self.finished.add(offset)
+            if len(self.finished) > FOLD:
+                self._fold()
+
+    def _fold(self) -> None:
+        for offset in sorted(self.finished):
+            self.folded.add(offset, offset + 1)
+        self.finished.clear()
 
     def reach(self, offset: int) -> int:
         """Return the first offset from this one on that may hold an event."""
@@ -101,11 +115,12 @@ class Account:
     def missing(self, upto: int) -> list[Range]:
         """Return the events, and the offsets nobody knows of, that a commit would skip."""
         found = Ranges()
-        for begin, end in self.present.within(self.since, upto):
-            if not self.finished.issuperset(range(begin, end)):
-                for at in range(begin, end):
-                    if at not in self.finished:
-                        found.add(at, at + 1)
+        for part in self.present.within(self.since, upto):
+            for begin, end in self.folded.without(*part):
+                if not self.finished.issuperset(range(begin, end)):
+                    for at in range(begin, end):
+                        if at not in self.finished:
+                            found.add(at, at + 1)
         for begin, end in self.covered.without(self.since, upto):
             found.add(begin, end)
         return found.ranges
@@ -114,7 +129,8 @@ class Account:
         """Forget what was committed."""
         if upto <= self.since:
             return
-        self.finished.difference_update(range(self.since, upto))
+        self.finished = {offset for offset in self.finished if offset >= upto}
+        self.folded.drop_below(upto)
         self.covered.drop_below(upto)
         self.present.drop_below(upto)
         self.since = upto

@@ -14,7 +14,8 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.account import Account, Range, Ranges, count
+from streams import account as account_module
+from streams.account import FOLD, Account, Range, Ranges, count
 from streams.auditor import VOUCHER, Auditor
 from streams.batches import offsets
 from streams.metrics import LOST, SKIPPED_OFFSETS
@@ -221,22 +222,41 @@ def test_ranges_are_the_set_of_their_offsets(added: list[tuple[int, int]]) -> No
 
 @given(
     absent=st.sets(st.integers(0, 39)),
-    finished=st.sets(st.integers(0, 39)),
+    finished=st.lists(st.integers(0, 39), unique=True),
     since=st.integers(0, 39),
     upto=st.integers(0, 40),
+    fold=st.integers(0, 12),
+    closed=st.integers(0, 40),
 )
 def test_exactly_the_unfinished_events_are_missing(
-    absent: set[int], finished: set[int], since: int, upto: int
+    absent: set[int], finished: list[int], since: int, upto: int, fold: int, closed: int
 ) -> None:
-    account = Account(since)
-    account.told(0, 40, [(at, at + 1) for at in range(40) if at not in absent])
-    for offset in finished:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(account_module, "FOLD", fold)
+        account = Account(since)
+        account.told(0, 40, [(at, at + 1) for at in range(40) if at not in absent])
+        for offset in finished:
+            account.finish(offset)
+
+        missing = account.missing(upto)
+        account.close(closed)
+
+        rest = set(range(since, 40)) - absent - set(finished)
+        assert set(_each(missing)) == {at for at in rest if at < upto}
+        assert count(missing) == len(set(_each(missing)))
+        assert set(_each(account.missing(40))) == {at for at in rest if at >= closed}
+
+
+def test_what_is_finished_behind_an_event_that_waits_takes_no_room() -> None:
+    account = Account(0)
+    account.told(0, 500_000, [(0, 500_000)])
+
+    for offset in range(1, 500_000):
         account.finish(offset)
 
-    missing = account.missing(upto)
-
-    assert set(_each(missing)) == set(range(since, upto)) - absent - finished
-    assert count(missing) == len(set(_each(missing)))
+    assert len(account.finished) <= FOLD
+    assert len(account.folded.ranges) == 1
+    assert account.missing(500_000) == [(0, 1)]
 
 
 def _each(ranges: Any) -> list[int]:
