@@ -19,7 +19,8 @@ log = structlog.get_logger(__name__)
 ASK_S: Final = 5.0
 """Longest time to ask the brokers for the ends of the logs."""
 QUIET_SHARE: Final = 0.25
-"""Part of the patience after which the brokers are asked, so that a busy worker never asks."""
+"""Part of the patience after which the brokers are asked, so that a busy worker never asks; and
+that a question may take, so that a loop which waits for it is not taken for one that hangs."""
 
 
 class Member(Protocol):
@@ -103,7 +104,7 @@ class Lookout:
     async def _ends(self) -> Mapping[Any, int] | None:
         """Return where the logs end; None when the brokers do not say."""
         try:
-            async with asyncio.timeout(ASK_S):
+            async with asyncio.timeout(min(ASK_S, self.patience_s * QUIET_SHARE)):
                 return await self.member.ends()
         except (KafkaError, TimeoutError) as exc:
             log.warning("watchdog.no_answer", error=type(exc).__name__)

@@ -13,13 +13,14 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from schemas.changing import replace
+from streams import lookout as lookout_module
 from streams.auditor import Auditor
 from streams.health import Dependencies
 from streams.local.stack import Stack
 from streams.lookout import Lookout
 from streams.watchdog import Signs, Watch
 from tests.streams.loop.fakes import NAMES, Rig
-from tests.streams.loop.harness import create, publish, publishing, toys, until
+from tests.streams.loop.harness import DEADLINE_S, create, publish, publishing, toys, until
 from tests.streams.loop.toy import Names, Toys, received
 
 HUNG = Signs(progress=7, partitions=4, serving=True, behind=9, waiting=None, calling=False)
@@ -93,6 +94,26 @@ class FakeMember:
         if self.told is None:
             raise KafkaError
         return self.told
+
+
+async def test_brokers_that_say_nothing_take_a_part_of_the_patience_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The event loop does not stand still while they are asked, and is not taken for that."""
+    monkeypatch.setattr(lookout_module, "ASK_S", 3600.0)
+
+    class Silent(FakeMember):
+        async def ends(self) -> dict[TP, int]:
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    lookout = Lookout(Silent({}), Dependencies(), lambda _: False, 0.1)
+    lookout.watch = Watch(time.monotonic() - 1, lookout.member.progress)
+
+    async with asyncio.timeout(DEADLINE_S):
+        await lookout.look()
+
+    assert lookout.why is None
 
 
 @pytest.mark.parametrize(
