@@ -39,7 +39,7 @@ class Unavailable(PipelineError):
 
     Attributes:
         service: Which one: ``postgres``, ``redis``, ``model``, ``whatsapp``,
-            ``kafka``, ``registry``. It is a metric label.
+            ``kafka``, ``registry``, ``secrets``. It is a metric label.
         retry_after_s: Seconds the dependency asked us to wait, if it did.
     """
 

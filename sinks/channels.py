@@ -77,7 +77,7 @@ class Channels:
 
         Raises:
             Unavailable: Postgres is down and the token is not in memory.
-            Misconfigured: The token was sealed with another key.
+            Refusing: The token was sealed with another key.
         """
         channel = self.newest(phone_number_id) if self.newest is not None else None
         if channel is not None:
@@ -98,7 +98,7 @@ class Channels:
 
         Raises:
             Unavailable: Postgres is down and the app is not in memory.
-            Misconfigured: A secret was sealed with another key.
+            Refusing: A secret was sealed with another key.
         """
         app = await self._apps.get(app_id, self._load_app)
         return () if app is None else app.secrets
@@ -108,7 +108,7 @@ class Channels:
 
         Raises:
             Unavailable: Postgres is down and the app is not in memory.
-            Misconfigured: The token was sealed with another key.
+            Refusing: The token was sealed with another key.
         """
         app = await self._apps.get(app_id, self._load_app)
         return None if app is None else app.verify_token

@@ -72,7 +72,7 @@ class Producers:
 
         Raises:
             Unavailable: Postgres is down and the producer was never asked for.
-            Misconfigured: Its secrets were encrypted with another key.
+            Refusing: Its secrets were encrypted with another key.
         """
         now = asyncio.get_running_loop().time()
         asked_at, known = self._known.get(producer, (0.0, None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, Refusing
 
 
 class Vault:
@@ -30,12 +30,14 @@ class Vault:
         """Return the secret.
 
         Raises:
-            Misconfigured: It was sealed with another key.
+            Refusing: It was sealed with another key. No event is at fault: who is at work waits
+                until an operator has set it.
         """
         try:
             return self._keys.decrypt(sealed).decode()
         except InvalidToken as exc:
-            raise Misconfigured(
+            raise Refusing(
+                "secrets",
                 "a stored secret was sealed with another SECRETS_KEY: set that key too,"
-                " after a comma, or rotate the secret"
+                " after a comma, or rotate the secret",
             ) from exc

@@ -10,6 +10,7 @@ import pytest
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from cryptography.fernet import Fernet
 
 from agents.adapters.whatsapp import WhatsAppCourier, body, open_client, receipt_of
 from agents.ports import (
@@ -25,6 +26,7 @@ from agents.ports import (
 )
 from schemas.changing import replace
 from schemas.errors import Unavailable
+from sinks.vault import Vault
 
 LETTER = Letter(
     tenant_id="tenant_a",
@@ -73,6 +75,14 @@ class Drawer:
         if self._down:
             raise Unavailable("postgres")
         return self._token
+
+
+class Locked(Drawer):
+    """A token that another key has sealed."""
+
+    async def token(self, _: str, /) -> str | None:
+        sealed = Vault(Fernet.generate_key().decode()).seal(TOKEN)
+        return Vault(Fernet.generate_key().decode()).unseal(sealed)
 
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -217,6 +227,7 @@ async def test_a_redirect_is_not_followed() -> None:
     [
         (Drawer(None), NotSent(reason="no_token")),
         (Drawer(down=True), NotSent(reason="token_unavailable")),
+        (Locked(), NotSent(reason="token_unavailable")),
     ],
 )
 async def test_without_a_token_nothing_is_written(tokens: Drawer, receipt: Receipt) -> None:
