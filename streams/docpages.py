@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
+from pydantic.fields import FieldInfo
 
 from agents.core.conversation import diagram
 from streams import metrics
@@ -39,7 +40,7 @@ def settings_page() -> str:
     """Return the page of the settings; secrets show no default."""
     docs = _attributes(Settings)
     rows = [
-        f"| `{name.upper()}` | {_default(field.default)} | {docs.get(name, '')} |"
+        f"| `{name.upper()}` | {_default(field)} | {docs.get(name, '')} |"
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join(
@@ -89,7 +90,10 @@ def _metric_rows() -> Iterator[str]:
             )
 
 
-def _default(value: Any) -> str:
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:  # it says what it is in words
+        return ""
+    value = field.default
     if hasattr(value, "get_secret_value"):
         return "secret"
     return "" if value in ("", None) else f"`{value}`"

@@ -7,6 +7,8 @@ wins over ``<home>/stack.env``, which ``whaticket up`` writes.
 from __future__ import annotations
 
 import os
+import re
+import socket
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -63,6 +65,11 @@ def _hosts(dsn: SecretStr) -> SecretStr:
     return dsn
 
 
+def _of_the_machine() -> str:
+    """Return the machine's name as that of an instance; its end is what tells pods apart."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[-40:] or "0"
+
+
 class Settings(BaseSettings):
     """Settings of one process. Names of environment variables are the field names in upper case.
 
@@ -91,7 +98,8 @@ class Settings(BaseSettings):
             ``whaticket simulator``.
         topic_partitions: Partitions of every conversation topic; never changed once in use.
         topic_replication: Replicas of every topic.
-        instance: Name of this process among its like; unique.
+        instance: Name of this process among its like; unique. The machine's, if none is given: a
+            container and a pod have one of their own.
         static_membership: Whether a stopped worker keeps its partitions until its session ends, so
             that a restart moves none; false where a restarted process has another ``instance``.
         http_host: Address to listen on.
@@ -147,7 +155,7 @@ class Settings(BaseSettings):
     simulator_misbehaviour: str = ""
     topic_partitions: int = Field(default=24, ge=1, le=1024)
     topic_replication: int = Field(default=1, ge=1, le=5)
-    instance: str = Field(default="0", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    instance: str = Field(default_factory=_of_the_machine, pattern=r"^[A-Za-z0-9_-]{1,40}$")
     static_membership: bool = True
     http_host: str = "127.0.0.1"
     webhook_port: int = Field(default=8000, ge=0, le=65535)

@@ -53,6 +53,14 @@ def test_a_service_sets_only_settings_that_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(OUR_SERVICES))
+def test_copies_of_a_service_have_names_of_their_own(name: str) -> None:
+    environment = OUR_SERVICES[name]["environment"]
+
+    assert "INSTANCE" not in environment  # each container has its own, by its host name
+    assert environment["STATIC_MEMBERSHIP"] == "false"  # and another one when it is made anew
+
+
+@pytest.mark.parametrize("name", sorted(OUR_SERVICES))
 def test_a_service_is_locked_down(name: str) -> None:
     service = OUR_SERVICES[name]
 

@@ -55,6 +55,7 @@ def environment(settings: Settings, postgres_dsn: str) -> dict[str, str]:
         "SECRETS_KEY": settings.secrets_key.get_secret_value(),
         "API_TOKEN": settings.api_token.get_secret_value(),
         "WEBHOOK_PORT": "0",
+        "INSTANCE": "0",
         "API_PORT": "0",
         "PATH": os.environ["PATH"],  # noqa: TID251 - a child process needs it
     }

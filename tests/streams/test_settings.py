@@ -25,6 +25,24 @@ def test_a_time_that_is_none_is_refused_by_its_name(
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("machine", "instance"),
+    [
+        ("3f2a90c1b7de", "3f2a90c1b7de"),  # a container
+        ("whaticket-ai-2", "whaticket-ai-2"),  # a pod of a StatefulSet
+        ("host.example.com", "host-example-com"),
+        ("x" * 60 + "-ai-2", "x" * 35 + "-ai-2"),
+    ],
+)
+def test_a_process_that_is_given_no_name_has_its_machines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, machine: str, instance: str
+) -> None:
+    """Two containers of a service would take each other's place in the group else."""
+    monkeypatch.setattr("socket.gethostname", lambda: machine)
+
+    assert load(tmp_path).instance == instance
+
+
 def test_a_session_that_no_broker_allows_is_refused_at_the_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
