@@ -102,15 +102,15 @@ def redrive(  # noqa: PLR0913, PLR0917 - each is an option of the command
     """Write the events of parked conversations back, in order, until they go on."""
     selection = _selection(topic, stage, conversation, reason)
 
-    async def run(desk: Desk) -> list[Result]:
+    async def run(desk: Desk) -> list[Result] | None:
         results = []
-        for who, key in _parked(desk, selection):
+        parked = _parked(desk, selection)
+        for who, key in parked:
             _announce(desk, who, key, execute=execute)
             if execute:
                 results.append(await _redriven(desk, who, key, wait_s=wait))
-        if alone:
-            await _alone(desk, selection, execute=execute)
-        return results
+        written = await _alone(desk, selection, execute=execute) if alone else 0
+        return results if parked or written else None
 
     _finish(_at_desk(run), execute=execute)
 
@@ -209,7 +209,8 @@ async def _redriven(desk: Desk, stage: str, key: bytes, **how: Any) -> Result:
     return result
 
 
-async def _alone(desk: Desk, selection: Selection, *, execute: bool) -> None:
+async def _alone(desk: Desk, selection: Selection, *, execute: bool) -> int:
+    """Write back, once, what parked nothing; return how much."""
     from streams.details import where
     from streams.letters import Standing
 
@@ -223,12 +224,15 @@ async def _alone(desk: Desk, selection: Selection, *, execute: bool) -> None:
     if execute:
         await desk.publisher.start()
         await desk.publisher.publish(letter.back() for letter in chosen)
+    return len(chosen)
 
 
-def _finish(results: list[Result], *, execute: bool) -> None:
+def _finish(results: list[Result] | None, *, execute: bool) -> None:
     from streams.redriving import End
 
-    if not execute:
+    if results is None:
+        typer.echo("nothing can be written back: `whaticket dlq list` shows what there is")
+    elif not execute:
         typer.echo("Nothing was written. Run with --execute.")
     elif any(result.end is not End.RESUMED for result in results):
         raise typer.Exit(EXIT_UNFINISHED)

@@ -16,6 +16,12 @@ from streams.cli.advice import of_the_stack
 
 TIMEOUT_S: Final = 10.0
 STDIN: Final = "-"
+WORDS: Final = {
+    "unknown_conversation": (
+        "there is no such conversation; `whaticket conversations` lists a company's"
+    )
+}
+"""What the API's codes mean to a person who typed a command."""
 TENANT: Final = typer.Option(help="The company.")
 KEY: Final = typer.Option(None, help="Idempotency key; give it again to ask the same again.")
 USER: Final = typer.Option(None, help="Id of the person in the helpdesk.")
@@ -86,7 +92,10 @@ def conversations(
     wanted: dict[str, Any] = {"tenant": tenant, "limit": limit}
     if status is not None:
         wanted["status"] = status
-    for each in _request("GET", "", params=wanted)["conversations"]:
+    found = _request("GET", "", params=wanted)["conversations"]
+    if not found:
+        typer.echo(f"no conversations of {tenant}", err=True)
+    for each in found:
         typer.echo(
             f"{each['conversation_id']}\t{each['status']}\t{each['phase']}"
             f"\t{each['agent_user'] or each['owner'] or '-'}\t{each['unread']} unread"
@@ -135,7 +144,8 @@ def _request(method: str, path: str, **given: Any) -> Any:
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise Misconfigured("the people's API does not accept our API_TOKEN")
     if answer.is_error:
-        raise Rejected(answer.json().get("error", "refused"), _problems(answer.json()))
+        told = answer.json().get("error", "refused")
+        raise Rejected(WORDS.get(told, told), _problems(answer.json()))
     return answer.json()
 
 

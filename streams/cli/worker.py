@@ -121,12 +121,14 @@ def dismiss(
     bootstrap = settings().kafka_bootstrap
     groups = Groups(bootstrap)
     known = groups.instances(sorted(name for name in groups.names() if name.startswith(f"{APP}.")))
+    everybody = set().union(*known.values())
     for group, names in known.items():
         if left := sorted(names & set(instances)):
             typer.echo(f"{group}: {', '.join(left)}")
             if execute:
                 asyncio.run(membership.dismiss(bootstrap, group, left))
-    if missing := sorted(set(instances) - set().union(*known.values())):
-        typer.echo(f"not in any group: {', '.join(missing)}")
-    if not execute:
+    if missing := sorted(set(instances) - everybody):
+        there = ", ".join(sorted(everybody)) or "nobody"
+        typer.echo(f"not in any group: {', '.join(missing)}; there: {there}")
+    if not execute and everybody & set(instances):
         typer.echo("Run with --execute.")

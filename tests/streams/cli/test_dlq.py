@@ -240,9 +240,12 @@ async def test_an_operator_drops_what_can_never_be_decided(
         )
         outcomes = await world.ended(parked, 4)
         nothing = await whaticket.run("dlq", "drop", "--conversation", parked, "--execute")
+        no_more = await whaticket.run("dlq", "redrive", "--conversation", parked, "--execute")
     sys.stdout.write(planned[1] + dropped[1])
 
     assert "Nothing was written" in planned[1]
     assert dropped[0] == 0, dropped[1]
     assert outcomes[2:] == [(wamids[0], "ignored"), (wamids[1], "handed")]
     assert nothing == (2, f"whaticket: dispatch has not parked {parked}\n")
+    shows = "`whaticket dlq list` shows what there is"
+    assert no_more == (0, f"nothing can be written back: {shows}\n")

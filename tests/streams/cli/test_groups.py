@@ -40,6 +40,14 @@ async def test_offsets_move_only_when_that_is_asked_for(
     assert offsets == {(0, 5), (1, 2)}
 
 
+@pytest.mark.usefixtures("provisioned")
+async def test_a_worker_that_is_in_no_group_needs_no_dismissal(whaticket: CommandLine) -> None:
+    status, said = await whaticket.run("groups", "dismiss", "nobody-1")
+
+    assert (status, said.count("\n")) == (0, 1)
+    assert said.startswith("not in any group: nobody-1; there: ")
+
+
 async def test_a_layout_that_there_is_not_is_refused(whaticket: CommandLine) -> None:
     status, said = await whaticket.run("groups", "move", "--to", "each-alone")
 

@@ -31,11 +31,16 @@ async def test_a_person_answers_over_a_real_api_and_a_real_log(
         taken = await whaticket.run("takeover", MARIA, "--user", "7", "--key", "k1")
         unknown = await whaticket.run("close", "conv_nobody")
         listed = await whaticket.run("conversations", "--tenant", "acme")
+        nobodys = await whaticket.run("conversations", "--tenant", "nobody")
 
     assert ready == {"status": "ready", "checks": {"postgres": True, "kafka": True}}
     assert replied == (0, derived("reply", MARIA, "k1") + "\n")
     assert taken == (0, derived("takeover", MARIA, "k1") + "\n")
-    assert unknown == (1, "whaticket: unknown_conversation\n")
+    assert unknown == (
+        1,
+        "whaticket: there is no such conversation; `whaticket conversations` lists a company's\n",
+    )
+    assert nobodys == (0, "no conversations of nobody\n")
     assert listed == (0, f"{MARIA}\tclosed\tclosed\t-\t0 unread\n")
 
 
@@ -45,7 +50,7 @@ async def test_an_api_that_does_not_run_is_said_in_one_line(whaticket: CommandLi
     code, said = await whaticket.run("release", MARIA)
 
     assert (code, said.count("\n")) == (2, 1)
-    assert "run `whaticket api`" in said
+    assert said.startswith("whaticket: the people's API does not answer on port 1; ")
 
 
 async def _get(address: str) -> object:
