@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 WHATICKET := $(BIN)/whaticket
 PACKAGES := streams schemas agents sinks
 PATHS := $(PACKAGES) tests
+PIPELINE := --rates 100,500,1000 --seconds 10 --customers 5000 --sustained 60
 
 .PHONY: help setup fmt check test demo up down load chaos bench docs
 
@@ -35,7 +36,7 @@ check: setup ## Format, lint, types, import laws, generated docs up to date
 	$(BIN)/lint-imports
 	$(WHATICKET) docs --check
 
-test: setup ## Run all tests, unit and integration, on the embedded parts
+test: setup ## Run all tests, unit and integration, on the embedded parts (about 25 minutes)
 	$(BIN)/python -m pytest
 
 demo: setup ## Show three customers served at once, on real Kafka
@@ -56,5 +57,7 @@ chaos: setup ## Every fault and mixture with three seeds (about two hours), ever
 docs: setup ## Render the generated docs and schemas
 	$(WHATICKET) docs
 
-bench: setup ## Measure one hop of the loop against two yardsticks
+bench: setup ## Measure one hop, then the whole pipeline, beside yardsticks (about half an hour)
 	$(WHATICKET) bench hop
+	$(WHATICKET) bench pipeline $(PIPELINE) --layout all-in-one
+	$(WHATICKET) bench pipeline $(PIPELINE) --layout split
