@@ -79,6 +79,15 @@ class PostgresClaims:
                 await connection.execute(SQL["lock"], conversation_id)
                 await connection.execute(SQL["claim"], "takeover", conversation_id, epoch)
 
+    async def unbar(self, conversation_id: str, /) -> None:
+        """Forget every takeover of a conversation whose epochs begin anew.
+
+        Raises:
+            Unavailable: Postgres is down.
+        """
+        with reachable():
+            await self.pool.execute(SQL["unbar"], conversation_id)
+
     async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
         """Say whether the row is taken, without taking it.
 

@@ -122,7 +122,7 @@ class Resting:
             return raw
         found = await self.rest.shelf.find(self.stage, key, mark) if self.rest else None
         if found is None or fingerprint_of(found) != mark:
-            log.error("resting.lost", stage=self.stage, partition=partition, mark=mark)
+            log.error("resting.lost", stage=self.stage, conversation=key.decode(), mark=mark)
             raise Unavailable(LOST)
         WOKEN.labels(self.stage).inc()
         return found

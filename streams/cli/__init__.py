@@ -26,6 +26,7 @@ MODULES: Final = (
     "people",
     "trace",
     "dlq",
+    "forget",
     "replay",
     "load",
     "chaos",

@@ -9,6 +9,9 @@ SELECT pg_advisory_xact_lock(hashtextextended('takeover:' || $1, 0));
 -- name: barred
 SELECT true FROM claims WHERE kind = 'takeover' AND effect_id = $1 AND attempt > $2 LIMIT 1;
 
+-- name: unbar
+DELETE FROM claims WHERE kind = 'takeover' AND effect_id = $1;
+
 -- name: claim_ai
 WITH takeover AS (
     SELECT true FROM claims WHERE kind = 'takeover' AND effect_id = $3 AND attempt > $4 LIMIT 1

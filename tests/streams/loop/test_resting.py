@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from faust.types import TP
+from structlog.testing import capture_logs
 
 from agents.ports import Delivery
 from schemas.errors import Unavailable
@@ -276,8 +277,11 @@ async def test_a_value_that_was_lost_is_never_taken_for_a_new_conversation(
     if found is not None:
         rig.shelf.rows[place] = found
 
-    assert rig.lanes.take(rig.message(received(NAMES, 0, 1), 1))
-    await until(lambda: rig.dependencies.why() == "waiting for resting state", "it waits")
+    with capture_logs() as lines:
+        assert rig.lanes.take(rig.message(received(NAMES, 0, 1), 1))
+        await until(lambda: rig.dependencies.why() == "waiting for resting state", "it waits")
+    lost = [line for line in lines if line["event"] == "resting.lost"]
+    assert {line["conversation"] for line in lost} == {KEY.decode()}
     assert rig.table.raw(KEY) is None
     rig.shelf.rows[place] = kept
     await rig.idle()

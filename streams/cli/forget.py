@@ -1,0 +1,66 @@
+"""Command: forget: a conversation begins anew whose state at rest is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from schemas.errors import Misconfigured
+from schemas.topics import STATEFUL_STAGES
+
+
+def forget(
+    conversation: Annotated[str, typer.Argument(help="Id of the conversation.")],
+    execute: Annotated[bool, typer.Option("--execute", help="Do it; else only show it.")] = False,
+) -> None:
+    """Let a conversation begin anew whose state at rest is lost; every worker must be stopped.
+
+    Nothing is known of it afterwards: what was delivered may be answered twice, and the AI has
+    it. Bring the rows back from a backup instead where there is one.
+    """
+    from streams.groups import Groups
+    from streams.naming import group_of
+    from streams.settings import settings
+
+    current = settings()
+    if execute:
+        names = [group_of(STATEFUL_STAGES), *(group_of([stage]) for stage in STATEFUL_STAGES)]
+        if used := Groups(current.kafka_bootstrap).members(names):
+            raise Misconfigured(f"stop the workers first; still in use: {', '.join(sorted(used))}")
+    asyncio.run(_forget(conversation, execute=execute))
+    if not execute:
+        typer.echo("Nothing was written. Stop the workers, then run with --execute.")
+
+
+async def _forget(conversation: str, *, execute: bool) -> None:
+    from sinks.claims import PostgresClaims
+    from sinks.database import open_pool
+    from sinks.resting import RestingStates
+    from streams import forgetting
+    from streams.publish import Publisher
+    from streams.settings import settings
+
+    bootstrap, dsn = settings().kafka_bootstrap, settings().postgres_dsn.get_secret_value()
+    key = conversation.encode()
+    pool = await open_pool(dsn, name=forgetting.CLIENT)
+    publisher = Publisher(bootstrap, client_id=forgetting.CLIENT)
+    try:
+        found = await forgetting.whereabouts(bootstrap, RestingStates(pool), key)
+        for stage, where in found.items():
+            typer.echo(f"{stage} {where}")
+        forgetting.check(found)
+        if execute:
+            await publisher.start()
+            await PostgresClaims(pool).unbar(conversation)
+            await forgetting.forget(publisher, key)
+            typer.echo("forgotten: start the workers, it begins anew")
+    finally:
+        await publisher.stop()
+        await pool.close()
+
+
+def register(app: typer.Typer) -> None:
+    """Register the command of this module."""
+    app.command("forget")(forget)
