@@ -56,6 +56,7 @@ DEAD_LETTERS: Final = {
 
 EVERY: Final = {"compression.type": "producer"}
 
+IN_SYNC: Final = "min.insync.replicas"
 QUORUM: Final = 3
 """From so many replicas on, a write needs two of them."""
 
@@ -117,8 +118,11 @@ def _policy(topic: Topic) -> dict[str, str]:
 
 def _wanted(name: str, partitions: int, settings: Settings, config: Mapping[str, str]) -> Wanted:
     replicas = settings.topic_replication
-    in_sync = {"min.insync.replicas": str(2 if replicas >= QUORUM else 1)}
-    return Wanted(name, partitions, replicas, {**EVERY, **in_sync, **config})
+    return Wanted(name, partitions, replicas, {**EVERY, IN_SYNC: _in_sync(replicas), **config})
+
+
+def _in_sync(replicas: int) -> str:
+    return str(2 if replicas >= QUORUM else 1)
 
 
 def topic_differences(
@@ -152,11 +156,13 @@ def _of_one(topic: Wanted, found: Existing) -> list[Difference]:
         for what, now, then in numbers
         if now != then
     ]
+    # Of the replicas that are there: two of one would mean that nothing can be written.
+    wanted = {**topic.config, IN_SYNC: _in_sync(found.replicas)} if topic.config else {}
     differences += [
         Difference(
             Kind.DIFFERENT, "config", f"{topic.name} {name}", found.config.get(name, ""), value
         )
-        for name, value in topic.config.items()
+        for name, value in wanted.items()
         if found.config.get(name) != value
     ]
     return differences
@@ -266,8 +272,9 @@ async def _put_topics_right(settings: Settings, changes: list[Difference]) -> No
     cluster = Cluster(settings.kafka_bootstrap)
     missing = [change.name for change in changes if (change.kind, change.what) == MISSING_TOPIC]
     await cluster.create([plans[name] for name in missing])
-    for name in {change.name.split()[0] for change in changes if change.what == "config"}:
-        await cluster.configure(name, plans[name].config)
+    for name, value in ((each.name, each.wanted) for each in changes if each.what == "config"):
+        topic, setting = name.split()
+        await cluster.configure(topic, {setting: value})
 
 
 async def _put_schemas_right(registry: Registry, changes: list[Difference]) -> None:

@@ -9,6 +9,7 @@ from schemas.topics import STATEFUL_STAGES, TOPICS
 from streams.cluster import Existing, Wanted
 from streams.provision import (
     COMPATIBILITY,
+    IN_SYNC,
     Difference,
     Kind,
     refuse_partitions,
@@ -138,7 +139,7 @@ NAME = "routing.handoff.requested"
             Difference(Kind.DIFFERENT, "partitions", NAME, "6", "12", fixable=False),
         ),
         (
-            _with(NAME, replicas=1),
+            _with(NAME, replicas=1, config={**BY_NAME[NAME].config, IN_SYNC: "1"}),
             Difference(Kind.DIFFERENT, "replicas", NAME, "1", "3", fixable=False),
         ),
         (
@@ -151,6 +152,18 @@ NAME = "routing.handoff.requested"
 )
 def test_each_way_to_differ_is_shown(existing: dict[str, Existing], expected: Difference) -> None:
     assert topic_differences(WANTED, existing) == [expected]
+
+
+@pytest.mark.parametrize(("replicas", "found", "wanted"), [(1, "2", "1"), (3, "1", "2")])
+def test_as_many_replicas_must_have_a_record_as_the_topic_that_is_there_can_have(
+    replicas: int, found: str, wanted: str
+) -> None:
+    """Two of one replica would be no write at all: replicas are nothing that `apply` adds."""
+    existing = _with(NAME, replicas=replicas, config={**BY_NAME[NAME].config, IN_SYNC: found})
+
+    (change,) = [each for each in topic_differences(WANTED, existing) if each.fixable]
+
+    assert change == Difference(Kind.DIFFERENT, "config", f"{NAME} {IN_SYNC}", found, wanted)
 
 
 def test_topics_of_other_systems_are_none_of_our_business() -> None:

@@ -62,6 +62,16 @@ async def test_another_number_of_partitions_is_refused_and_nothing_is_changed(
     assert _ours(await provision.differences(provisioned)) == []
 
 
+async def test_topics_that_have_fewer_replicas_than_asked_for_can_be_written_to_all_the_same(
+    provisioned: Settings,
+) -> None:
+    more = provisioned.model_copy(update={"topic_replication": 3})
+
+    await provision.apply(more, execute=True)
+
+    assert _ours(await provision.differences(provisioned)) == []
+
+
 async def test_the_registry_refuses_a_schema_that_breaks_older_readers(
     provisioned: Settings,
 ) -> None:
