@@ -36,8 +36,8 @@ HOUR_MS: Final = 3_600_000
 
 CHANGELOG: Final = {
     "cleanup.policy": "compact",
-    # Longer than any time between two recoveries: recovery judges records of zombies by their
-    # owner's epoch, so it must still find the control record that names the newest owner.
+    # Longer than from a zombie's write to the next recovery, which must still find what it
+    # replaced: a zombie that wakes up joins again, and then everybody recovers (docs/delivery.md).
     "min.compaction.lag.ms": str(HOUR_MS),
     # The active segment is never compacted: roll it hourly, or early when states are large.
     "segment.ms": str(HOUR_MS),
