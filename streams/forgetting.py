@@ -97,10 +97,13 @@ def check(found: Mapping[str, Where]) -> None:
         )
 
 
-async def forget(publisher: Publisher, key: bytes) -> None:
+async def forget(publisher: Publisher, key: bytes, found: Mapping[str, Where]) -> None:
     """Write that no stage knows anything of a conversation; the workers must be stopped.
+
+    What is lost goes last, so that what was cut short is found, and done, again.
 
     Raises:
         Unavailable: No broker answers.
     """
-    await publisher.publish(Record(changelog(stage), key, None) for stage in STATEFUL_STAGES)
+    for stage in sorted(found, key=lambda each: found[each] is Where.LOST):
+        await publisher.publish([Record(changelog(stage), key, None)])

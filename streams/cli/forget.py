@@ -54,7 +54,7 @@ async def _forget(conversation: str, *, execute: bool) -> None:
         if execute:
             await publisher.start()
             await PostgresClaims(pool).unbar(conversation)
-            await forgetting.forget(publisher, key)
+            await forgetting.forget(publisher, key, found)
             typer.echo("forgotten: start the workers, it begins anew")
     finally:
         await publisher.stop()
