@@ -208,10 +208,10 @@ FAULTS: Final[dict[str, Kind]] = {
         brokers=QUORUM,
     ),
     "F5": Kind(
-        what="kill -9 of every broker",
+        what="kill -9 of every broker, away for a minute",
         victims=_all_brokers,
-        proof=_refused,
-        seconds=(15.0, 20.0),
+        proof=at_least(down=1, down_s=60, refused=1),
+        seconds=(60.0, 61.0),
     ),
     "F6": Kind(
         what="brokers slow, trickling, connections reset (a proxy of ours)",
