@@ -45,6 +45,7 @@ GATHER_S: Final = 0.25
 one record or a hundred. What comes after a quiet moment is written at once; people at a console do
 not see a quarter of a second."""
 TRIES: Final = 3
+BUG: Final = "bug"
 CALL_LIMIT_S: Final = 120.0
 """A batch is up to thirteen statements of at most 15 s each; so slow are never all of them."""
 WAIT_S: Final = 0.5
@@ -161,11 +162,14 @@ class SinkRunner:
         await self._patiently(self.seat.open)
 
     async def _read(self, record: Any) -> Event | None:
-        """Decode one record; a bad one is dead-lettered."""
+        """Decode one record; a bad one is dead-lettered, and no fuse minds."""
         try:
             return await self._patiently(lambda: self.codec.read(record.value))
         except Rejected as exc:
-            await self._bury(record, exc.reason, exc.detail)
+            if exc.reason == BUG:
+                await self._give_up(record, exc)
+            else:
+                await self._bury(record, exc.reason, exc.detail)
             return None
 
     async def _write(self, batch: list[tuple[Any, Event]]) -> None:
@@ -266,7 +270,7 @@ class SinkRunner:
                     stumbles += 1
                     log.warning("sink.failed", sink=self.name, error=place(exc))
                     if stumbles >= TRIES:
-                        raise Rejected("bug", place(exc)) from exc
+                        raise Rejected(BUG, place(exc)) from exc
                     seconds = WAIT_S
                 await self._pause(seconds)
                 if self.stopping.is_set() or self.assignment != self.seat.assignments:

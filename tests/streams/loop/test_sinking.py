@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import Refusing, Unavailable
+from schemas.events import Event
 from sinks.ports import Recorded
 from streams import seat, sinking
 from streams.account import Account
@@ -186,6 +187,23 @@ async def test_too_many_in_a_row_stop_the_sink() -> None:
     assert [dict(letter.headers)["dlq.original.offset"] for letter in letters] == [
         str(offset).encode() for offset in range(FUSE - 1)
     ]
+    assert consumer.told == {INBOX: vouched(rows(FUSE)[FUSE - 2], given_up=FUSE - 1)}
+
+
+async def test_a_bug_in_reading_records_stops_the_sink_too() -> None:
+    """A bad deploy: what no code can read is a bad record, what ours stumbles over is not."""
+
+    class Buggy(JsonCodec):
+        async def read(self, raw: bytes | None) -> Event:
+            raise LookupError(f"of a new release: {len(raw or b'')}")
+
+    shelf = Shelf()
+    async with shelving(shelf) as (runner, consumer, publisher):
+        runner.codec = Buggy()
+        with pytest.raises(FuseBlown, match="the last one as `bug`"):
+            await write(runner, rows(FUSE + 5))
+
+    assert len(publisher.on(NAMES.inbox.dlq)) == FUSE - 1
     assert consumer.told == {INBOX: vouched(rows(FUSE)[FUSE - 2], given_up=FUSE - 1)}
 
 
