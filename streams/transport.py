@@ -175,7 +175,7 @@ class SafeConsumer(driver.Consumer):
         """Go on where a log begins now; one that ends before our position is another log."""
         if offset < before:
             self.checking = asyncio.ensure_future(self._check_end(tp, before))
-        else:
+        elif tp in self.assignment():  # a late answer may tell of what another worker has now
             self.ledgers.setdefault(tp, Ledger(before)).jump(before, offset)
 
     async def _check_end(self, tp: TP, before: int) -> None:

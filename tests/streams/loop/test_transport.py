@@ -194,6 +194,21 @@ async def test_a_log_that_ends_before_what_was_read_of_it_ends_the_worker(
     assert "ends at 120, and was read up to 500" in str(crashed)
 
 
+async def test_a_late_answer_about_a_partition_of_another_worker_changes_nothing(
+    berth: Berth,
+) -> None:
+    """The broker takes no commit that names it, and aiokafka does not say where its log ends."""
+    berth.app.partitions = 4
+    await berth.run_until(lambda: 119 in berth.room.offsets)
+    berth.room.settle(*range(120))
+
+    berth.consumer._moved(OTHER, 3, 5)
+
+    _measure(berth.engine)
+    assert await berth.consumer.commit()
+    assert berth.log.committed == {PLACE: 120}
+
+
 async def test_topics_that_grow_end_a_worker_whose_group_does_not_notice(berth: Berth) -> None:
     berth.app.partitions = 4
     _measure(berth.engine)
