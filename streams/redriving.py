@@ -103,12 +103,14 @@ class Desk:
             Unavailable: No broker answers.
             Misconfigured: A topic is missing.
         """
-        await self._opened.enter_async_context(self._letters)
-        await self._opened.enter_async_context(self._changelogs)
-        counts = await self._letters.partitions([topic + DLQ_SUFFIX for topic in self.topics])
-        await self._letters.follow(
-            (topic, number) for topic, count in counts.items() for number in range(count)
-        )
+        async with AsyncExitStack() as opened:
+            await opened.enter_async_context(self._letters)
+            await opened.enter_async_context(self._changelogs)
+            counts = await self._letters.partitions([topic + DLQ_SUFFIX for topic in self.topics])
+            await self._letters.follow(
+                (topic, number) for topic, count in counts.items() for number in range(count)
+            )
+            self._opened = opened.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -40,10 +41,11 @@ class Tail:
             auto_offset_reset="earliest",
         )
         try:
-            await self._consumer.start()
-        except KafkaError as exc:
+            with _answering():
+                await self._consumer.start()
+        except Unavailable:
             await self._consumer.stop()
-            raise Unavailable("kafka") from exc
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -55,9 +57,11 @@ class Tail:
 
         Raises:
             Misconfigured: A topic is missing.
+            Unavailable: No broker answers.
         """
-        # The consumer's own partitions_for_topic knows only topics that it has subscribed to.
-        cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - pinned with faust
+        with _answering():
+            # Its own partitions_for_topic knows only topics that it has subscribed to.
+            cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - pinned with faust
         counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
         for topic, count in counts.items():
             if not count:
@@ -65,11 +69,16 @@ class Tail:
         return counts
 
     async def follow(self, places: Iterable[tuple[str, int]]) -> None:
-        """Choose the partitions, to be read from their beginnings."""
+        """Choose the partitions, to be read from their beginnings.
+
+        Raises:
+            Unavailable: No broker answers.
+        """
         self.places = tuple(TopicPartition(*place) for place in dict.fromkeys(places))
         self._consumer.assign(self.places)
         if self.places:
-            beginnings = await self._consumer.beginning_offsets(self.places)
+            with _answering():
+                beginnings = await self._consumer.beginning_offsets(self.places)
             for place, offset in beginnings.items():
                 self._consumer.seek(place, offset)
 
@@ -81,12 +90,18 @@ class Tail:
         """
         if not self.places:
             return
-        try:
+        with _answering():
             ends = await self._consumer.end_offsets(self.places)
             while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
                 batches = await self._consumer.getmany(timeout_ms=POLL_MS)
                 for batch in batches.values():
                     for record in batch:
                         yield record
-        except KafkaError as exc:
-            raise Unavailable("kafka") from exc
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as exc:
+        raise Unavailable("kafka") from exc
