@@ -25,7 +25,7 @@ def on_read(step: GateStep, event: OutboundRequested) -> None:
     """Show that the customer's message was read, unless a person has taken over since."""
     if event.epoch < step.state.floor or not event.read_wamid:
         return
-    until_ms = event.occurred_at + LONGEST_MS
+    until_ms = min(event.occurred_at, step.now_ms) + LONGEST_MS  # clocks differ
     typing = Typing(
         phone_number_id=event.phone_number_id, wamid=event.read_wamid, until_ms=until_ms
     )

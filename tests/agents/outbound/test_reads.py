@@ -41,6 +41,15 @@ def test_a_long_turn_is_shown_again_until_it_is_too_long() -> None:
     assert desk.it.typing is None
 
 
+def test_a_turn_that_was_started_by_a_clock_ahead_is_shown_no_longer_than_any_other() -> None:
+    desk = Desk()
+    desk.apply(read("t1", "wamid.w1", at=T0 + 3_600_000))
+
+    desk.until_quiet()
+
+    assert desk.shown == ["wamid.w1"] * (LONGEST_MS // AGAIN_MS + 1)
+
+
 def test_it_is_no_longer_shown_once_something_is_to_be_sent() -> None:
     desk = Desk()
     desk.apply(read("t1", "wamid.w1"))
