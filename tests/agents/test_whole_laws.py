@@ -308,6 +308,7 @@ class WholeMachine(RuleBasedStateMachine):
     @rule(talk=st.booleans(), desk=st.booleans())
     def a_clock_is_ahead_or_right_again(self, *, talk: bool, desk: bool) -> None:
         self.whole.talk_ahead, self.whole.desk_ahead = talk * HOUR_MS, desk * HOUR_MS
+        self.desk.clock_right = self.desk.clock_right and not desk
         self.whole.clocks()
 
     @precondition(lambda self: self.whole.to_gate)
@@ -324,6 +325,7 @@ class WholeMachine(RuleBasedStateMachine):
         if what == "a message":
             self.talk.give_up(message(self._wamid(), "oi", self.talk.now))
         elif what != "a bubble":
+            self.talk.now = max(self.talk.now, self.talk.it.timers[what])
             self.talk.give_up(self.talk.fired(what))
         elif self.whole.settled:
             self.talk.give_up(self.whole.settled.popleft())

@@ -143,6 +143,7 @@ class Desk:
         self.sent_ms: list[int] = []
         self.shown: list[str] = []
         self.pairs = Pairs()
+        self.clock_right = True  # by a wrong one nothing can be said of the customer's limit
         self.attempts: Counter[tuple[str, int]] = Counter()
         self.settled: Counter[str] = Counter()
         self.reported: set[str] = set()
@@ -304,6 +305,8 @@ class Desk:
 
     def _judge_pair(self) -> None:
         """The simulator's rule, which was written without a look at ours."""
+        if not self.clock_right:
+            return
         at_ms = self.sent_ms[-1]
         assert self.pairs.free_ms((NUMBER, "maria"), at_ms) == at_ms
         self.pairs.count((NUMBER, "maria"), at_ms)
