@@ -100,11 +100,15 @@ async def tools(  # noqa: PLR0913 - dependencies, keyword-only
     )
     started_ms = clock.now_ms()
     tool = toolbox.get(event.tool)
-    returned, touched = refused(AI_DISABLED), False
+    world = _World(claims=claims, clock=clock, sleep=sleep)
+    reason = toolcalls.refusal(current, event, tool, delivery.now_ms)
     # The kill switch: whatever a turn still wants, nothing is changed outside.
-    if tool is None or not tool.side_effect or (settings is not None and settings.ai_enabled):
-        world = _World(claims=claims, clock=clock, sleep=sleep)
-        returned, touched = await _attempt(current, event, tool, world, now_ms=delivery.now_ms)
+    if tool is not None and tool.side_effect and not (settings and settings.ai_enabled):
+        reason = AI_DISABLED
+    if tool is None or reason is not None:
+        returned, touched = await _refused(event, tool, reason or "unknown_tool", claims)
+    else:
+        returned, touched = await _attempt(event, tool, world, now_ms=delivery.now_ms)
     took_ms = max(0, clock.now_ms() - started_ms)
     observe(
         ToolRan(
@@ -127,13 +131,25 @@ class _World:
     sleep: Sleep
 
 
+async def _refused(
+    call: ToolCallRequested, tool: Tool | None, reason: str, claims: WriteClaims
+) -> tuple[ToolReturned, bool]:
+    """Refuse a call; what it did before its worker died, and its event came again, is told."""
+    writes = tool is not None and tool.side_effect
+    if writes and await claims.taken(CLAIM, call.call_id, ATTEMPT):
+        return await _begun_before(call.call_id, claims)
+    return refused(reason), False
+
+
+async def _begun_before(call_id: str, claims: WriteClaims) -> tuple[ToolReturned, bool]:
+    returned = _stored(await claims.result(CLAIM, call_id, ATTEMPT))
+    return returned, returned.ok or returned.error == "unknown_result"
+
+
 async def _attempt(
-    state: ToolCalls, call: ToolCallRequested, tool: Tool | None, world: _World, *, now_ms: int
+    call: ToolCallRequested, tool: Tool, world: _World, *, now_ms: int
 ) -> tuple[ToolReturned, bool]:
     """Return what the call gave, and whether it may have changed something outside."""
-    reason = toolcalls.refusal(state, call, tool, now_ms)
-    if reason is not None or tool is None:
-        return refused(reason or "unknown_tool"), False
     given = toolcalls.arguments(tool, call.arguments)
     if isinstance(given, ToolReturned):
         return given, False
@@ -178,8 +194,7 @@ async def _written(run: _Run, epoch: int, world: _World) -> tuple[ToolReturned, 
     if claimed == "barred":
         return refused("stale_epoch"), False
     if claimed == "taken":
-        returned = _stored(await claims.result(CLAIM, call_id, ATTEMPT))
-        return returned, returned.ok or returned.error == "unknown_result"
+        return await _begun_before(call_id, claims)
     try:
         expired = world.clock.now_ms() - asked_ms > CLAIM_VALID_MS
         returned = refused("claim_expired") if expired else await _limited(run)

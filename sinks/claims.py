@@ -40,6 +40,8 @@ class PostgresClaims:
     ) -> Literal["given", "taken", "barred"]:
         """Take the row of a tool call, unless a takeover of a newer epoch was written down.
 
+        One that is taken stays taken: what began before the takeover is not undone by it.
+
         Raises:
             Unavailable: Postgres is down.
         """
@@ -47,7 +49,8 @@ class PostgresClaims:
             async with self.pool.acquire() as connection, connection.transaction():
                 await connection.execute(SQL["lock"], conversation_id)
                 if await connection.fetchval(SQL["barred"], conversation_id, epoch):
-                    return "barred"
+                    begun = await connection.fetchval(SQL["taken"], "tool", call_id, attempt)
+                    return "taken" if begun else "barred"
                 given = await connection.fetchval(SQL["claim"], "tool", call_id, attempt)
         return "taken" if given is None else "given"
 

@@ -120,6 +120,7 @@ class WriteClaims(Claims, Protocol):
     ) -> Claimed:
         """Take the row of a tool call that changes something, unless it is barred.
 
+        One that is taken stays taken.
         It is barred once ``Takeovers.bar`` has returned for a newer epoch, whoever asks.
         Raises Unavailable.
         """

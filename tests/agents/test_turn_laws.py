@@ -25,6 +25,7 @@ from schemas.events import (
     Command,
     Event,
     HandoffRequested,
+    OutboundRequested,
     Phase,
     Position,
     ResponseGenerated,
@@ -100,6 +101,8 @@ class TurnMachine(RuleBasedStateMachine):
     # Dispatch
 
     def heard(self) -> None:
+        if self.talk.it.silenced and self.talk.of(OutboundRequested):
+            self._run(self.claims.bar(self.talk.it.conversation_id, self.talk.it.epoch))
         for each in self.talk.of(HandoffRequested):
             if each.to_agent == "human":
                 continue
@@ -136,6 +139,10 @@ class TurnMachine(RuleBasedStateMachine):
         self.talk.fire(data.draw(st.sampled_from(sorted(self.talk.it.timers))))
         self.heard()
 
+    @rule()
+    def time_passes(self) -> None:
+        self.talk.now += 95_000
+
     @precondition(lambda self: self.responses)
     @rule()
     def dispatch_hears_of_an_end(self) -> None:
@@ -160,8 +167,10 @@ class TurnMachine(RuleBasedStateMachine):
 
     @rule(
         wanted=st.sampled_from(SAYS[:3]),
-        between=st.sampled_from(("nobody", "customer", "customer", "person", "patience")),
-        early=st.booleans(),
+        between=st.sampled_from(
+            ("nobody", "customer", "customer", "person", "patience", "time", "kill switch")
+        ),
+        when=st.sampled_from(("before", "between", "after")),
         run=st.sampled_from(("runs", "runs", "dies", "given up", "waits")),
         gives=st.sampled_from(GIVES),
         ends=st.sampled_from(("says", "says", "given up", "waits")),
@@ -172,17 +181,21 @@ class TurnMachine(RuleBasedStateMachine):
         *,
         wanted: Completion,
         between: str,
-        early: bool,
+        when: str,
         run: str,
         gives: ToolReturned | Exception,
         ends: str,
         says: Completion | Exception,
     ) -> None:
         self._wants(wanted)
-        if early:
+        if when == "before":
+            self._comes(between)
+        if run == "dies" and self.to_tools:
+            self.the_tools_run(gives, dies=True)
+        if when == "between":
             self._comes(between)
         self._runs(run, gives)
-        if not early:
+        if when == "after":
             self._comes(between)
         if self.results and ends == "given up":
             self._ai_gives_up(self.results)
@@ -210,13 +223,15 @@ class TurnMachine(RuleBasedStateMachine):
         elif who == "patience" and "turn" in self.talk.it.timers:
             self.talk.fire("turn")
             self.heard()
+        elif who == "time":
+            self.time_passes()
+        elif who == "kill switch":
+            self.talk.settings = OFF
 
     def _runs(self, how: str, gives: ToolReturned | Exception) -> None:
         if self.to_tools and how == "given up":
             self.the_tools_give_up()
         elif how != "waits":
-            if how == "dies":
-                self.the_tools_run(gives, dies=True)
             while self.to_tools:
                 self.the_tools_run(gives, dies=False)
 

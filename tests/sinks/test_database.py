@@ -144,6 +144,15 @@ async def test_a_write_of_an_epoch_before_a_takeover_is_barred(pool: asyncpg.Poo
     assert not await claims.taken("tool", "barred-1", 1)
 
 
+async def test_a_write_that_began_before_a_takeover_stays_taken(pool: asyncpg.Pool) -> None:
+    claims = PostgresClaims(pool)
+    assert await claims.claim_write("begun", 1, "conv_begun", 3) == "given"
+
+    await claims.bar("conv_begun", 4)
+
+    assert await claims.claim_write("begun", 1, "conv_begun", 3) == "taken"
+
+
 async def test_no_write_is_claimed_once_a_takeover_was_written_down(pool: asyncpg.Pool) -> None:
     """Whichever comes first: a claim that was given was given before the takeover returned."""
     claims = PostgresClaims(pool)

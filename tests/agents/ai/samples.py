@@ -277,7 +277,7 @@ class Ledger:
         self, call_id: str, attempt: int, conversation_id: str, epoch: int, /
     ) -> Claimed:
         if any(newer > epoch for newer in self.bars.get(conversation_id, ())):
-            return "barred"
+            return "taken" if await self.taken("tool", call_id, attempt) else "barred"
         return "given" if await self.claim("tool", call_id, attempt) else "taken"
 
     async def bar(self, conversation_id: str, epoch: int, /) -> None:

@@ -37,6 +37,7 @@ class Stage:
         self.tenants = Directory()
         self.clock = HandClock()
         self.seen: list[Observation] = []
+        self.now_ms = NOW
 
     async def apply(
         self, state: ToolCalls | None, event: Event
@@ -44,7 +45,7 @@ class Stage:
         return await tools(
             state,
             event,
-            OneDelivery(),
+            OneDelivery(now_ms=self.now_ms),
             toolbox={self.tool.name: self.tool},
             claims=self.claims,
             tenants=self.tenants,
@@ -52,6 +53,9 @@ class Stage:
             observe=self.seen.append,
             sleep=self.clock.sleep,
         )
+
+    def ran(self, call_id: str) -> int:
+        return [caller.call_id for caller, _ in self.bench.runs].count(call_id)
 
     async def run(
         self, event: ToolCallRequested, state: ToolCalls | None = None
@@ -224,6 +228,29 @@ async def test_a_write_does_not_start_after_a_takeover_was_written_down() -> Non
 
     assert (stale.ok, stale.error, stale.side_effect) == (False, "stale_epoch", False)
     assert (after_release.ok, len(stage.bench.runs)) == (True, 1)
+
+
+@pytest.mark.parametrize("late", ["deadline", "epoch", "takeover", "kill switch"])
+async def test_a_write_that_ran_before_its_worker_died_is_told_whatever_has_come_since(
+    late: str,
+) -> None:
+    stage = Stage(**WRITES)
+    first = await stage.run(call())  # its state was not written
+    state: ToolCalls | None = None
+    if late == "epoch":
+        state, _ = await stage.apply(None, call(2, epoch=4))
+    elif late == "takeover":
+        await stage.claims.bar("conv_1", 2)
+    elif late == "kill switch":
+        stage.tenants = Directory({"loja": replace(SETTINGS, ai_enabled=False)})
+    else:
+        stage.now_ms += 90_000
+
+    again = await stage.run(call(), state)
+
+    told = (again.ok, again.content, again.side_effect)
+    assert told == (True, first.content, True)
+    assert stage.ran("call-1") == 1
 
 
 async def test_a_read_may_run_after_a_takeover() -> None:

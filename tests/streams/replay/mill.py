@@ -156,7 +156,8 @@ class World:
     async def claim_write(
         self, call_id: str, attempt: int, conversation_id: str, epoch: int, /
     ) -> Claimed:
-        if self.barred.get(conversation_id, 0) > epoch:
+        taken = ("tool", call_id, attempt) in self.claimed
+        if self.barred.get(conversation_id, 0) > epoch and not taken:
             return "barred"
         return "given" if await self.claim("tool", call_id, attempt) else "taken"
 
