@@ -6,17 +6,21 @@ which may differ from the number that we asked for (Brazil, Mexico, business-sco
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from typing import Final, Protocol
 
 import structlog
 
 from agents.ports import Accepted, Courier, Letter, Receipt
-from schemas.errors import Unavailable
 from schemas.events import Person
+from streams.logs import place
 from streams.whatsapp.callback import read_callback
 from streams.whatsapp.people import identifiers
 
 log = structlog.get_logger(__name__)
+
+LINK_S: Final = 2.0
+"""Longest that it may take: the result of the message is written down after it."""
 
 
 class People(Protocol):
@@ -51,8 +55,10 @@ class LinkingCourier:
             if name in known:
                 continue
             try:
-                await self.people.link(
-                    letter.tenant_id, letter.phone_number_id, told.conversation_id, name
-                )
-            except Unavailable as exc:  # the next message tells it again
-                log.warning("identity.unlinked", service=exc.service)
+                async with asyncio.timeout(LINK_S):
+                    await self.people.link(
+                        letter.tenant_id, letter.phone_number_id, told.conversation_id, name
+                    )
+            except Exception as exc:  # noqa: BLE001 - the message was taken, whatever fails here;
+                # the next one tells it again
+                log.warning("identity.unlinked", error=place(exc))

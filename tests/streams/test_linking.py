@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from agents.ports import Accepted, Letter, Receipt, Refused
 from schemas.errors import Unavailable
+from streams import linking
 from streams.linking import LinkingCourier
 
 CONVERSATION = "conv_" + "a" * 32
@@ -28,15 +31,18 @@ class Answering:
 
 
 class People:
-    def __init__(self, *, down: bool = False) -> None:
+    def __init__(self, down: Exception | None = None, *, silent: bool = False) -> None:
         self.down = down
+        self.silent = silent
         self.linked: list[tuple[str, str, str, str]] = []
 
     async def link(
         self, tenant_id: str, phone_number_id: str, conversation_id: str, identifier: str, /
     ) -> None:
-        if self.down:
-            raise Unavailable("postgres")
+        if self.silent:
+            await asyncio.sleep(3600)
+        if self.down is not None:
+            raise self.down
         self.linked.append((tenant_id, phone_number_id, conversation_id, identifier))
 
 
@@ -65,9 +71,23 @@ async def test_nothing_is_learned_without_a_name(receipt: Receipt) -> None:
     assert people.linked == []
 
 
-async def test_a_sent_message_stays_sent_when_nothing_can_be_learned() -> None:
+@pytest.mark.parametrize(
+    "people",
+    [
+        People(Unavailable("postgres")),
+        People(LookupError("nobody foresaw it")),
+        People(silent=True),
+    ],
+    ids=["down", "unforeseen", "silent"],
+)
+async def test_a_sent_message_stays_sent_when_nothing_can_be_learned(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its claim is taken: whoever tried again would take it for one of unknown result."""
+    monkeypatch.setattr(linking, "LINK_S", 0.01)
     accepted = Accepted(wamid="w", wa_id="5511987654321")
 
-    receipt = await LinkingCourier(Answering(accepted), People(down=True)).post(LETTER, until_ms=1)
+    async with asyncio.timeout(30):
+        receipt = await LinkingCourier(Answering(accepted), people).post(LETTER, until_ms=1)
 
     assert receipt == accepted
