@@ -27,6 +27,7 @@ from sinks.identity import Ask, Place
 from sinks.producers import Producer
 from streams.publish import Record
 from streams.webhook.app import build
+from streams.webhook.beat import Beat
 from streams.webhook.bodies import Bodies
 from streams.webhook.inbox import Inbox
 from streams.webhook.ports import People
@@ -232,7 +233,7 @@ class World:
     clock: FixedClock = field(default_factory=FixedClock)
     identities: People | None = None
 
-    def inbox(self) -> Inbox:
+    def inbox(self, beat: Beat | None = None) -> Inbox:
         return Inbox(
             numbers=self.numbers,
             people=self.identities or self.people,
@@ -241,6 +242,7 @@ class World:
             codec=self.codec,
             clock=self.clock,
             timeout_s=self.timeout_s,
+            beat=beat or Beat(seconds=0),
         )
 
     def app(self) -> FastAPI:
@@ -258,6 +260,10 @@ class World:
         transport = httpx.ASGITransport(self.app())
         async with httpx.AsyncClient(transport=transport, base_url="http://webhook") as client:
             yield client
+
+    @staticmethod
+    def raw(body: Any) -> bytes:
+        return json.dumps(body).encode()
 
     async def post(self, body: Any, **headers: str) -> httpx.Response:
         """Post one body, rightly signed unless a header says otherwise."""
