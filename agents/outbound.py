@@ -40,7 +40,6 @@ from agents.ports import (
     Withheld,
     unobserved,
 )
-from schemas.errors import Unavailable
 from schemas.events import Author, Event
 
 log = structlog.get_logger(__name__)
@@ -203,8 +202,8 @@ async def _note(claims: Claims, bubble: Bubble, receipt: Receipt) -> None:
     """Write the result beside the claim; the message is out, so a failure must not repeat it."""
     try:
         await claims.settle("bubble", bubble.bubble_id, bubble.attempt, _written(receipt))
-    except Unavailable as exc:
-        log.warning("claim.result_lost", bubble_id=bubble.bubble_id, service=exc.service)
+    except Exception as exc:  # noqa: BLE001 - whoever tried again would find the claim, no result
+        log.warning("claim.result_lost", bubble_id=bubble.bubble_id, error=type(exc).__name__)
 
 
 def _written(receipt: Receipt) -> str:

@@ -216,9 +216,9 @@ async def _settled(claims: WriteClaims, call_id: str, returned: ToolReturned) ->
     stored = {"ok": returned.ok, "content": content, "error": returned.error}
     try:
         await claims.settle(CLAIM, call_id, ATTEMPT, json.dumps(stored))
-    except Unavailable:
+    except Exception as exc:  # noqa: BLE001 - the tool has run: a second try would not know of it
         # Only a redelivery would read it, and that one says `unknown_result` instead.
-        log.warning("tool.result_not_stored", tool_call=call_id)
+        log.warning("tool.result_not_stored", tool_call=call_id, error=type(exc).__name__)
 
 
 def _stored(result: str | None) -> ToolReturned:

@@ -58,7 +58,7 @@ class Rows:
         self.results: dict[tuple[str, str, int], str | None] = {}
         self.bars: dict[str, int] = {}
         self.down = False
-        self.deaf = False
+        self.deaf: Exception | None = None
         self.takes_ms = 0
 
     async def claim(self, kind: str, effect_id: str, attempt: int, /) -> bool:
@@ -82,8 +82,8 @@ class Rows:
         return (kind, effect_id, attempt) in self.results
 
     async def settle(self, kind: str, effect_id: str, attempt: int, result: str, /) -> None:
-        if self.deaf:
-            raise Unavailable("postgres")
+        if self.deaf is not None:
+            raise self.deaf
         self.results[kind, effect_id, attempt] = result
 
     async def result(self, kind: str, effect_id: str, attempt: int, /) -> str | None:
@@ -240,8 +240,11 @@ async def test_a_claim_without_a_readable_result_is_unknown(
     assert list(state.timers) == ["unknown_cap:b1"]
 
 
-async def test_a_result_that_cannot_be_stored_is_used_all_the_same(office: Office) -> None:
-    office.claims.deaf = True
+@pytest.mark.parametrize("deaf", [Unavailable("postgres"), LookupError("nobody foresaw it")])
+async def test_a_result_that_cannot_be_stored_is_used_all_the_same(
+    office: Office, deaf: Exception
+) -> None:
+    office.claims.deaf = deaf
 
     _, effects = await office.handle(bubble("b1"))
 

@@ -157,6 +157,21 @@ async def test_a_redelivered_write_without_a_result_is_unknown() -> None:
     assert stage.bench.runs == []
 
 
+@pytest.mark.parametrize("deaf", [Unavailable("postgres"), LookupError("nobody foresaw it")])
+async def test_a_write_whose_result_cannot_be_stored_is_told_all_the_same(deaf: Exception) -> None:
+    stage = Stage(**WRITES)
+
+    class Deaf(Ledger):
+        async def settle(self, *_: Any) -> None:
+            raise deaf
+
+    stage.claims = Deaf()
+
+    completed = await stage.run(call())
+
+    assert (completed.ok, completed.error, completed.side_effect) == (True, None, True)
+
+
 async def test_without_a_claim_there_is_no_effect() -> None:
     stage = Stage(**WRITES)
 
