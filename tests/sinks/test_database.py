@@ -129,6 +129,7 @@ def test_statements_are_found_by_their_names() -> None:
         "result",
         "settle",
         "taken",
+        "unbar",
     }
 
 
