@@ -6,7 +6,8 @@ surely on the log, so a change that was stored but not published is repaired by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -21,6 +22,9 @@ from sinks.tenant_fields import FIELDS, check, check_id
 from sinks.vault import Vault
 
 SQL: Final = queries("tenants")
+
+TURN_S: Final = 60.0
+"""Longest wait for others who publish; each gives up after half a minute."""
 
 
 class Tenants:
@@ -71,6 +75,18 @@ class Tenants:
         """Return the settings of every company."""
         with reachable():
             return tuple(_settings(row) for row in await self.pool.fetch(SQL["all"]))
+
+    @asynccontextmanager
+    async def announcing(self) -> AsyncIterator[None]:
+        """Be the only one that publishes: no version may come behind a newer one.
+
+        Raises:
+            Unavailable: Postgres is down, or another one has published for too long.
+        """
+        with reachable():
+            async with self.pool.acquire() as connection, connection.transaction():
+                await connection.execute(SQL["announcing"], timeout=TURN_S)
+                yield
 
     async def unpublished(self) -> tuple[SettingsChanged, ...]:
         """Return the settings whose newest version is not surely on the log."""

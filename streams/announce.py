@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
 import structlog
@@ -26,6 +27,9 @@ Publish = Callable[[Event], Awaitable[Any]]
 class Stored(Protocol):
     """What is stored of companies (``sinks.tenants.Tenants``)."""
 
+    def announcing(self) -> AbstractAsyncContextManager[None]:
+        """Be the only one that publishes, as long as the block lasts."""
+
     async def unpublished(self) -> tuple[SettingsChanged, ...]:
         """Return the settings whose newest version is not surely on the log."""
 
@@ -38,7 +42,8 @@ async def announce(
 ) -> tuple[SettingsChanged, ...]:
     """Publish every settings version that is not surely on the log, of any company.
 
-    A version that is published twice is the same record twice.
+    A version that is published twice is the same record twice. One process at a time publishes:
+    of two that change one company, the older version would else be the last on the topic.
 
     Args:
         stored: Where the settings are.
@@ -52,14 +57,15 @@ async def announce(
     Raises:
         Unavailable: Kafka did not answer in time; what is stored stays unpublished.
     """
-    waiting = await stored.unpublished()
-    try:
-        async with asyncio.timeout(deadline_s):
-            for settings in waiting:
-                await _until_published(publish, settings, retry_s)
-                await stored.published(settings)
-    except TimeoutError as exc:
-        raise Unavailable("kafka") from exc
+    async with stored.announcing():
+        waiting = await stored.unpublished()
+        try:
+            async with asyncio.timeout(deadline_s):
+                for settings in waiting:
+                    await _until_published(publish, settings, retry_s)
+                    await stored.published(settings)
+        except TimeoutError as exc:
+            raise Unavailable("kafka") from exc
     return waiting
 
 

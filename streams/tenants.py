@@ -172,6 +172,9 @@ class TenantSettings:
         if settings is None:
             self.refused[tenant_id] = record.offset
             return
+        if self._overtaken(settings):
+            log.warning("tenants.older_version", offset=record.offset, version=settings.version)
+            return
         self._forget(settings.tenant_id)
         self.known[settings.tenant_id] = settings
         for channel in settings.channels:
@@ -195,6 +198,16 @@ class TenantSettings:
             return event
         log.error("tenants.wrong_record", offset=record.offset, record=type(event).__name__)
         return None
+
+    def _overtaken(self, settings: SettingsChanged) -> bool:
+        """Tell whether a newer version is known that was not made before.
+
+        After Postgres was restored, versions begin again below those on the topic.
+        """
+        known = self.known.get(settings.tenant_id)
+        return known is not None and (
+            settings.version < known.version and settings.occurred_at <= known.occurred_at
+        )
 
     def _tell(self, tenant_id: str) -> None:
         """Wake those who wait for a change of a tenant's settings."""

@@ -70,6 +70,27 @@ async def test_a_switch_that_is_off_already_is_not_waited_for() -> None:
     await tenants.stopped("unknown")
 
 
+async def test_an_older_version_that_comes_late_switches_nothing_on_again() -> None:
+    off = replace(SETTINGS, version=9, ai_enabled=False, occurred_at=SETTINGS.occurred_at + 1)
+    tenants = await knowing(SETTINGS, off)
+
+    await tenants._learn(Record(replace(SETTINGS, version=8)))
+    assert tenants.known["loja"] == off
+
+    await tenants._learn(Record(off, 3))  # the same once more
+    assert tenants.known["loja"] == off
+
+
+async def test_a_lower_version_that_was_made_later_counts() -> None:
+    """Postgres was restored, and counts versions from where it was."""
+    newer = replace(SETTINGS, version=9, occurred_at=1000)
+    restored = replace(SETTINGS, version=4, occurred_at=2000, ai_enabled=False)
+
+    tenants = await knowing(newer, restored)
+
+    assert tenants.known["loja"] == restored
+
+
 async def test_a_tenant_that_is_taken_away_is_switched_off() -> None:
     tenants = await knowing(SETTINGS)
     waits = asyncio.ensure_future(tenants.stopped("loja"))

@@ -21,6 +21,9 @@ SELECT * FROM tenant_settings WHERE tenant_id = $1;
 -- name: all
 SELECT * FROM tenant_settings ORDER BY company;
 
+-- name: announcing
+SELECT pg_advisory_xact_lock(hashtextextended('announcing tenants', 0));
+
 -- name: unpublished
 SELECT * FROM tenant_settings WHERE version > published_version ORDER BY company;
 

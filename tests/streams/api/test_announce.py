@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import pytest
 from cryptography.fernet import Fernet
@@ -53,3 +55,29 @@ async def test_what_was_stored_while_kafka_was_down_is_published_later(tenants: 
     assert await tenants.unpublished() == (changed,)
 
     assert await announce(tenants, Broker(refusals=0).publish) == (changed,)
+
+
+async def test_of_two_who_publish_at_once_the_newer_version_is_the_last_on_the_log(
+    tenants: Tenants,
+) -> None:
+    """The AI that the second one switched off would be on again."""
+    started, may_go, taken = asyncio.Event(), asyncio.Event(), list[Event]()
+
+    async def slowly(event: Event) -> None:
+        started.set()
+        await may_go.wait()
+        taken.append(event)
+
+    async def at_once(event: Event) -> None:
+        taken.append(event)
+
+    older = await tenants.change("acme", {"ai_enabled": True})
+    one = asyncio.create_task(announce(tenants, slowly))
+    await started.wait()
+    newer = await tenants.change("acme", {"ai_enabled": False})
+    two = asyncio.create_task(announce(tenants, at_once))
+    await asyncio.wait({two}, timeout=1)
+    may_go.set()
+    await asyncio.gather(one, two)
+
+    assert taken == [older, newer]
