@@ -28,7 +28,6 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.errors import PipelineError, Rejected, Unavailable
 from schemas.topics import DLQ_SUFFIX, TOPICS
-from streams.frames import Framing
 from streams.metrics import EVENTS_PUBLISHED
 
 log = structlog.get_logger(__name__)
@@ -142,10 +141,6 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc] # aiokafka publishes no 
     """
 
     failed: Failed | None = None
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._sender.client = Framing(self.client)
 
     def fail(self, exc: BaseException) -> None:
         """Tell that a batch failed."""

@@ -1,4 +1,4 @@
-"""Connections to brokers: a write to a lost one is a lost connection, and frames go out as such.
+"""Connections to brokers under uvloop: a write to a lost one is a lost connection, no bug.
 
 aiokafka expects ``OSError`` of a write that cannot be done any more. uvloop raises
 ``RuntimeError`` when a reset closed the transport before the reader noticed. That escapes into the
@@ -17,8 +17,6 @@ from typing import Any, Final
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError
 
-from streams import frames
-
 Send = Callable[..., Any]
 PLAIN: Final[Send] = AIOKafkaConnection.send
 
@@ -26,10 +24,8 @@ PLAIN: Final[Send] = AIOKafkaConnection.send
 @functools.wraps(PLAIN)
 def _send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
     try:
-        if isinstance(request, frames.Frame):
-            return frames.send(self, request)
         return PLAIN(self, request, *args, **kwargs)
-    except (RuntimeError, OSError) as exc:
+    except RuntimeError as exc:
         self.close(reason=CloseReason.CONNECTION_BROKEN, exc=exc)
         raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken") from exc
 
