@@ -18,7 +18,7 @@ SQL: Final = queries("resting")
 
 
 class RestingStates:
-    """The ``streams.resting.Shelf`` of production."""
+    """The ``streams.processor.resting.Shelf`` of production."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self.pool = pool

@@ -40,18 +40,18 @@ from sinks.seen_ids import SeenIds
 from sinks.transcripts import Transcripts
 from streams.clock import open_clock
 from streams.embedding import open_embedder
+from streams.kafka.publish import Publisher
+from streams.kafka.registry import open_codec
 from streams.linking import LinkingCourier
 from streams.metrics import observe
 from streams.permits import NumberPermits
-from streams.presence import Presence
-from streams.publish import Publisher
-from streams.registry import open_codec
-from streams.resting import DAY_MS, Rest
+from streams.processor.resting import DAY_MS, Rest
+from streams.processor.stage import Stage
+from streams.processor.stages import ai_stage, dispatch_stage, outbound_stage, read_by, tools_stage
 from streams.settings import Settings, require_secrets
 from streams.sinking import SinkRunner
-from streams.stage import Stage
-from streams.stages import ai_stage, dispatch_stage, outbound_stage, read_by, tools_stage
-from streams.tenants import TenantSettings
+from streams.tenancy.presence import Presence
+from streams.tenancy.tenants import TenantSettings
 
 SINKS: Final = ("memory", "transcripts")
 NAMES: Final = (*STATEFUL_STAGES, *SINKS)

@@ -11,29 +11,29 @@ import structlog
 from agents.ports import Clock
 from schemas.errors import Misconfigured
 from schemas.topics import TOPICS, Topic
-from streams.auditor import Auditor
-from streams.colocate import check_partitions, topic_ids
-from streams.connections import mend
-from streams.deciding import Codec, Decider
-from streams.failpoint import Failpoint, loop_of
-from streams.faustapp import SafeApp
-from streams.health import Dependencies
-from streams.lags import Lags
-from streams.lanes import Lanes
-from streams.lineage import grown
-from streams.loop import Loop
+from streams.consumer.auditor import Auditor
+from streams.consumer.colocate import check_partitions, topic_ids
+from streams.consumer.faustapp import SafeApp
+from streams.consumer.lags import Lags
+from streams.kafka.connections import mend
+from streams.kafka.naming import group_of
+from streams.kafka.partitioner import check_partitioner
+from streams.kafka.publish import Publisher
 from streams.metrics import CONVERSATIONS_PARKED, TABLE_BYTES, TABLE_CONVERSATIONS
-from streams.naming import group_of
-from streams.parker import Parker
-from streams.partitioner import check_partitioner
-from streams.publish import Publisher
-from streams.pulse import Pulse
-from streams.recovery import SafeTables
-from streams.resting import Rest, Resting
+from streams.processor.deciding import Codec, Decider
+from streams.processor.failpoint import Failpoint, loop_of
+from streams.processor.lanes import Lanes
+from streams.processor.loop import Loop
+from streams.processor.parker import Parker
+from streams.processor.resting import Rest, Resting
+from streams.processor.stage import Stage
+from streams.processor.timers import Timers
 from streams.settings import Settings
-from streams.stage import Stage
-from streams.table import AckedTable
-from streams.timers import Timers
+from streams.state.lineage import grown
+from streams.state.recovery import SafeTables
+from streams.state.table import AckedTable
+from streams.watch.health import Dependencies
+from streams.watch.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 

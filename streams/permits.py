@@ -36,8 +36,8 @@ from streams.metrics import (
     NUMBER_WAITING,
     WITHHELD,
 )
+from streams.processor.stage import Hasten
 from streams.rates import Leases, NumberRates
-from streams.stage import Hasten
 
 log = structlog.get_logger(__name__)
 

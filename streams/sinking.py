@@ -24,16 +24,16 @@ from schemas.events import Event, Position
 from schemas.topics import Topic
 from sinks.ports import Recorded, Sink
 from streams.clock import open_clock
-from streams.connections import mend
-from streams.dlq import Original, Verdict, dead_letter
-from streams.fuse import Fuse
-from streams.health import Dependencies
+from streams.consumer.seat import Lost, Seat
+from streams.consumer.vouching import OtherLog
+from streams.deadletters.dlq import Original, Verdict, dead_letter
+from streams.deadletters.fuse import Fuse
+from streams.kafka.connections import mend
+from streams.kafka.publish import Publisher
 from streams.logs import place
 from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, SINK_RECORDS, SINK_SECONDS
-from streams.publish import Publisher
-from streams.seat import Lost, Seat
 from streams.settings import Settings
-from streams.vouching import OtherLog
+from streams.watch.health import Dependencies
 
 log = structlog.get_logger(__name__)
 

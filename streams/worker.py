@@ -13,20 +13,20 @@ import structlog
 
 from agents.ports import Clock
 from schemas.errors import PipelineError
-from streams.deadman import Deadman
-from streams.deciding import Codec
 from streams.engine import Engine
-from streams.groups import Groups
-from streams.health import Health, HealthServer
-from streams.layouts import Layouts
+from streams.kafka.groups import Groups
+from streams.kafka.layouts import Layouts
+from streams.kafka.publish import Publisher
 from streams.logs import place
-from streams.lookout import Lookout
 from streams.patience import patiently
-from streams.publish import Publisher
-from streams.resting import Rest
+from streams.processor.deciding import Codec
+from streams.processor.resting import Rest
+from streams.processor.stage import Stage
 from streams.settings import Settings
 from streams.sinking import SinkRunner
-from streams.stage import Stage
+from streams.watch.deadman import Deadman
+from streams.watch.health import Health, HealthServer
+from streams.watch.lookout import Lookout
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ GRACE_S: Final = 20.0
 
 
 class Tenants(Protocol):
-    """Settings of all tenants (``streams.tenants.TenantSettings``)."""
+    """Settings of all tenants (``streams.tenancy.tenants.TenantSettings``)."""
 
     async def start(self) -> None:
         """Return when all of them were read."""

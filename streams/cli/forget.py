@@ -20,8 +20,8 @@ def forget(
     Nothing is known of it afterwards: what was delivered may be answered twice, and the AI has
     it. Bring the rows back from a backup instead where there is one.
     """
-    from streams.groups import Groups
-    from streams.naming import group_of
+    from streams.kafka.groups import Groups
+    from streams.kafka.naming import group_of
     from streams.settings import settings
 
     current = settings()
@@ -38,9 +38,9 @@ async def _forget(conversation: str, *, execute: bool) -> None:
     from sinks.claims import PostgresClaims
     from sinks.database import open_pool
     from sinks.resting import RestingStates
-    from streams import forgetting
-    from streams.publish import Publisher
+    from streams.kafka.publish import Publisher
     from streams.settings import settings
+    from streams.state import forgetting
 
     bootstrap, dsn = settings().kafka_bootstrap, settings().postgres_dsn.get_secret_value()
     key = conversation.encode()

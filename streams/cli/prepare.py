@@ -31,7 +31,7 @@ def prepare(
     import datetime as dt
 
     from streams.clock import WallClock
-    from streams.layouts import Layout
+    from streams.kafka.layouts import Layout
     from streams.local.prepare import prepare as make
     from streams.settings import settings
 

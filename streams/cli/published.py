@@ -82,8 +82,8 @@ def _with_tenants(run: Callable[[Tenants, asyncpg.Pool], Awaitable[T]]) -> T:
 
 
 async def _announced(tenants: Tenants) -> tuple[SettingsChanged, ...]:
-    from streams.announce import announce_from
     from streams.settings import settings
+    from streams.tenancy.announce import announce_from
 
     try:
         return await announce_from(tenants, settings(), client_id="whaticket.cli")
@@ -99,7 +99,7 @@ async def _confirmed(pool: asyncpg.Pool, wait_s: float) -> None:
     The end, and not what was just published: another command may have published our change.
     """
     from sinks.processes import Processes
-    from streams.applied import applied
+    from streams.tenancy.applied import applied
 
     if not wait_s:
         return
@@ -133,7 +133,7 @@ async def end_of_settings() -> int:
     """
     from schemas.codec import Codec
     from schemas.topics import SETTINGS_CHANGED
-    from streams.reading import Reading
+    from streams.kafka.reading import Reading
     from streams.settings import settings
 
     reading = Reading(settings().kafka_bootstrap, Codec.offline(), client_id="whaticket.cli")

@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def list_topics() -> None:
     """Show every topic as it should be: inputs, dead letters and changelogs."""
-    from streams.provision import wanted_topics
+    from streams.kafka.provision import wanted_topics
     from streams.settings import settings
 
     rows = [
@@ -56,7 +56,7 @@ def _kept(config: Mapping[str, str]) -> str:
 
 def diff() -> None:
     """Show what differs from what should be; exits 1 when anything does."""
-    from streams.provision import differences
+    from streams.kafka.provision import differences
     from streams.settings import settings
 
     found = asyncio.run(differences(settings()))
@@ -68,7 +68,7 @@ def diff() -> None:
 
 def apply(execute: Execute = False) -> None:
     """Create missing topics, set their configuration and register schemas; deletes nothing."""
-    from streams import provision
+    from streams.kafka import provision
     from streams.settings import settings
 
     found = asyncio.run(provision.apply(settings(), execute=execute))
@@ -136,7 +136,7 @@ def docs(
 
 
 def _show_differences(found: Sequence[object]) -> None:
-    from streams.provision import Difference
+    from streams.kafka.provision import Difference
 
     rows = [
         (change.kind.value, change.what, change.name, change.found or "-", change.wanted or "-")

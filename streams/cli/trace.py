@@ -21,9 +21,9 @@ def trace(
     import asyncio
     import json
 
-    from streams.printing import lines, plain
     from streams.settings import settings
-    from streams.tracing import traced
+    from streams.story.printing import lines, plain
+    from streams.story.tracing import traced
 
     if bool(wamid) == bool(conversation):
         raise Misconfigured("give either --wamid or --conversation")

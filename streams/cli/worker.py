@@ -67,7 +67,7 @@ def list_groups() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from streams.groups import Groups
+    from streams.kafka.groups import Groups
     from streams.settings import settings
 
     table = Table("group", "topic", "committed", "lag")
@@ -84,8 +84,8 @@ def move(
     ] = 0.0,
 ) -> None:
     """Move committed offsets to the groups of the other layout; every worker must be stopped."""
-    from streams.groups import Groups
-    from streams.layouts import Layout, Layouts
+    from streams.kafka.groups import Groups
+    from streams.kafka.layouts import Layout, Layouts
     from streams.settings import settings
 
     layouts = Layouts(Groups(settings().kafka_bootstrap))
@@ -113,9 +113,9 @@ def dismiss(
     """Give up the places of workers that do not come back, without waiting for their sessions."""
     import asyncio
 
-    from streams import membership
-    from streams.groups import Groups
-    from streams.naming import APP
+    from streams.consumer import membership
+    from streams.kafka.groups import Groups
+    from streams.kafka.naming import APP
     from streams.settings import settings
 
     bootstrap = settings().kafka_bootstrap

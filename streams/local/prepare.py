@@ -13,9 +13,9 @@ from typing import Final
 
 from sinks.database import open_pool
 from sinks.migrations import migrate
-from streams import provision
-from streams.groups import Groups
-from streams.layouts import Layout, Layouts
+from streams.kafka import provision
+from streams.kafka.groups import Groups
+from streams.kafka.layouts import Layout, Layouts
 from streams.local.demo.seed import fill, publish
 from streams.local.stack.together import together
 from streams.patience import patiently

@@ -9,12 +9,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from schemas.events import Event, Position
-from streams.hearing import GIVEN_UP, listening, notes
-from streams.publish import Encoder, Record, record_of
+from streams.kafka.publish import Encoder, Record, record_of
+from streams.processor.hearing import GIVEN_UP, listening, notes
+from streams.processor.stage import Stage
+from streams.processor.steps import Applied, written_down
 from streams.replay.found import Step
 from streams.replay.recalled import Recalled
-from streams.stage import Stage
-from streams.steps import Applied, written_down
 
 T = TypeVar("T")
 ENCODER: Final = msgspec.json.Encoder()

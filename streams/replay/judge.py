@@ -8,13 +8,13 @@ from itertools import zip_longest
 
 from schemas.codec import HEADER
 from schemas.events import Event, Position
-from streams.details import where
+from streams.kafka.publish import Record
 from streams.logs import place
-from streams.publish import Record
 from streams.replay.again import Redoer, Redone
 from streams.replay.differences import Difference, first
 from streams.replay.found import Actor, Found, Step
 from streams.replay.recalled import Forgotten, Unheard
+from streams.story.details import where
 
 
 @dataclass(slots=True)

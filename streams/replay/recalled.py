@@ -1,4 +1,4 @@
-"""What a step heard, told again: the other half of ``streams.hearing``."""
+"""What a step heard, told again: the other half of ``streams.processor.hearing``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,17 @@ import msgspec
 from agents.ports import Superseded, Tenants
 from schemas.errors import Rejected, Unavailable
 from schemas.events import SettingsChanged
-from streams.answers import Kind
-from streams.hearing import GIVEN_UP, PAUSE, SETTINGS, SUPERSEDED, Cut, Hearing, Note, Question
+from streams.processor.answers import Kind
+from streams.processor.hearing import (
+    GIVEN_UP,
+    PAUSE,
+    SETTINGS,
+    SUPERSEDED,
+    Cut,
+    Hearing,
+    Note,
+    Question,
+)
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 from agents.outbound import Desk
 from agents.toolbox import shipped
+from streams.processor.stage import Stage
+from streams.processor.stages import ai_stage, dispatch_stage, outbound_stage, tools_stage
 from streams.replay.recalled import Unheard, Versions
-from streams.stage import Stage
-from streams.stages import ai_stage, dispatch_stage, outbound_stage, tools_stage
 
 
 class Nowhere:

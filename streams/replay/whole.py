@@ -12,15 +12,15 @@ from aiokafka import TopicPartition
 
 from schemas.events import Position, SettingsChanged
 from schemas.topics import SETTINGS_CHANGED, STATEFUL_STAGES, STEP_TAKEN, TOPICS
-from streams.reading import Reading, position_of
-from streams.registry import open_codec
+from streams.kafka.reading import Reading, position_of
+from streams.kafka.registry import open_codec
+from streams.processor.stages import read_by
 from streams.replay.again import Redoer
 from streams.replay.found import Actor, Found, Step, steps
 from streams.replay.judge import Judge, Verdict
 from streams.replay.recalled import Versions
 from streams.replay.stages import offline
 from streams.settings import Settings
-from streams.stages import read_by
 
 CONVERSATION_TOPICS: Final = tuple(topic.name for topic in TOPICS if topic is not SETTINGS_CHANGED)
 INPUTS: Final = {stage: {topic.name for topic in read_by(stage)} for stage in STATEFUL_STAGES}

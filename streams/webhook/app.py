@@ -6,8 +6,8 @@ import structlog
 from fastapi import FastAPI, Request, Response
 
 from schemas.errors import PipelineError, Unavailable
-from streams.http import Checks, RequestMetrics, health_router
 from streams.logs import place
+from streams.server.http import Checks, RequestMetrics, health_router
 from streams.webhook.bodies import RETRY_AFTER_S, Bodies, Refused
 from streams.webhook.inbox import Inbox
 from streams.webhook.ports import AppSecrets

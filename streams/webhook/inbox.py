@@ -25,9 +25,9 @@ from schemas.errors import Rejected, Unavailable
 from schemas.events import Event
 from sinks.identity import Ask, Place
 from sinks.rawparts import REFERENCE_BYTES
+from streams.kafka.publish import Record, record_of
 from streams.logs import place
 from streams.metrics import DEAD_LETTERS
-from streams.publish import Record, record_of
 from streams.webhook.beat import Beat
 from streams.webhook.letters import Letter, record_of_letter
 from streams.webhook.ports import Encoding, Keeping, Numbers, People, Posting

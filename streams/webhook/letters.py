@@ -14,8 +14,8 @@ import orjson
 from schemas.ids import derived
 from schemas.topics import MESSAGE_RECEIVED
 from sinks.rawparts import REFERENCE_BYTES, name_of
-from streams.dlq import Original, Verdict, dead_letter
-from streams.publish import Record
+from streams.deadletters.dlq import Original, Verdict, dead_letter
+from streams.kafka.publish import Record
 
 GROUP: Final = "whaticket.webhook"
 

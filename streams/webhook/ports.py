@@ -9,7 +9,7 @@ from typing import Protocol
 from schemas.events import Channel, Event, SettingsChanged
 from sinks.identity import Ask, Place
 from sinks.producers import Producer
-from streams.publish import Record
+from streams.kafka.publish import Record
 
 
 class AppSecrets(Protocol):
@@ -27,7 +27,7 @@ class AppSecrets(Protocol):
 
 
 class Numbers(Protocol):
-    """Whose business number it is (``streams.tenants.TenantSettings``)."""
+    """Whose business number it is (``streams.tenancy.tenants.TenantSettings``)."""
 
     def by_phone_number(self, phone_number_id: str, /) -> tuple[SettingsChanged, Channel] | None:
         """Return the tenant and channel of a number, or None when nobody has it."""
@@ -48,7 +48,7 @@ class Keeping(Protocol):
 
 
 class Posting(Protocol):
-    """The way to the log (``streams.publish.Publisher``)."""
+    """The way to the log (``streams.kafka.publish.Publisher``)."""
 
     async def post(self, record: Record, /) -> asyncio.Future[tuple[int, int]]:
         """Hand over a record; the future is done once the broker has it."""

@@ -22,15 +22,15 @@ from sinks.processes import Processes
 from sinks.producers import Producers
 from sinks.rawparts import RawParts
 from streams.clock import open_clock
-from streams.listening import listen
-from streams.partitioner import check_partitioner
+from streams.kafka.partitioner import check_partitioner
+from streams.kafka.publish import Publisher
+from streams.kafka.registry import open_codec
 from streams.patience import patiently
-from streams.presence import Presence
-from streams.publish import Publisher
-from streams.registry import open_codec
-from streams.serving import STOP_S, server_of, until_asked
+from streams.server.listening import listen
+from streams.server.serving import STOP_S, server_of, until_asked
 from streams.settings import Settings, require_secrets
-from streams.tenants import TenantSettings
+from streams.tenancy.presence import Presence
+from streams.tenancy.tenants import TenantSettings
 from streams.webhook.app import build
 from streams.webhook.inbox import Inbox
 from streams.webhook.producers import Doorway

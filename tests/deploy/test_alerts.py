@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from agents.core.gate_window import TEMPLATE_UNSENT, WINDOW_CLOSING
 from schemas.topics import STATEFUL_STAGES
 from streams import metrics
-from streams.parker import BEHIND
+from streams.processor.parker import BEHIND
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())

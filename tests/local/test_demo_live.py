@@ -19,6 +19,8 @@ from schemas.events import (
 from schemas.topics import MESSAGE_RECEIVED
 from sinks.ports import Recorded
 from streams.clock import WallClock
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.local.demo.shop import TENANT
 from streams.local.demo.stage import Played, play
 from streams.local.load.checker import check
@@ -27,10 +29,8 @@ from streams.local.load.plan import ANSWERED, QUESTIONS, Outgoing, Sort, plan
 from streams.local.load.run import CONNECTIONS, Sender, run
 from streams.local.outside import Outside, outside, standing
 from streams.local.simulator.envelopes import SIGNATURE_HEADER, sign
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.settings import Settings
-from streams.tracing import NotOnTheLog, traced
+from streams.story.tracing import NotOnTheLog, traced
 
 pytestmark = [
     pytest.mark.integration,

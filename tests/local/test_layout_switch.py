@@ -9,8 +9,8 @@ import pytest
 
 from schemas.changing import replace
 from schemas.errors import Misconfigured
-from streams.groups import Groups
-from streams.layouts import Layout, Layouts
+from streams.kafka.groups import Groups
+from streams.kafka.layouts import Layout, Layouts
 from streams.local.load.checker import check
 from streams.local.load.run import Sender
 from streams.local.stack import StackOptions, own

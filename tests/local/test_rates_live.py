@@ -11,10 +11,10 @@ from schemas.topics import OUTBOUND_REQUESTED, OUTBOUND_UPDATED
 from sinks.database import open_pool
 from sinks.tenants import Tenants
 from sinks.vault import Vault
+from streams.kafka.reading import Reading
 from streams.local.bench.rates import Asked, Bench, opened
 from streams.local.demo.seed import publish
 from streams.local.demo.shop import NUMBER
-from streams.reading import Reading
 from streams.settings import load
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

@@ -8,12 +8,12 @@ import pytest
 from schemas.changing import replace
 from schemas.events import OutboundSettled
 from schemas.topics import OUTBOUND_SETTLED, STATEFUL_STAGES
+from streams.kafka.publish import Publisher, record_of
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.local.load.checker import check
 from streams.local.stack import StackOptions
 from streams.local.stack.process import until
-from streams.publish import Publisher, record_of
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.replay.whole import Replayed, Wanted
 from streams.replay.whole import replay as replayed
 from tests.local.whole import Whole, whole

@@ -13,12 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from schemas.changing import replace
 from schemas.events import ConversationChanged, OutcomeKind
 from schemas.topics import CONVERSATION_CHANGED, MESSAGE_RECEIVED
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.local.load.checker import check
 from streams.local.load.plan import QUESTIONS, Outgoing, Sort
 from streams.local.load.run import Result, run
 from streams.local.stack import StackOptions
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.replay.whole import Replayed, Wanted, replay
 from tests.local.whole import Whole, whole
 from tests.streams.loop.harness import until

@@ -24,14 +24,14 @@ from schemas.events import (
 from schemas.topics import MESSAGE_RECEIVED
 from sinks.ports import Recorded
 from streams.clock import open_clock
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.local.demo.shop import NUMBER
 from streams.local.load.plan import ANSWERED, QUESTIONS, Outgoing, Sort, message_object
 from streams.local.load.run import CONNECTIONS, TOPICS, Result, Sender, run
 from streams.local.outside import Outside, outside
 from streams.local.simulator.envelopes import received
 from streams.local.stack import Stack, StackOptions, running
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.settings import load
 
 pytestmark = [

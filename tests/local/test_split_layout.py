@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.changing import replace
 from schemas.topics import STATEFUL_STAGES
-from streams.groups import Groups
+from streams.kafka.groups import Groups
 from streams.local.load.checker import check
 from streams.local.stack import StackOptions
 from tests.local.whole import whole

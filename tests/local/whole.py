@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from streams.clock import WallClock
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.local.load.plan import plan
 from streams.local.load.run import CONNECTIONS, Result, Sender, run
 from streams.local.outside import Outside, outside
 from streams.local.stack import Stack, StackOptions, running
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.settings import Settings, load
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from schemas.examples import examples
 from schemas.topics import TOPICS
-from streams.publish import Publisher, record_of
-from streams.registry import open_codec
+from streams.kafka.publish import Publisher, record_of
+from streams.kafka.registry import open_codec
 from streams.settings import Settings
 
 READ_ALL = Path(__file__).parent / "read_all.js"

@@ -6,9 +6,9 @@ from typing import Final
 
 from tests.protections.removal import Removal
 
-TRANSPORT: Final = "streams/transport.py"
-LOOP: Final = "streams/loop.py"
-RECOVERY: Final = "streams/recovery.py"
+TRANSPORT: Final = "streams/consumer/transport.py"
+LOOP: Final = "streams/processor/loop.py"
+RECOVERY: Final = "streams/state/recovery.py"
 TESTS: Final = "tests/streams/loop"
 
 COMMITS: Final = (
@@ -78,7 +78,7 @@ COMMITS: Final = (
     Removal(
         protection="safe commit",
         part="a sink commits nothing for partitions that were taken away",
-        module="streams/seat.py",
+        module="streams/consumer/seat.py",
         old="        if self.opened != self.assignments:\n",
         new="        if self.opened < 0:\n",
         without="it tells the next owner how far to go by what it has heard of an earlier one",
@@ -87,7 +87,7 @@ COMMITS: Final = (
     Removal(
         protection="contiguous acknowledgement",
         part="",
-        module="streams/ledger.py",
+        module="streams/consumer/ledger.py",
         old="return next(iter(self.live), self.next)",
         new="return self.next",
         without="a commit passes events that are not finished (the auditor then refuses it)",
@@ -96,7 +96,7 @@ COMMITS: Final = (
     Removal(
         protection="contiguous acknowledgement",
         part="an end of an older delivery is none",
-        module="streams/ledger.py",
+        module="streams/consumer/ledger.py",
         old="if self.live.get(message.offset) is not message:",
         new="if message.offset not in self.live:",
         without="an event is committed while its redelivery still runs",
@@ -123,7 +123,7 @@ COMMITS: Final = (
     Removal(
         protection="the auditor refuses a commit past a hole",
         part="a sink's too",
-        module="streams/seat.py",
+        module="streams/consumer/seat.py",
         old="allowed = self.auditor.allowed(safe)",
         new="allowed = safe",
         without="a mistake of its ledger leaves records out of the transcripts",
@@ -132,7 +132,7 @@ COMMITS: Final = (
     Removal(
         protection="the auditor refuses a commit past a hole",
         part="an offset holds no event by a broker's word alone",
-        module="streams/account.py",
+        module="streams/consumer/account.py",
         old="        for begin, end in self.covered.without(self.since, upto):",
         new="        for begin, end in self.covered.without(upto, upto):",
         without="records that were never fetched count as done",
@@ -144,7 +144,7 @@ STATES: Final = (
     Removal(
         protection="outbox in the state record",
         part="it is stored",
-        module="streams/deciding.py",
+        module="streams/processor/deciding.py",
         old="            self.outbox,\n",
         new="            (),\n",
         without="after a crash between state and publication its effects are gone",
@@ -198,7 +198,7 @@ STATES: Final = (
     Removal(
         protection="an old outbox is settled before it is overwritten",
         part="nor is what was not delivered yet",
-        module="streams/ledger.py",
+        module="streams/consumer/ledger.py",
         old="return self.start <= offset < self.next and offset not in self.live",
         new="return offset not in self.live",
         without="the same while the other topic is still read",
@@ -207,7 +207,7 @@ STATES: Final = (
     Removal(
         protection="owner epoch on recovery",
         part="the newer owner is believed",
-        module="streams/table.py",
+        module="streams/state/table.py",
         old="return head.epoch >= known.epoch",
         new="return True",
         without="a zombie's {m9, t5} replaces {m11, t4}: events that were applied are gone",
@@ -216,7 +216,7 @@ STATES: Final = (
     Removal(
         protection="owner epoch on recovery",
         part="a new owner is above every earlier one",
-        module="streams/table.py",
+        module="streams/state/table.py",
         old="self.epoch(partition) + 1",
         new="self.epoch(partition)",
         without="the same: both owners have one epoch",
@@ -234,7 +234,7 @@ STATES: Final = (
     Removal(
         protection="owner epoch on recovery",
         part="of a conversation that rests too",
-        module="streams/table.py",
+        module="streams/state/table.py",
         old="return head.epoch >= (self.absent.epoch(key, partition) or 0)",
         new="return True",
         without="a zombie's state replaces the newer one in Postgres",
@@ -255,7 +255,7 @@ OWNERS: Final = (
     Removal(
         protection="generation and freeze check",
         part="generation",
-        module="streams/pulse.py",
+        module="streams/watch/pulse.py",
         old="if not trusted or generation_id != group.consumer_generation_id:",
         new="if not trusted:",
         without="a worker writes for a partition that has another owner",
@@ -264,7 +264,7 @@ OWNERS: Final = (
     Removal(
         protection="generation and freeze check",
         part="freeze",
-        module="streams/pulse.py",
+        module="streams/watch/pulse.py",
         old="if not trusted or generation_id != group.consumer_generation_id:",
         new="if generation_id != group.consumer_generation_id:",
         without="a process that was frozen longer than its session writes before it learns so",
@@ -273,7 +273,7 @@ OWNERS: Final = (
     Removal(
         protection="generation and freeze check",
         part="the clock is looked at before each write",
-        module="streams/pulse.py",
+        module="streams/watch/pulse.py",
         old="        self.look()\n        return not self.suspect",
         new="        return not self.suspect",
         without="the first write after a freeze is made before the freeze is noticed",
@@ -302,7 +302,7 @@ OWNERS: Final = (
     Removal(
         protection="generation and freeze check",
         part="again before an earlier resting state is deleted",
-        module="streams/resting.py",
+        module="streams/processor/resting.py",
         old="            await self.pulse.owned(self.app, generation_id)\n",
         new="",
         without="a worker that lost the partition deletes the row that its new owner needs",
@@ -311,7 +311,7 @@ OWNERS: Final = (
     Removal(
         protection="co-partition check",
         part="at the start",
-        module="streams/colocate.py",
+        module="streams/consumer/colocate.py",
         old="    if len(set(counts.values())) != 1:",
         new="    if not counts:",
         without="topics of one conversation are read by two workers",
@@ -356,7 +356,7 @@ OWNERS: Final = (
     Removal(
         protection="membership",
         part="a sink leaves out partitions that it does not read",
-        module="streams/seat.py",
+        module="streams/consumer/seat.py",
         old="        forgive(consumer)\n",
         new="",
         without="a release that reads a topic less hangs when it is given what the older one had",

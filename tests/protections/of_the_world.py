@@ -215,7 +215,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="offsets that lie",
         part="`applied` of another topic id",
-        module="streams/recovery.py",
+        module="streams/state/recovery.py",
         old="            check_ids(table, app.topic_ids)\n",
         new="",
         without="events of a topic that was created anew are taken for old ones",
@@ -224,7 +224,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="offsets that lie",
         part="a log that ends too early",
-        module="streams/recovery.py",
+        module="streams/state/recovery.py",
         old="        await self._check_ends(tables)\n",
         new="",
         without="the same with a log that was truncated",
@@ -233,7 +233,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="offsets that lie",
         part="another record at the last offset",
-        module="streams/proof.py",
+        module="streams/state/proof.py",
         old="return message.offset == self.offset and checksum_of(message.value) != self.mark",
         new="return False",
         without="the same with a log that was restored and has grown again",
@@ -242,7 +242,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="offsets that lie",
         part="a position beyond the end",
-        module="streams/transport.py",
+        module="streams/consumer/transport.py",
         old="        if end < before:",
         new="        if end < 0:",
         without="the same while the worker runs",
@@ -251,7 +251,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="offsets that lie",
         part="a sink's too",
-        module="streams/seat.py",
+        module="streams/consumer/seat.py",
         old="        await self._prove()\n",
         new="",
         without="what a cut log has below a sink's commit is never read",
@@ -260,7 +260,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="growth is refused",
         part="a table remembers its number",
-        module="streams/recovery.py",
+        module="streams/state/recovery.py",
         old="            check_counts(table, app.partitions)\n",
         new="",
         without="keys move away from their order and their state",
@@ -269,7 +269,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="growth is refused",
         part="before a new partition is written to",
-        module="streams/recovery.py",
+        module="streams/state/recovery.py",
         old="        app.engine.check_growth()",
         new="        pass",
         without="a new partition is owned, and its keys have two states",
@@ -296,7 +296,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="growth is refused",
         part="a writer keeps every key where it was",
-        module="streams/publish.py",
+        module="streams/kafka/publish.py",
         old="        if count is None:",
         new="        if count is not False:",
         without="a running writer moves keys as soon as it hears of more partitions",
@@ -305,7 +305,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="growth is refused",
         part="by the command that makes topics",
-        module="streams/provision.py",
+        module="streams/kafka/provision.py",
         old="    refuse_partitions(changes)\n",
         new="",
         without="nobody says why the workers will not start",
@@ -359,7 +359,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="fuse",
         part="it burns",
-        module="streams/fuse.py",
+        module="streams/deadletters/fuse.py",
         old="        if self.burnt + 1 >= FUSE:",
         new="        if self.burnt + 1 < 0:",
         without="a bad deploy gives up every event",
@@ -368,7 +368,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="fuse",
         part="its count outlives a restart",
-        module="streams/loop.py",
+        module="streams/processor/loop.py",
         old="                await self.fuse.keep(message.partition)\n",
         new="",
         without="a crash loop gives up a fuse's worth at every start",
@@ -386,7 +386,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="fuse",
         part="a sink finds its count where it goes on",
-        module="streams/vouching.py",
+        module="streams/consumer/vouching.py",
         old="given_up=int(count[1]) if count else 0",
         new="given_up=0",
         without="the same, though it is written down",
@@ -395,7 +395,7 @@ SURROUNDINGS: Final = (
     Removal(
         protection="watchdog",
         part="it decides",
-        module="streams/watchdog.py",
+        module="streams/watch/watchdog.py",
         old="        if quiet_s < patience_s:",
         new="        if quiet_s >= 0:",
         without="a worker that hangs looks alive for ever",

@@ -6,7 +6,7 @@ import pytest
 from schemas.errors import Unavailable
 from sinks.database import open_pool
 from sinks.resting import RestingStates
-from streams.absent import MARK_BITS
+from streams.state.absent import MARK_BITS
 
 pytestmark = pytest.mark.integration
 

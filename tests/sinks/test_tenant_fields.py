@@ -12,7 +12,7 @@ from schemas.events import SettingsChanged
 from sinks.tenant_fields import BOUNDS, TEXTS, check
 from sinks.tenants import Tenants
 from sinks.vault import Vault
-from streams.publish import MAX_RECORD_BYTES
+from streams.kafka.publish import MAX_RECORD_BYTES
 from tests.agents.dispatch.talk import with_settings
 
 LARGEST: dict[str, Any] = {

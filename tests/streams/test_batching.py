@@ -18,9 +18,9 @@ from aiokafka.errors import (
 )
 
 from schemas.errors import Rejected, Unavailable
-from streams.batching import QUEUED, Batch, Producer
+from streams.kafka.batching import QUEUED, Batch, Producer
+from streams.kafka.publish import Record
 from streams.metrics import EVENTS_PUBLISHED
-from streams.publish import Record
 
 TOPIC = "toy.batches"
 PLACE = TopicPartition(TOPIC, 1)

@@ -11,7 +11,7 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from streams.connections import PLAIN, mend
+from streams.kafka.connections import PLAIN, mend
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from aiokafka.structs import BrokerMetadata, PartitionMetadata, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.fetching import Planner
+from streams.consumer.fetching import Planner
 
 NODES = (1, 2, 3)
 NOBODY = -1

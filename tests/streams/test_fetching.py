@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v4, FetchRequest_v11
 
-from streams.fetching import LAST_EPOCH, Fetch, FetchSessions, Session, keep_sessions
+from streams.consumer.fetching import LAST_EPOCH, Fetch, FetchSessions, Session, keep_sessions
 from streams.local.stack import Stack
 
 PARTITIONS = 12

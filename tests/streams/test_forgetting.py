@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.forgetting import Where, forget
+from streams.state.forgetting import Where, forget
 from tests.streams.loop.fakes import FakePublisher
 
 

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # untyped
 
 from schemas.errors import Unavailable
-from streams.groups import Groups, Lag
+from streams.kafka.groups import Groups, Lag
 from streams.local.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -70,7 +70,7 @@ class Starting:
 def test_a_group_is_found_at_a_broker_that_has_just_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streams.groups.LOOK_S", 0.001)
+    monkeypatch.setattr("streams.kafka.groups.LOOK_S", 0.001)
     groups = Groups("127.0.0.1:1")
     monkeypatch.setattr(groups, "admin", Starting("whaticket.dispatch", refusals=2))
 
@@ -88,7 +88,7 @@ class Gone:
 def test_brokers_that_went_away_are_not_available(
     ask: Callable[[Groups, str], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.groups.TIMEOUT_S", 0.01)
+    monkeypatch.setattr("streams.kafka.groups.TIMEOUT_S", 0.01)
     groups = Groups("127.0.0.1:1")
     monkeypatch.setattr(groups, "admin", Gone())
 

@@ -13,8 +13,8 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # untyp
 
 from schemas.errors import Misconfigured, Unavailable
 from schemas.topics import STATEFUL_STAGES
-from streams.groups import LOOK_S, Groups
-from streams.layouts import Layout, Layouts, Move, Plan, inputs_of
+from streams.kafka.groups import LOOK_S, Groups
+from streams.kafka.layouts import Layout, Layouts, Move, Plan, inputs_of
 from streams.local.stack import Stack
 
 PIPELINE = "whaticket.pipeline"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from schemas.events import Position
 from streams.cli.dlqtext import ending, plan
-from streams.dlq import Original, Place, Verdict, dead_letter
-from streams.letters import (
+from streams.deadletters.dlq import Original, Place, Verdict, dead_letter
+from streams.deadletters.letters import (
     Letter,
     Selection,
     Standing,
@@ -14,9 +14,9 @@ from streams.letters import (
     newest,
     waiting,
 )
-from streams.parking import Parking, Returned
-from streams.publish import Headers
-from streams.redriving import INPUTS, End, Result
+from streams.deadletters.redriving import INPUTS, End, Result
+from streams.kafka.publish import Headers
+from streams.state.parking import Parking, Returned
 
 KEY = b"conv_1"
 FLAG = Parking("in.box/3/9", "bug", 1_700_000_000_000, last=4, next=2)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException
 
-from streams import librdkafka
+from streams.kafka import librdkafka
 
 NOBODY = "127.0.0.1:1"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.errors import Misconfigured
-from streams.listening import listen
+from streams.server.listening import listen
 
 
 def test_any_free_port_can_be_had() -> None:

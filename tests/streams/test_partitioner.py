@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.errors import Misconfigured
-from streams.partitioner import VECTORS, check_partitioner, partition_of
+from streams.kafka.partitioner import VECTORS, check_partitioner, partition_of
 
 
 def _elsewhere(_key: bytes, every: list[int], _available: list[int]) -> int:

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from schemas.errors import Unavailable
-from streams.presence import Presence
+from streams.tenancy.presence import Presence
 
 SOON_S = 0.01
 NEVER_S = 3600.0

@@ -6,8 +6,8 @@ from schemas.avro_schema import schema_of, spelled
 from schemas.changing import replace
 from schemas.errors import Misconfigured
 from schemas.topics import STATEFUL_STAGES, TOPICS
-from streams.cluster import Existing, Wanted
-from streams.provision import (
+from streams.kafka.cluster import Existing, Wanted
+from streams.kafka.provision import (
     COMPATIBILITY,
     IN_SYNC,
     Difference,
@@ -17,7 +17,7 @@ from streams.provision import (
     topic_differences,
     wanted_topics,
 )
-from streams.registry import Registered, Registry
+from streams.kafka.registry import Registered, Registry
 from streams.settings import Settings
 
 SETTINGS = Settings(topic_partitions=12, topic_replication=3)

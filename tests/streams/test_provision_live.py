@@ -12,12 +12,12 @@ from schemas.errors import Misconfigured, Rejected
 from schemas.events import TimerFired
 from schemas.examples import examples
 from schemas.topics import CONVERSATION_TIMER, HANDOFF_REQUESTED
-from streams import provision
 from streams import settings as settings_module
 from streams.cli import build
-from streams.cluster import Cluster
-from streams.provision import Difference, Kind
-from streams.registry import Refused, Registry, open_codec
+from streams.kafka import provision
+from streams.kafka.cluster import Cluster
+from streams.kafka.provision import Difference, Kind
+from streams.kafka.registry import Refused, Registry, open_codec
 from streams.settings import Settings
 
 pytestmark = pytest.mark.integration

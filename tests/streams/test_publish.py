@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from schemas.changing import replace
 from schemas.errors import Rejected, Unavailable
-from streams import producing
-from streams.batching import Producer
+from streams.kafka import producing
+from streams.kafka.batching import Producer
+from streams.kafka.publish import Publisher, Record, record_of
 from streams.local.stack import Stack
 from streams.metrics import PRODUCERS_RENEWED
-from streams.publish import Publisher, Record, record_of
 from tests.streams.loop.harness import DEADLINE_S, everything, publishing, until
 from tests.streams.loop.toy import JsonCodec, Names, received
 

@@ -14,8 +14,8 @@ from schemas.errors import Misconfigured, Unavailable
 from schemas.events import MessageReceived
 from schemas.examples import examples
 from schemas.topics import CONVERSATION_CHANGED, MESSAGE_RECEIVED
-from streams.publish import Publisher, Record, record_of
-from streams.reading import Reading
+from streams.kafka.publish import Publisher, Record, record_of
+from streams.kafka.reading import Reading
 from streams.settings import Settings
 
 pytestmark = pytest.mark.integration

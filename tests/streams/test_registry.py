@@ -16,8 +16,8 @@ from schemas.errors import Misconfigured, Rejected, Unavailable
 from schemas.events import TimerFired
 from schemas.examples import examples
 from schemas.topics import TOPICS
-from streams.provision import Difference, Kind, schema_differences
-from streams.registry import ABSENT_FOR_S, MOST_ABSENT, Refused, Registry, codec_of
+from streams.kafka.provision import Difference, Kind, schema_differences
+from streams.kafka.registry import ABSENT_FOR_S, MOST_ABSENT, Refused, Registry, codec_of
 
 SUBJECT = "conversation.timer.fired-value"
 TIMER = next(found.event for found in examples() if isinstance(found.event, TimerFired))

@@ -8,10 +8,10 @@ from agents.ports import Delivery
 from schemas.changing import replace
 from schemas.events import Cause, Event, Position, StepTaken
 from schemas.topics import MESSAGE_RECEIVED, STEP_TAKEN
-from streams.hearing import Hearing
 from streams.local.bench.work import Seen, event
-from streams.stage import Stage
-from streams.steps import STATE_EVERY, Applied, written_down
+from streams.processor.hearing import Hearing
+from streams.processor.stage import Stage
+from streams.processor.steps import STATE_EVERY, Applied, written_down
 
 VERSION = 2
 

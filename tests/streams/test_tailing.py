@@ -6,9 +6,9 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.errors import Unavailable
-from streams import tailing
-from streams.redriving import Desk
-from streams.tailing import Tail
+from streams.deadletters.redriving import Desk
+from streams.kafka import tailing
+from streams.kafka.tailing import Tail
 
 NOBODY = "127.0.0.1:1"
 

@@ -12,8 +12,8 @@ import pytest
 from schemas.changing import replace
 from schemas.codec import Codec
 from schemas.events import Event, SettingsChanged
-from streams import tenants as reading
-from streams.tenants import PARTITION, QUIET_MS, TenantSettings
+from streams.tenancy import tenants as reading
+from streams.tenancy.tenants import PARTITION, QUIET_MS, TenantSettings
 from tests.agents.ai.samples import SETTINGS
 
 CODEC = Codec.offline()

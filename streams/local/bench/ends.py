@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from schemas.events import BubbleState, Event, OutboundKind, OutboundSettled
 from schemas.topics import Topic
-from streams.reading import Reading
+from streams.kafka.reading import Reading
 
 
 class Open:

@@ -12,14 +12,14 @@ from typing import Final
 from schemas.errors import Unavailable
 from schemas.topics import HANDOFF_REQUESTED
 from streams.clock import WallClock
-from streams.groups import Groups
+from streams.kafka.groups import Groups
+from streams.kafka.naming import group_of
+from streams.kafka.partitioner import home
 from streams.local.bench.turns import Turns, given
 from streams.local.bench.waiting import FRONTS, WORKER
 from streams.local.stack import Stack, StackOptions, running
 from streams.local.stack.own import beside
 from streams.local.stack.supervisor import Tell
-from streams.naming import group_of
-from streams.partitioner import home
 from streams.settings import load
 
 WORKERS: Final = 3

@@ -16,11 +16,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.topics import changelog
 from streams.clock import WallClock
 from streams.engine import Engine
+from streams.kafka.publish import Publisher, record_of
 from streams.local.bench.figure import Figure
 from streams.local.bench.topics import PARTITIONS, Topics
 from streams.local.bench.work import Renamed, event, stage
 from streams.local.bench.yardsticks import Stop, plain, relay, vanilla
-from streams.publish import Publisher, record_of
 from streams.settings import Settings
 
 POLL_S: Final = 0.02

@@ -20,12 +20,12 @@ from schemas.errors import PipelineError
 from streams.clock import WallClock
 from streams.engine import Engine
 from streams.interpreter import prepare
+from streams.kafka.publish import Publisher
 from streams.local.bench.child import orders, say
 from streams.local.bench.loops import loops
 from streams.local.bench.topics import PARTITIONS, hop_stage, hop_topic
 from streams.local.bench.work import Renamed, stage
 from streams.logs import configure
-from streams.publish import Publisher
 from streams.settings import Settings, load
 
 READY: Final = b"ready"

@@ -15,9 +15,9 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from schemas.topics import changelog
+from streams.kafka.publish import BATCH_BYTES
 from streams.local.bench.topics import hop_stage, hop_topic
 from streams.local.bench.work import Renamed
-from streams.publish import BATCH_BYTES
 
 STATE: Final = b"." * 4096
 POLL_MS: Final = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from streams.partitioner import home
+from streams.kafka.partitioner import home
 
 CUSTOMERS: Final = 3_000
 SKEWED: Final = 0.7

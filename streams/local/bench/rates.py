@@ -31,8 +31,10 @@ from sinks.database import open_pool
 from sinks.processes import Processes
 from sinks.tenants import Tenants
 from sinks.vault import Vault
-from streams.applied import applied
 from streams.clock import WallClock
+from streams.kafka.publish import Publisher, record_of
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.local.bench.ends import Ends, following
 from streams.local.bench.figure import Allowance
 from streams.local.bench.inbound import Inbound
@@ -44,10 +46,8 @@ from streams.local.simulator.envelopes import envelope
 from streams.local.stack import Stack, StackOptions, running
 from streams.local.stack.own import beside
 from streams.local.stack.supervisor import Tell
-from streams.publish import Publisher, record_of
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.settings import Settings, load
+from streams.tenancy.applied import applied
 
 WORKER: Final = "worker-outbound"
 DISPATCH: Final = "worker-dispatch"

@@ -12,17 +12,17 @@ from confluent_kafka import TopicPartition
 
 from schemas.events import MessageReceived
 from schemas.topics import Topic, changelog
-from streams import librdkafka
 from streams.clock import WallClock
 from streams.engine import Engine
+from streams.kafka import librdkafka
+from streams.kafka.partitioner import partition_of
+from streams.kafka.publish import Publisher
 from streams.local.bench.memory import resident_bytes
 from streams.local.bench.topics import PARTITIONS, Topics
 from streams.local.bench.work import Renamed, Seen
-from streams.partitioner import partition_of
-from streams.publish import Publisher
-from streams.records import Entry
+from streams.processor.stage import Stage
 from streams.settings import Settings
-from streams.stage import Stage
+from streams.state.records import Entry
 
 BATCH: Final = 10_000
 FLUSH_EVERY: Final = 20_000

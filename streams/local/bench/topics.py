@@ -12,7 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-e
     OffsetSpec,
 )
 
-from streams import librdkafka
+from streams.kafka import librdkafka
 
 PARTITIONS: Final = 4
 HOPS: Final = 5

@@ -13,12 +13,12 @@ from schemas.events import HandoffRequested, ResponseGenerated, TurnKind
 from schemas.ids import derived, trace
 from schemas.topics import HANDOFF_REQUESTED, RESPONSE_GENERATED
 from streams.clock import WallClock
+from streams.kafka.publish import Publisher, record_of
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.local.bench.pace import paced
 from streams.local.demo.shop import NUMBER, TENANT
 from streams.local.stack import Stack
-from streams.publish import Publisher, record_of
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.settings import load
 
 QUESTION: Final = "Oi! Qual é o prazo de entrega para capitais?"

@@ -18,7 +18,7 @@ from schemas.events import Event, MessageKind, MessageReceived, Person
 from schemas.ids import derived, trace
 from schemas.topics import MESSAGE_RECEIVED, Topic
 from streams.clock import WallClock
-from streams.stage import Stage
+from streams.processor.stage import Stage
 
 KEYS: Final = 500
 LINES: Final = 32

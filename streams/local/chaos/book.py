@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from streams.controls import CONTROL
 from streams.local.chaos.facts import Stored
-from streams.records import Head
+from streams.state.controls import CONTROL
+from streams.state.records import Head
 
 
 @dataclass(slots=True)

@@ -20,6 +20,8 @@ from schemas.topics import (
 )
 from sinks.ports import Recorded
 from streams.clock import WallClock
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.local.chaos import growth, inbound
 from streams.local.chaos.acts import strike
 from streams.local.chaos.catalogue import Setting, ours
@@ -37,8 +39,6 @@ from streams.local.load.run import TOPICS, quiet
 from streams.local.outside import Outside, conversation_of
 from streams.local.stack import Stack
 from streams.patience import patiently
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.settings import Settings
 
 READ: Final = (

@@ -19,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 from schemas.changing import replace
 from schemas.errors import Unavailable
 from schemas.topics import STATEFUL_STAGES, changelog
-from streams import librdkafka
+from streams.kafka import librdkafka
 from streams.local.chaos.catalogue import Setting, ours
 from streams.local.chaos.facts import Fact, Seen, Struck
 from streams.local.chaos.ground import Ground, last_words

@@ -14,14 +14,14 @@ from typing import Final
 from confluent_kafka import TopicPartition
 
 from schemas.errors import Unavailable
-from streams.failpoint import POINTS, REACHED
-from streams.groups import Groups
+from streams.kafka.groups import Groups
+from streams.kafka.naming import APP
 from streams.local.chaos.catalogue import stage_of
 from streams.local.chaos.facts import Seen
 from streams.local.chaos.ground import Ground, last_words, lasting
 from streams.local.chaos.schedule import Planned
 from streams.local.stack import Stack
-from streams.naming import APP
+from streams.processor.failpoint import POINTS, REACHED
 
 CRASHES: Final = 6
 PASSES: Final = (2, 14)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sinks.database import open_pool
 from sinks.tenants import Tenants
 from sinks.vault import Vault
-from streams.announce import announce_from
 from streams.local.demo.shop import TENANT
 from streams.settings import Settings
+from streams.tenancy.announce import announce_from
 
 NAME = "whaticket.chaos"
 

@@ -17,7 +17,7 @@ from streams.local.load.figures import percentile
 
 SHOWN: Final = 20
 WINDOWS: Final = ("before_state", "after_state", "after_publish", "after_ack")
-"""Fail-points of the loop, in its order (``streams.failpoint``)."""
+"""Fail-points of the loop, in its order (``streams.processor.failpoint``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

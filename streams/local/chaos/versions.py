@@ -23,7 +23,9 @@ from schemas.topics import (
     OUTBOUND_TIMER,
     STATEFUL_STAGES,
 )
-from streams.layouts import inputs_of
+from streams.kafka.layouts import inputs_of
+from streams.kafka.naming import group_of
+from streams.kafka.registry import Registry
 from streams.local.chaos.catalogue import stage_of
 from streams.local.chaos.facts import Posted, Seen
 from streams.local.chaos.ground import AGAIN_S, Ground, lasting
@@ -31,8 +33,6 @@ from streams.local.chaos.schedule import Planned
 from streams.local.chaos.workload import phone_prefix
 from streams.local.demo.shop import NUMBER, TENANT
 from streams.local.load.plan import QUESTIONS
-from streams.naming import group_of
-from streams.registry import Registry
 
 NEW_FIELD: Final = {"name": "chaos_note", "type": ["null", "string"], "default": None}
 """A field that our code does not know: an optional one, as every change must be."""

@@ -18,7 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from agents.ports import Clock
 from schemas.errors import Unavailable
 from schemas.topics import DLQ_SUFFIX, STATEFUL_STAGES, TOPICS, changelog
-from streams.groups import Groups
+from streams.kafka.groups import Groups
+from streams.kafka.naming import group_of
+from streams.kafka.reading import Reading
 from streams.local.chaos.book import Book
 from streams.local.chaos.facts import Again, Committed, Counted, Effect, Letter, Stored
 from streams.local.chaos.leaks import Search
@@ -26,11 +28,9 @@ from streams.local.chaos.shown import Shown
 from streams.local.demo.shop import TENANT
 from streams.local.outside import FAULTS
 from streams.local.stack import Stack
-from streams.naming import group_of
-from streams.reading import Reading
+from streams.processor.stages import read_by
 from streams.replay.whole import Wanted, replay
 from streams.settings import Settings
-from streams.stages import read_by
 
 DIFFERENCES: Final = 50
 """Most differences that a history keeps."""

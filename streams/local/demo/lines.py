@@ -6,10 +6,10 @@ from typing import Final
 
 from schemas.events import Position
 from sinks.ports import Recorded
-from streams.concerning import cause_of
-from streams.details import clock
-from streams.telling import tell
-from streams.trace import at_of
+from streams.story.concerning import cause_of
+from streams.story.details import clock
+from streams.story.telling import tell
+from streams.story.trace import at_of
 
 KEY_CHARS: Final = 11
 WHERE_CHARS: Final = 36

@@ -16,11 +16,11 @@ from sinks.knowledge import PostgresKnowledge
 from sinks.tenant_fields import FIELDS
 from sinks.tenants import Tenants
 from sinks.vault import Vault
-from streams.announce import announce_from
 from streams.embedding import open_embedder
 from streams.local.demo import shop
 from streams.local.demo.payloads import phone_number_ids
 from streams.settings import Settings, require_secrets
+from streams.tenancy.announce import announce_from
 
 TOKEN: Final = "simulator"  # noqa: S105 - the simulator takes any token
 NO_LIMIT: Final = 0

@@ -16,6 +16,8 @@ from schemas.errors import PipelineError
 from sinks.database import NAME, open_pool, reachable
 from sinks.ports import Recorded
 from streams.clock import open_clock
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.local.demo.cast import Post, posts
 from streams.local.demo.lines import STYLES, Lines
 from streams.local.demo.people import People
@@ -28,10 +30,8 @@ from streams.local.load.history import History, unfinished
 from streams.local.load.run import accepted
 from streams.local.outside import Outside, outside, standing
 from streams.local.stack.supervisor import Tell
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.settings import Settings, home
-from streams.trace import CONVERSATION_TOPICS
+from streams.story.trace import CONVERSATION_TOPICS
 
 CONNECTIONS: Final = 8
 PATIENCE_S: Final = 90.0

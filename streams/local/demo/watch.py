@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sinks.ports import Recorded
-from streams.reading import Reading
-from streams.trace import CONVERSATION_TOPICS
+from streams.kafka.reading import Reading
+from streams.story.trace import CONVERSATION_TOPICS
 
 T = TypeVar("T")
 

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from streams.clock import open_clock
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.local.load.run import CONNECTIONS, Sender
 from streams.local.outside import outside
-from streams.reading import Reading
-from streams.registry import open_codec
 from streams.settings import Settings
 
 

@@ -23,12 +23,12 @@ from schemas.topics import (
     TOOL_REQUESTED,
 )
 from sinks.ports import Recorded
+from streams.kafka.reading import Reading
 from streams.local.demo.shop import NUMBER
 from streams.local.load.history import Accepted, History, Sent, history, unfinished
 from streams.local.load.plan import Outgoing, message_object
 from streams.local.outside import Outside, conversation_of
 from streams.local.simulator.envelopes import received
-from streams.reading import Reading
 
 TOPICS: Final = tuple(
     topic.name

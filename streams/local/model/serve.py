@@ -7,10 +7,10 @@ from collections.abc import Callable
 import uvicorn
 
 from schemas.errors import Misconfigured
-from streams.listening import listen
 from streams.local.model.llama import Llama, weights
 from streams.local.model.server import ModelServer, Rules, Speaker
 from streams.local.model.smollm import SmallModel
+from streams.server.listening import listen
 
 BACKLOG = 8192
 """Connections that may wait to be accepted: a burst of conversations arrives at once."""

@@ -10,13 +10,13 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from agents.ports import Clock
-from streams.listening import listen
 from streams.local.simulator.app import CUT, WEBHOOK_PATH, application
 from streams.local.simulator.limits import MPS
 from streams.local.simulator.redelivery import LONGEST_MS
 from streams.local.simulator.script import Wish
 from streams.local.simulator.state import Simulator
 from streams.local.simulator.webhook import Webhook
+from streams.server.listening import listen
 
 TIMEOUT_S: Final = 30.0
 CONNECTIONS: Final = 64

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from streams.controls import FUSE_KEY, OWNER_KEY, Owner
 from streams.local.chaos.book import Book
 from streams.local.chaos.facts import Stored
-from streams.records import Entry
+from streams.state.controls import FUSE_KEY, OWNER_KEY, Owner
+from streams.state.records import Entry
 
 
 def value(state: bytes) -> bytes:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from schemas.errors import Misconfigured
-from streams import librdkafka
-from streams.lineage import grown
+from streams.kafka import librdkafka
+from streams.kafka.provision import Difference, Kind, refuse_partitions
 from streams.local.chaos import growth
 from streams.local.chaos.archive import read, write
 from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.facts import Fact, Struck
 from streams.local.chaos.schedule import Planned
-from streams.provision import Difference, Kind, refuse_partitions
+from streams.state.lineage import grown
 
 PLANNED = Planned(fault="F12", whom=("worker",), share=0.5, seconds=0.0, seed=1)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from streams.failpoint import POINTS, REACHED
 from streams.local.chaos import processes
 from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.schedule import Planned
+from streams.processor.failpoint import POINTS, REACHED
 
 
 @dataclass

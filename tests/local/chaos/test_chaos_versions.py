@@ -8,11 +8,11 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from schemas.topics import MESSAGE_RECEIVED, STATEFUL_STAGES
+from streams.kafka.naming import group_of
 from streams.local.chaos import versions
 from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.schedule import Planned
 from streams.local.chaos.versions import addable, added_topic
-from streams.naming import group_of
 
 COPIES = ("worker-ai", "worker-ai-2")
 

@@ -13,10 +13,10 @@ import uvicorn
 from agents.adapters.whatsapp import WhatsAppCourier, open_client
 from agents.ports import Accepted, Letter, Receipt, Refused, Unknown
 from streams.clock import WallClock
-from streams.listening import listen
 from streams.local.simulator import Simulator, application
 from streams.local.simulator.script import Kind, Wish, wishes
 from streams.local.simulator.server import Cuttable
+from streams.server.listening import listen
 from streams.whatsapp import Message, Status, parse
 from tests.local.simulator.surroundings import AUTH, NUMBER, Clock, Webhook
 

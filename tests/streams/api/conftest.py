@@ -21,7 +21,7 @@ from sinks.tenants import Tenants
 from sinks.vault import Vault
 from streams.api.app import rest
 from streams.api.routes import Desk
-from streams.http import RequestMetrics
+from streams.server.http import RequestMetrics
 
 BEARER = "a-long-bearer-token"
 

@@ -10,7 +10,7 @@ from schemas.errors import Unavailable
 from schemas.events import Event
 from sinks.tenants import Tenants
 from sinks.vault import Vault
-from streams.announce import announce
+from streams.tenancy.announce import announce
 
 pytestmark = pytest.mark.integration
 

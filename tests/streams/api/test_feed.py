@@ -22,7 +22,7 @@ from streams.api.feed import HelpdeskFeed
 from streams.api.rooms import feed_server
 from streams.api.routes import Desk
 from streams.api.tokens import Watcher, mint
-from streams.serving import server_of
+from streams.server.serving import server_of
 from tests.sinks.stories import Story
 from tests.streams.api.conftest import BEARER, Clock, Log
 

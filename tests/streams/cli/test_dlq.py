@@ -31,9 +31,9 @@ from schemas.topics import (
     SETTINGS_CHANGED,
 )
 from streams.clock import WallClock
-from streams.publish import record_of
-from streams.reading import Reading
-from streams.registry import open_codec
+from streams.kafka.publish import record_of
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.settings import Settings
 from tests.streams.cli.conftest import CommandLine
 from tests.streams.loop.harness import publishing, until

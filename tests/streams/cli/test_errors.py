@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from streams.cli import build
-from streams.listening import listen
 from streams.local.stack.hold import hold
+from streams.server.listening import listen
 from streams.settings import environment
 from tests.streams.cli.conftest import CommandLine
 

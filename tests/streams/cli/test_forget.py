@@ -11,11 +11,11 @@ import pytest
 from schemas.topics import STATEFUL_STAGES, changelog
 from sinks.claims import PostgresClaims
 from sinks.resting import RestingStates
-from streams.absent import fingerprint_of
-from streams.forgetting import Where, whereabouts
-from streams.publish import Record
-from streams.records import Entry
+from streams.kafka.publish import Record
 from streams.settings import Settings
+from streams.state.absent import fingerprint_of
+from streams.state.forgetting import Where, whereabouts
+from streams.state.records import Entry
 from tests.streams.cli.conftest import CommandLine
 from tests.streams.loop.harness import publishing
 

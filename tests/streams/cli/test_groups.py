@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from schemas.topics import MESSAGE_RECEIVED
-from streams.groups import Groups
+from streams.kafka.groups import Groups
 from streams.settings import Settings
 from tests.streams.cli.conftest import CommandLine
 

@@ -4,9 +4,9 @@ import pytest
 
 from schemas.codec import Codec
 from schemas.events import Channel
-from streams.registry import open_codec
+from streams.kafka.registry import open_codec
 from streams.settings import Settings
-from streams.tenants import TenantSettings
+from streams.tenancy.tenants import TenantSettings
 from tests.streams.cli.conftest import CommandLine
 
 pytestmark = pytest.mark.integration

@@ -13,10 +13,10 @@ from schemas.events import Event
 from sinks.database import open_pool
 from sinks.migrations import migrate
 from sinks.processes import LIVE_S, Processes
-from streams.presence import Presence
-from streams.registry import open_codec
+from streams.kafka.registry import open_codec
 from streams.settings import Settings
-from streams.tenants import Reader, TenantSettings
+from streams.tenancy.presence import Presence
+from streams.tenancy.tenants import Reader, TenantSettings
 from tests.streams.cli.conftest import CommandLine
 
 pytestmark = pytest.mark.integration

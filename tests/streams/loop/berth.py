@@ -12,9 +12,9 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
 from streams.clock import WallClock
+from streams.consumer.faustapp import SafeApp
+from streams.consumer.transport import SafeConsumer
 from streams.engine import Engine
-from streams.faustapp import SafeApp
-from streams.transport import SafeConsumer
 from tests.streams.loop.fakes import NAMES, FakePublisher
 from tests.streams.loop.toy import JsonCodec, Toys, toy_settings
 

@@ -14,8 +14,8 @@ from schemas.topics import STATEFUL_STAGES
 from streams.app import Parts, build_worker
 from streams.clock import WallClock
 from streams.logs import configure
+from streams.processor.stage import Stage
 from streams.settings import load
-from streams.stage import Stage
 from streams.worker import Worker
 
 BROKEN = ("ai", "tools", "outbound")

@@ -12,10 +12,10 @@ from agents.ports import Delivery
 from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import Event, HandoffRequested, MessageReceived
-from streams.letters import Letter, first_run, newest, waiting
-from streams.parking import Parking
-from streams.publish import Record
-from streams.records import Entry
+from streams.deadletters.letters import Letter, first_run, newest, waiting
+from streams.kafka.publish import Record
+from streams.state.parking import Parking
+from streams.state.records import Entry
 from tests.streams.loop.fakes import (
     IDLE_MS,
     NAMES,

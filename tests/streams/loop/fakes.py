@@ -13,18 +13,18 @@ from agents.ports import Agent
 from schemas.errors import Refusing, Rejected, Unavailable
 from schemas.events import Event
 from schemas.topics import Topic
-from streams.absent import Absent
-from streams.deciding import Decider
-from streams.health import Dependencies
-from streams.lanes import Lanes
-from streams.loop import Loop
-from streams.parker import Parker
-from streams.publish import Publisher, Record, record_of
-from streams.pulse import Pulse
-from streams.records import Entry
-from streams.resting import Rest, Resting, Values
-from streams.stage import Parked, Stage
-from streams.table import AckedTable
+from streams.kafka.publish import Publisher, Record, record_of
+from streams.processor.deciding import Decider
+from streams.processor.lanes import Lanes
+from streams.processor.loop import Loop
+from streams.processor.parker import Parker
+from streams.processor.resting import Rest, Resting, Values
+from streams.processor.stage import Parked, Stage
+from streams.state.absent import Absent
+from streams.state.records import Entry
+from streams.state.table import AckedTable
+from streams.watch.health import Dependencies
+from streams.watch.pulse import Pulse
 from tests.streams.loop.toy import JsonCodec, Names, Tally
 
 NOW_MS = 1_700_000_100_000

@@ -24,7 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, re-e
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.events import Event
-from streams.publish import Publisher, Record, record_of
+from streams.kafka.publish import Publisher, Record, record_of
 from streams.settings import environment
 from tests.streams.loop.toy import JsonCodec, Names
 

@@ -8,8 +8,8 @@ import signal
 import sys
 from collections.abc import Iterable
 
-from streams.publish import Publisher, Record
-from streams.redriving import Desk
+from streams.deadletters.redriving import Desk
+from streams.kafka.publish import Publisher, Record
 from tests.streams.loop.toy import Names
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from schemas.errors import Rejected
 from schemas.events import MessageReceived
 from sinks.ports import Recorded
-from streams.publish import Publisher
+from streams.kafka.publish import Publisher
 from streams.settings import Settings
 from streams.sinking import SinkRunner
 from tests.streams.loop.toy import JsonCodec, Names, toy_settings

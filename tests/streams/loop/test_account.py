@@ -14,10 +14,10 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import account as account_module
-from streams.account import FOLD, Account, Range, Ranges, count
-from streams.auditor import VOUCHER, Auditor
-from streams.batches import offsets
+from streams.consumer import account as account_module
+from streams.consumer.account import FOLD, Account, Range, Ranges, count
+from streams.consumer.auditor import VOUCHER, Auditor
+from streams.consumer.batches import offsets
 from streams.metrics import LOST, SKIPPED_OFFSETS
 
 PLACE = TP("t", 0)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from streams.kafka.partitioner import home
+from streams.kafka.publish import record_of
 from streams.local.stack import Stack
-from streams.partitioner import home
-from streams.publish import record_of
 from tests.streams.loop.harness import (
     PARTITIONS,
     lag,

@@ -10,8 +10,8 @@ from agents.core.conversation import Conversation
 from agents.dispatch import dispatch
 from schemas.events import Event, HandoffRequested, MessageReceived, SettingsChanged, TimerFired
 from schemas.topics import CONVERSATION_TIMER, HANDOFF_REQUESTED, MESSAGE_RECEIVED
-from streams.publish import Record
-from streams.timers import Timers
+from streams.kafka.publish import Record
+from streams.processor.timers import Timers
 from tests.agents.ai.samples import Attic, Ledger
 from tests.agents.dispatch.talk import SETTINGS, T0, envelope, message
 from tests.streams.loop.fakes import Rig

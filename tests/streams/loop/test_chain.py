@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from schemas.events import ResponseGenerated
-from streams.controls import OWNER_KEY
 from streams.local.stack import Stack
-from streams.records import Entry
+from streams.state.controls import OWNER_KEY
+from streams.state.records import Entry
 from tests.streams.loop.harness import everything, lag, publish, publishing, toys, until
 from tests.streams.loop.toy import JsonCodec, Names, Tally, chained, received
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.corrections import SKEW_MS, Corrections
-from streams.deciding import Step
-from streams.parking import Parking
-from streams.records import Entry
+from streams.processor.corrections import SKEW_MS, Corrections
+from streams.processor.deciding import Step
+from streams.state.parking import Parking
+from streams.state.records import Entry
 from tests.streams.loop.fakes import NOW_MS, FakeMessage
 from tests.streams.loop.test_timers import KEY, Clockwork
 

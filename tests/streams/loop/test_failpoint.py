@@ -6,8 +6,8 @@ import signal
 import pytest
 from pydantic import ValidationError
 
-from streams.failpoint import POINTS, CrashingLoop, Failpoint, loop_of
-from streams.loop import Loop
+from streams.processor.failpoint import POINTS, CrashingLoop, Failpoint, loop_of
+from streams.processor.loop import Loop
 from streams.settings import Settings
 
 

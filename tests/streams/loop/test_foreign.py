@@ -10,7 +10,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.subscription_state import SubscriptionState
 
-from streams.seat import Seat
+from streams.consumer.seat import Seat
 from tests.streams.loop.toy import toy_settings
 
 READ, DROPPED = TopicPartition("orders.read", 3), TopicPartition("orders.dropped", 3)

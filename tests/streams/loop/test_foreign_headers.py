@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from streams import loop
-from streams.batching import event_type
-from streams.publish import Record
+from streams.kafka.batching import event_type
+from streams.kafka.publish import Record
+from streams.processor import loop
 from tests.streams.loop.fakes import NAMES, FakeMessage, Rig
 from tests.streams.loop.harness import DEADLINE_S
 from tests.streams.loop.toy import JsonCodec, Toys, received

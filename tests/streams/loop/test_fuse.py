@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from streams.fuse import FUSE
+from streams.deadletters.fuse import FUSE
 from streams.local.stack import Stack
 from tests.streams.loop.harness import create, everything, publish, publishing, toys, until
 from tests.streams.loop.toy import Names, received

@@ -42,9 +42,9 @@ from schemas.topics import (
     TOOL_REQUESTED,
 )
 from streams.clock import WallClock
-from streams.publish import record_of
-from streams.reading import Reading
-from streams.registry import open_codec
+from streams.kafka.publish import record_of
+from streams.kafka.reading import Reading
+from streams.kafka.registry import open_codec
 from streams.settings import Settings, environment
 from tests.streams.loop.harness import publishing, until
 

@@ -18,19 +18,19 @@ from prometheus_client import REGISTRY
 
 from schemas.errors import Misconfigured
 from schemas.topics import MESSAGE_RECEIVED, STATEFUL_STAGES, TOOL_REQUESTED
-from streams import partitioner
 from streams.clock import WallClock
-from streams.colocate import check_partitions, split
-from streams.controls import Owner
+from streams.consumer.colocate import check_partitions, split
 from streams.engine import Engine
-from streams.health import Dependencies, Health, HealthServer
-from streams.layouts import inputs_of
-from streams.lineage import check_ends, check_ids
+from streams.kafka import partitioner
+from streams.kafka.layouts import inputs_of
+from streams.kafka.naming import group_of
+from streams.kafka.partitioner import home
+from streams.kafka.publish import Publisher
 from streams.local.stack import Stack
-from streams.naming import group_of
-from streams.partitioner import home
-from streams.publish import Publisher
 from streams.settings import Settings
+from streams.state.controls import Owner
+from streams.state.lineage import check_ends, check_ids
+from streams.watch.health import Dependencies, Health, HealthServer
 from tests.streams.loop.fakes import NAMES, FakeTable
 from tests.streams.loop.harness import create, everything, publish, publishing, toys, until
 from tests.streams.loop.toy import JsonCodec, Names, Toys, received, toy_settings

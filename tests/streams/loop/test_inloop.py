@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.inloop import FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS, InLoopConsumer
+from streams.consumer.inloop import FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS, InLoopConsumer
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_fetch_waits_long_only_where_nothing_came_for_a_while(
     consumer._consumer = SimpleNamespace(_fetcher=fetcher)
     consumer.moved_at = 0.0
     for at_s, moved in moves:
-        monkeypatch.setattr("streams.inloop.time.monotonic", lambda at_s=at_s: at_s)
+        monkeypatch.setattr("streams.consumer.inloop.time.monotonic", lambda at_s=at_s: at_s)
         consumer.pace(moved)
 
     assert fetcher._fetch_max_wait_ms == waits_ms

@@ -10,9 +10,9 @@ import pytest
 from aiokafka import TopicPartition
 from faust.types import TP
 
-from streams.ledger import Ledger
+from streams.consumer.ledger import Ledger
+from streams.consumer.seat import Seat
 from streams.metrics import LAG
-from streams.seat import Seat
 from streams.worker import Worker
 from tests.streams.loop.berth import Berth
 from tests.streams.loop.fakes import FixedClock

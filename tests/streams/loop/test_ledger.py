@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.ledger import Ledger
+from streams.consumer.ledger import Ledger
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,13 +14,13 @@ from agents.ports import Delivery
 from schemas.changing import replace
 from schemas.errors import Rejected, Unavailable
 from schemas.events import Event, MessageReceived
-from streams import loop
-from streams.controls import FUSE_KEY, OWNER_KEY, Burnt, Owner
-from streams.fuse import FUSE, FuseBlown
-from streams.parker import LETTER_BYTES
-from streams.partitioner import home
-from streams.publish import Record
-from streams.records import STATE_BYTES, Entry
+from streams.deadletters.fuse import FUSE, FuseBlown
+from streams.kafka.partitioner import home
+from streams.kafka.publish import Record
+from streams.processor import loop
+from streams.processor.parker import LETTER_BYTES
+from streams.state.controls import FUSE_KEY, OWNER_KEY, Burnt, Owner
+from streams.state.records import STATE_BYTES, Entry
 from tests.streams.loop.fakes import DOWN, NAMES, REJECTED, FakeMessage, Rig, failing
 from tests.streams.loop.harness import until
 from tests.streams.loop.toy import JsonCodec, Tally, Toys, received, step

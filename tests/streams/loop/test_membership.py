@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from streams.groups import Groups
+from streams.consumer.membership import dismiss, leave_for_good
+from streams.kafka.groups import Groups
 from streams.local.stack import Stack
-from streams.membership import dismiss, leave_for_good
 from tests.streams.loop.harness import everything, lag, publish, publishing, toys, until
 from tests.streams.loop.toy import Names, received
 

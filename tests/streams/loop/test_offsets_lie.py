@@ -17,15 +17,15 @@ from faust.types import TP
 from msgspec import structs
 
 from schemas.errors import Misconfigured
-from streams.controls import Owner
-from streams.groups import Groups
-from streams.lineage import check_counts
+from streams.consumer.positions import Positions
+from streams.kafka.groups import Groups
+from streams.kafka.partitioner import home
+from streams.kafka.publish import Record
 from streams.local.stack import Stack
-from streams.partitioner import home
-from streams.positions import Positions
-from streams.proof import Proof
-from streams.publish import Record
-from streams.records import UNMARKED, Entry, Head, applying, checksum_of
+from streams.state.controls import Owner
+from streams.state.lineage import check_counts
+from streams.state.proof import Proof
+from streams.state.records import UNMARKED, Entry, Head, applying, checksum_of
 from tests.streams.loop.fakes import FakeMessage, FakeTable
 from tests.streams.loop.harness import (
     PARTITIONS,

@@ -15,11 +15,11 @@ from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import Event, MessageReceived
 from schemas.topics import CONTROL_REQUESTED
-from streams import loop
-from streams.deciding import EFFECT_BYTES
-from streams.fuse import FUSE
-from streams.publish import Record
-from streams.records import STATE_BYTES
+from streams.deadletters.fuse import FUSE
+from streams.kafka.publish import Record
+from streams.processor import loop
+from streams.processor.deciding import EFFECT_BYTES
+from streams.state.records import STATE_BYTES
 from tests.streams.loop.fakes import NAMES, FakeMessage, Rig
 from tests.streams.loop.toy import JsonCodec, Tally, Toys, received, step
 

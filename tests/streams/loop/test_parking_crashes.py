@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events import MessageReceived
-from streams.controls import CONTROL
+from streams.state.controls import CONTROL
 from tests.streams.loop.crashes import TOPICS, World
 from tests.streams.loop.toy import JsonCodec
 

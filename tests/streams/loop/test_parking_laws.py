@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import Position
-from streams.parking import Arm, Parking, Returned, arm_of
+from streams.state.parking import Arm, Parking, Returned, arm_of
 
 BEGUN = Parking.begun(Position(topic="t", partition=1, offset=7), "bug", 5)
 RETURNS = st.builds(

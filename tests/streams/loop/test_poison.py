@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from streams.kafka.publish import Record
 from streams.local.stack import Stack
-from streams.publish import Record
 from tests.streams.loop.harness import (
     create,
     everything,

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from streams.pulse import Fenced, Pulse
+from streams.watch.pulse import Fenced, Pulse
 
 
 class Group:

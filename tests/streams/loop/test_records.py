@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.controls import Owner
-from streams.parking import Parking
-from streams.publish import Record
-from streams.records import Entry, Head, Unreadable, next_due
+from streams.kafka.publish import Record
+from streams.state.controls import Owner
+from streams.state.parking import Parking
+from streams.state.records import Entry, Head, Unreadable, next_due
 
 TEXT = st.text(max_size=20)
 RECORDS = st.builds(

@@ -11,9 +11,9 @@ from faust.types import TP
 from schemas.changing import replace
 from schemas.errors import Misconfigured
 from schemas.events import Event
-from streams.proof import Proof
-from streams.recovery import SafeRecovery
-from streams.table import AckedTable, Row
+from streams.state.proof import Proof
+from streams.state.recovery import SafeRecovery
+from streams.state.table import AckedTable, Row
 from tests.streams.loop.fakes import NAMES, Rig
 from tests.streams.loop.toy import Toys, received
 

@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 
 from schemas.events import HandoffRequested
-from streams.letters import Standing
+from streams.deadletters.letters import Standing
+from streams.deadletters.redriving import Desk, End
 from streams.local.stack import Stack
-from streams.redriving import Desk, End
 from streams.settings import environment
 from tests.streams.loop.harness import create, everything, publish, publishing, toys, until
 from tests.streams.loop.redrive import desk_of

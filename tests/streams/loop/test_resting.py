@@ -15,11 +15,11 @@ from structlog.testing import capture_logs
 from agents.ports import Delivery
 from schemas.errors import Unavailable
 from schemas.events import Event
-from streams import loop
-from streams.parking import Parking
-from streams.publish import Record
-from streams.pulse import Fenced
-from streams.records import Entry
+from streams.kafka.publish import Record
+from streams.processor import loop
+from streams.state.parking import Parking
+from streams.state.records import Entry
+from streams.watch.pulse import Fenced
 from tests.streams.loop.fakes import (
     DOWN,
     IDLE_MS,

@@ -23,8 +23,8 @@ from schemas.events import (
     SettingsChanged,
     TimerFired,
 )
-from streams.records import Entry
-from streams.stages import dispatch_stage, read_by
+from streams.processor.stages import dispatch_stage, read_by
+from streams.state.records import Entry
 from tests.agents.dispatch.talk import SETTINGS, T0, envelope, message
 from tests.streams.loop.fakes import IDLE_MS, FakeShelf, Rig
 

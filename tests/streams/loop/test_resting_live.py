@@ -14,11 +14,11 @@ from confluent_kafka import TopicPartition
 from sinks.database import open_pool
 from sinks.migrations import migrate
 from sinks.resting import RestingStates
-from streams.controls import CONTROL
-from streams.groups import Groups
+from streams.kafka.groups import Groups
+from streams.kafka.publish import Publisher
 from streams.local.stack import Stack
-from streams.publish import Publisher
-from streams.records import Entry, Head
+from streams.state.controls import CONTROL
+from streams.state.records import Entry, Head
 from tests.streams.loop.harness import (
     PARTITIONS,
     Toy,

@@ -6,7 +6,7 @@ import gc
 import tracemalloc
 from collections.abc import Iterator
 
-from streams.records import Entry
+from streams.state.records import Entry
 from tests.streams.loop.fakes import FakeTable
 
 CONVERSATIONS = 20_000

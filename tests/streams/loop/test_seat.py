@@ -15,16 +15,16 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import Misconfigured
-from streams.fuse import FUSE, FuseBlown
-from streams.groups import Groups
-from streams.ledger import Ledger
+from streams.consumer.ledger import Ledger
+from streams.consumer.membership import Replaced
+from streams.consumer.vouching import OtherLog, Voucher
+from streams.deadletters.fuse import FUSE, FuseBlown
+from streams.kafka.groups import Groups
+from streams.kafka.publish import record_of
 from streams.local.stack import Stack
-from streams.membership import Replaced
 from streams.metrics import AUDITED, SKIPPED_OFFSETS
-from streams.proof import Proof
-from streams.publish import record_of
 from streams.sinking import SinkRunner
-from streams.vouching import OtherLog, Voucher
+from streams.state.proof import Proof
 from tests.streams.loop.harness import (
     DEADLINE_S,
     PARTITIONS,

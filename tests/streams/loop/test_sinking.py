@@ -17,17 +17,18 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.errors import Refusing, Unavailable
 from schemas.events import Event
 from sinks.ports import Recorded
-from streams import seat, sinking
-from streams.account import Account
-from streams.fuse import FUSE, FuseBlown
-from streams.ledger import Ledger
+from streams import sinking
+from streams.consumer import seat
+from streams.consumer.account import Account
+from streams.consumer.ledger import Ledger
+from streams.consumer.seat import Lost
+from streams.consumer.vouching import OtherLog, Voucher
+from streams.deadletters.fuse import FUSE, FuseBlown
+from streams.kafka.publish import Record
 from streams.local.stack import Stack
-from streams.proof import Proof
-from streams.publish import Record
-from streams.records import checksum_of
-from streams.seat import Lost
 from streams.sinking import SinkRunner, in_order
-from streams.vouching import OtherLog, Voucher
+from streams.state.proof import Proof
+from streams.state.records import checksum_of
 from tests.streams.loop.fakes import FakePublisher
 from tests.streams.loop.harness import create, everything, lag, post, publish, publishing, until
 from tests.streams.loop.shelf import Shelf, group_of, sink_of

@@ -8,8 +8,8 @@ import msgspec
 
 from schemas.errors import Unavailable
 from schemas.events import Event
-from streams.records import Entry, Kept
-from streams.states import States
+from streams.state.records import Entry, Kept
+from streams.state.states import States
 from tests.streams.loop.fakes import NAMES, Rig, failing
 from tests.streams.loop.toy import Tally, received
 

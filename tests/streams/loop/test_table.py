@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from faust.types import TP
 
-from streams.controls import OWNER_KEY, Owner
-from streams.records import Early, Entry
-from streams.table import Logs
+from streams.state.controls import OWNER_KEY, Owner
+from streams.state.records import Early, Entry
+from streams.state.table import Logs
 from tests.streams.loop.fakes import FakePublisher, FakeTable
 
 KEY = b"conv_1"

@@ -8,9 +8,9 @@ import msgspec
 from schemas.errors import Unavailable
 from schemas.events import TimerFired
 from schemas.ids import derived
-from streams.records import Entry, next_due
-from streams.stage import Stage
-from streams.timers import AGAIN_MS, FAILED_MS, Timers
+from streams.processor.stage import Stage
+from streams.processor.timers import AGAIN_MS, FAILED_MS, Timers
+from streams.state.records import Entry, next_due
 from tests.streams.loop.fakes import NAMES, NOW_MS, FakePublisher, FakeTable, FixedClock
 from tests.streams.loop.toy import JsonCodec, Tally, Toys
 

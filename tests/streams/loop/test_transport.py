@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from schemas.errors import Misconfigured
-from streams.ledger import Ledger
+from streams.consumer.ledger import Ledger
 from streams.worker import _measure
 from tests.streams.loop.berth import Berth
 

@@ -10,10 +10,10 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.errors import Unavailable
-from streams import vouching
-from streams.proof import Proof
-from streams.records import checksum_of
-from streams.vouching import Voucher, disproved
+from streams.consumer import vouching
+from streams.consumer.vouching import Voucher, disproved
+from streams.state.proof import Proof
+from streams.state.records import checksum_of
 from tests.streams.loop.fakes import FakeMessage
 
 PLACE = TopicPartition("orders", 3)

@@ -13,12 +13,12 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from schemas.changing import replace
-from streams import lookout as lookout_module
-from streams.auditor import Auditor
-from streams.health import Dependencies
+from streams.consumer.auditor import Auditor
 from streams.local.stack import Stack
-from streams.lookout import Lookout
-from streams.watchdog import Signs, Watch
+from streams.watch import lookout as lookout_module
+from streams.watch.health import Dependencies
+from streams.watch.lookout import Lookout
+from streams.watch.watchdog import Signs, Watch
 from tests.streams.loop.fakes import NAMES, Rig
 from tests.streams.loop.harness import DEADLINE_S, create, publish, publishing, toys, until
 from tests.streams.loop.toy import Names, Toys, received

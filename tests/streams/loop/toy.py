@@ -34,13 +34,13 @@ from schemas.topics import Topic
 from sinks.database import open_pool
 from sinks.resting import RestingStates
 from streams.clock import WallClock
-from streams.ledger import Ledger
+from streams.consumer.ledger import Ledger
+from streams.kafka.publish import Publisher
 from streams.logs import configure
-from streams.publish import Publisher
-from streams.resting import Rest
+from streams.processor.resting import Rest
+from streams.processor.stage import Stage
 from streams.settings import Settings
 from streams.sinking import SinkRunner
-from streams.stage import Stage
 from streams.worker import Worker
 
 RECORDS: dict[str, type[Any]] = {record.__name__: record for record in get_args(Event)}

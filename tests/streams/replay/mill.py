@@ -39,15 +39,15 @@ from schemas.errors import Rejected, Unavailable
 from schemas.events import Citation, Event, Position, SettingsChanged, TimerFired
 from schemas.ids import derived, trace
 from schemas.topics import DLQ_SUFFIX
-from streams.deciding import Decider, Step
-from streams.dlq import Verdict
-from streams.parker import Parker
-from streams.parking import DROP, SEQUENCE, Arm, Returned, arm_of
-from streams.publish import Record, record_of
-from streams.records import Entry, Kept
+from streams.deadletters.dlq import Verdict
+from streams.kafka.publish import Record, record_of
+from streams.processor.deciding import Decider, Step
+from streams.processor.parker import Parker
+from streams.processor.stage import Stage
+from streams.processor.stages import ai_stage, dispatch_stage, outbound_stage, tools_stage
 from streams.replay.found import Found
-from streams.stage import Stage
-from streams.stages import ai_stage, dispatch_stage, outbound_stage, tools_stage
+from streams.state.parking import DROP, SEQUENCE, Arm, Returned, arm_of
+from streams.state.records import Entry, Kept
 from tests.agents.dispatch.talk import SETTINGS, T0
 from tests.streams.loop.fakes import FakeMessage
 

@@ -19,8 +19,8 @@ from agents.ports import (
 )
 from schemas.changing import replace
 from schemas.errors import Unavailable
-from streams.answers import KINDS
-from streams.hearing import (
+from streams.processor.answers import KINDS
+from streams.processor.hearing import (
     SUPERSEDED,
     Cut,
     Hearing,
@@ -152,7 +152,7 @@ def test_more_questions_than_then_have_no_answer() -> None:
 def test_a_question_that_nobody_notes_cannot_be_asked() -> None:
     letters: Any = overheard("courier", NotSent(reason="unreachable"))
 
-    with pytest.raises(AttributeError, match=r"streams/answers\.py"):
+    with pytest.raises(AttributeError, match=r"streams/processor/answers\.py"):
         _ = letters.title
 
 

@@ -16,14 +16,14 @@ from schemas.events import (
     StepTaken,
 )
 from streams.cli.replay import since_ms
-from streams.dlq import Verdict as Reason
-from streams.parker import Parker
-from streams.records import Entry, Kept
+from streams.deadletters.dlq import Verdict as Reason
+from streams.processor.parker import Parker
+from streams.processor.steps import STATE_EVERY
 from streams.replay.found import Found, steps
 from streams.replay.judge import Verdict
 from streams.replay.report import lines
 from streams.replay.whole import Replayed
-from streams.steps import STATE_EVERY
+from streams.state.records import Entry, Kept
 from tests.agents.dispatch.talk import T0, message
 from tests.streams.replay import mill as mills
 from tests.streams.replay.mill import CODEC, Mill

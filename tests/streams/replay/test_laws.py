@@ -26,8 +26,8 @@ from schemas.events import (
     ResponseOutcome,
     SettingsChanged,
 )
-from streams.deciding import EFFECT_BYTES
-from streams.hearing import notes
+from streams.processor.deciding import EFFECT_BYTES
+from streams.processor.hearing import notes
 from streams.replay.again import Redoer
 from streams.replay.found import Found, steps
 from streams.replay.judge import Judge, Verdict

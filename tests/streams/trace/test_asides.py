@@ -3,8 +3,8 @@ from __future__ import annotations
 from schemas.changing import replace
 from schemas.events import Event, Outcome, OutcomeKind, Position
 from sinks.ports import Recorded
-from streams.dlq import Original, Place, Verdict, dead_letter
-from streams.trace import Story, story
+from streams.deadletters.dlq import Original, Place, Verdict, dead_letter
+from streams.story.trace import Story, story
 from tests.streams.trace.logbook import CONVERSATION, Log, message, step
 
 PARKED = Outcome(wamid="wamid.1", kind=OutcomeKind.PARKED, reason="given_up:bug")

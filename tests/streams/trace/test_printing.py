@@ -7,10 +7,10 @@ import pytest
 
 from schemas.changing import replace
 from schemas.events import OutboundKind, OutboundSettled, Position
-from streams.details import where
-from streams.printing import lines, plain
-from streams.telling import tell
-from streams.trace import story
+from streams.story.details import where
+from streams.story.printing import lines, plain
+from streams.story.telling import tell
+from streams.story.trace import story
 from tests.streams.trace.logbook import (
     CONVERSATION,
     SECRET_PHONE,

@@ -6,8 +6,8 @@ import pytest
 
 from schemas.events import HumanReplied, Outcome, OutcomeKind
 from schemas.examples import examples
-from streams.telling import tell
-from streams.trace import story
+from streams.story.telling import tell
+from streams.story.trace import story
 from tests.streams.trace.logbook import (
     CONVERSATION,
     DAY_MS,

@@ -20,8 +20,8 @@ from sinks.migrations import migrate
 from sinks.producers import Producers
 from sinks.tenants import Tenants
 from sinks.vault import Vault
-from streams.publish import Publisher, record_of
-from streams.registry import open_codec
+from streams.kafka.publish import Publisher, record_of
+from streams.kafka.registry import open_codec
 from streams.settings import Settings
 from tests.streams.processes import Process, environment, started
 from tests.streams.webhook.world import SECRET, TOKEN, signature

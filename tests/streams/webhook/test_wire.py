@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from streams.heads import BoundedHeads
-from streams.serving import server_of
+from streams.server.heads import BoundedHeads
+from streams.server.serving import server_of
 from streams.webhook.bodies import Bodies
 from tests.streams.webhook.world import APP, World, change, envelope, signature, text
 

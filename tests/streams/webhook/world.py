@@ -25,7 +25,7 @@ from schemas.ids import keyed
 from schemas.topics import SETTINGS_CHANGED
 from sinks.identity import Ask, Place
 from sinks.producers import Producer
-from streams.publish import Record
+from streams.kafka.publish import Record
 from streams.webhook.app import build
 from streams.webhook.beat import Beat
 from streams.webhook.bodies import Bodies

@@ -1,0 +1,1 @@
+"""Consumers whose commits never pass an event that is not finished (promise I6)."""

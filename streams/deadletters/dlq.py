@@ -1,0 +1,116 @@
+"""Dead letters: the original record, byte for byte, and why it was given up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.topics import DLQ_SUFFIX
+from streams.kafka.publish import Record
+from streams.state.parking import EPOCH, PARKING, PREFIX, SEQUENCE
+
+MESSAGE_BYTES: Final = 1024
+
+Foreign = tuple[tuple[str, bytes | None], ...]
+"""Headers as anybody may write them: Kafka has some without a value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """A record as it was read.
+
+    Attributes:
+        topic: Its topic.
+        partition: Its partition.
+        offset: Its offset.
+        timestamp_ms: Its time, Unix milliseconds.
+        key: Its key, as read.
+        value: Its bytes, as read.
+        headers: Its headers, as read.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Foreign = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Why a record was given up.
+
+    Attributes:
+        reason: Short stable code, such as ``bad_magic``.
+        detail: One redacted sentence.
+        group: The consumer group that gave it up.
+        stage: The stage or sink that gave it up.
+        attempts: How often it was tried.
+        first_failed_at_ms: When it failed first, Unix milliseconds.
+    """
+
+    reason: str
+    group: str
+    stage: str
+    first_failed_at_ms: int
+    detail: str = ""
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record waits among those that were set aside with it.
+
+    Attributes:
+        parking_id: The parking of its conversation (``streams.state.parking``).
+        number: Its number there, from 1.
+        epoch: Epoch of the owner that gave the number: one that lost the partition meanwhile
+            may have given a number that its successor gave to another record.
+    """
+
+    parking_id: str
+    number: int
+    epoch: int = 0
+
+
+def dead_letter(original: Original, verdict: Verdict, place: Place | None = None) -> Record:
+    """Return the record for the dead letter topic; earlier ``dlq.*`` headers are replaced.
+
+    A record that came back and failed again keeps its first place in the log and the time of
+    its first failure, so that it stays the same letter. A header without a value gets an empty one.
+    """
+    kept = tuple(
+        (name, value or b"") for name, value in original.headers if not name.startswith(PREFIX)
+    )
+    told = {
+        "original.topic": original.topic,
+        "original.partition": original.partition,
+        "original.offset": original.offset,
+        "original.timestamp": original.timestamp_ms,
+        "group": verdict.group,
+        "stage": verdict.stage,
+        "error.type": verdict.reason,
+        "error.message": verdict.detail,
+        "attempts": verdict.attempts,
+        "first_failed_at": verdict.first_failed_at_ms,
+    }
+    added = {PREFIX + name: str(fact).encode()[:MESSAGE_BYTES] for name, fact in told.items()}
+    if place is not None:
+        added |= _first(original.headers)
+        numbers = {SEQUENCE: place.number, EPOCH: place.epoch}
+        added |= {name: str(number).encode() for name, number in numbers.items()}
+        added[PARKING] = place.parking_id.encode()
+    return Record(
+        original.topic + DLQ_SUFFIX, original.key, original.value, kept + tuple(added.items())
+    )
+
+
+def _first(headers: Foreign) -> dict[str, bytes]:
+    """Return what a record that came back says of its first failure."""
+    said = {name: value or b"" for name, value in headers if name.startswith(PREFIX)}
+    if PARKING not in said:
+        return {}
+    names = ("original.partition", "original.offset", "original.timestamp", "first_failed_at")
+    return {PREFIX + name: said[PREFIX + name] for name in names if PREFIX + name in said}

@@ -1,0 +1,1 @@
+"""Kafka as administrators, producers and readers outside of any stage see it."""

@@ -1,0 +1,1 @@
+"""The loop that every stage runs on: from an event to its state and its effects."""

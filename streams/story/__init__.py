@@ -1,0 +1,1 @@
+"""The story of a conversation, read back from the log: what happened, and why."""

@@ -1,0 +1,1 @@
+"""Settings of tenants: stored first, then published, then used by every process."""
