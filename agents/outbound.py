@@ -6,17 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
 import structlog
 
 from agents.core.gate import Bubble, Gate
-from agents.core.gate_plan import plan
+from agents.core.gate_plan import plan, unsent
 from agents.core.gate_seen import seen
-from agents.core.gate_settle import settle
+from agents.core.gate_settle import Posted, settle
 from agents.core.gate_window import LONGEST_WAIT_MS, window_of
 from agents.ports import (
     TAKEN_OVER,
@@ -40,6 +41,7 @@ from agents.ports import (
     Withheld,
     unobserved,
 )
+from schemas.changing import replace
 from schemas.events import Author, Event
 
 log = structlog.get_logger(__name__)
@@ -113,13 +115,18 @@ async def outbound(
 async def _handled(
     state: Gate | None, event: Event, delivery: Delivery, desk: Desk
 ) -> tuple[Gate, tuple[Event, ...]]:
-    planned = plan(
+    planning = partial(
+        plan,
         state,
         event,
         source=delivery.source,
         now_ms=delivery.now_ms,
         settings=desk.tenants.get(event.tenant_id),
     )
+    planned = planning()
+    posted = await _posted_unwritten(unsent(state, planned), desk)
+    if posted is not None:
+        planned = planning(posted=posted)
     if planned.read is not None:
         desk.show(planned.read)
     if planned.bubble is None or planned.letter is None:
@@ -127,6 +134,16 @@ async def _handled(
     asked = _asked(planned.step.state, planned.bubble)
     receipt, posted_ms = await _permitted(asked, planned.bubble, planned.letter, desk)
     return settle(planned, receipt, posted_ms=posted_ms, now_ms=desk.clock.now_ms())
+
+
+async def _posted_unwritten(ended: Iterable[Bubble], desk: Desk) -> Posted | None:
+    """Return what was posted of bubbles that are to end unsent: of one at most."""
+    for bubble in ended:
+        attempt = replace(bubble, attempt=bubble.attempt + 1)
+        if await desk.claims.taken("bubble", attempt.bubble_id, attempt.attempt):
+            receipt, at_ms = await _posted_before(attempt, desk)
+            return Posted(bubble_id=bubble.bubble_id, receipt=receipt, at_ms=at_ms)
+    return None
 
 
 def _asked(state: Gate, bubble: Bubble) -> Asked:

@@ -6,7 +6,8 @@ from typing import Final
 
 from agents.core import seen
 from agents.core.gate import QUEUE_BUBBLES, QUEUE_CHARS, Bubble, Gate
-from agents.core.gate_next import Plan, choose
+from agents.core.gate_next import Plan, choose, wake_next
+from agents.core.gate_settle import Posted, recall
 from agents.core.gate_status import on_status
 from agents.core.gate_step import GateStep, belongs, opened
 from agents.core.gate_typing import TIMER, go_on, on_read, stop
@@ -35,6 +36,7 @@ def plan(
     source: Position,
     now_ms: int,
     settings: SettingsChanged | None = None,
+    posted: Posted | None = None,
 ) -> Plan:
     """Apply one event and choose at most one bubble to post.
 
@@ -44,14 +46,18 @@ def plan(
         source: Where the event stands in the log.
         now_ms: Time of the decision, Unix milliseconds.
         settings: Settings of the tenant; None when it is not known.
+        posted: What was posted already, and is in no state; then nothing more is in this step.
 
     Raises:
         Rejected: The event is no business of the gate, or of another conversation.
     """
     step = opened(state, event, source=source, now_ms=now_ms, settings=settings)
+    begun = step.state.find(posted.bubble_id) if posted is not None else None
+    if posted is not None and begun is not None:
+        recall(step, begun, posted)
     match event:
         case OutboundRequested():
-            _on_request(step, event)
+            _on_request(step, event, posted)
         case StatusReceived():
             on_status(step, event)
         case TimerFired():
@@ -60,7 +66,22 @@ def plan(
             raise Rejected("unexpected_record", f"the gate does not read {event.event}")
     if settings is not None and not settings.ai_enabled:
         _stop_ai(step)
-    return choose(step)
+    if posted is None:
+        return choose(step)
+    wake_next(step, now_ms)
+    return Plan(step=step, read=step.read)
+
+
+def unsent(before: Gate | None, plan: Plan) -> tuple[Bubble, ...]:
+    """Return what a step ends without posting it, oldest first, as it was before.
+
+    One of them may have been posted all the same, by a worker that died before it wrote its step.
+    """
+    known = before.bubbles if before is not None else ()
+    over = {bubble.bubble_id for bubble in known if not bubble.waits}
+    ended = (BubbleState.FAILED, BubbleState.DROPPED)
+    bubbles = plan.step.state.bubbles
+    return tuple(each for each in bubbles if each.state in ended and each.bubble_id not in over)
 
 
 def _stop_ai(step: GateStep) -> None:
@@ -70,7 +91,7 @@ def _stop_ai(step: GateStep) -> None:
             step.drop(bubble, AI_DISABLED)
 
 
-def _on_request(step: GateStep, event: OutboundRequested) -> None:
+def _on_request(step: GateStep, event: OutboundRequested, posted: Posted | None) -> None:
     if seen.knows(step.state.seen, event.bubble_id):
         return
     ids = seen.remember(step.state.seen, event.bubble_id, now_ms=step.now_ms, limit=SEEN_IDS)
@@ -82,7 +103,7 @@ def _on_request(step: GateStep, event: OutboundRequested) -> None:
         on_read(step, event)
     else:
         stop(step)
-        _enqueue(step, event, newest)
+        _enqueue(step, event, newest, posted)
 
 
 def apply_marker(step: GateStep, event: OutboundRequested) -> None:
@@ -95,7 +116,9 @@ def apply_marker(step: GateStep, event: OutboundRequested) -> None:
     step.applied(event)
 
 
-def _enqueue(step: GateStep, event: OutboundRequested, newest_epoch: int) -> None:
+def _enqueue(
+    step: GateStep, event: OutboundRequested, newest_epoch: int, posted: Posted | None
+) -> None:
     window = max(
         filter(None, (step.state.window_expires_ms, event.window_expires_at)), default=None
     )
@@ -103,7 +126,9 @@ def _enqueue(step: GateStep, event: OutboundRequested, newest_epoch: int) -> Non
     reason = _refusal(step.state, bubble)
     step.change(bubbles=(*step.state.bubbles, bubble), window_expires_ms=window)
     step.updated(bubble, BubbleState.PLANNED, text=bubble.text)
-    if bubble.author is Author.AI and bubble.epoch < newest_epoch:
+    if posted is not None and posted.bubble_id == bubble.bubble_id:
+        recall(step, bubble, posted)
+    elif bubble.author is Author.AI and bubble.epoch < newest_epoch:
         step.drop(bubble, "stale_epoch")
     elif _part_failed(step.state, bubble):
         step.drop(bubble, "part_failed")  # dispatch was told with the part that failed

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
+from msgspec import Struct
+
 from agents.core.gate import Bubble, Gate
 from agents.core.gate_next import Plan, wake_next
 from agents.core.gate_step import GateStep
@@ -24,6 +26,20 @@ RATE_LOOK_MS: Final = 15_000
 """When a bubble without a permit asks again, if nobody wakes it before: its worker died, say."""
 
 
+class Posted(Struct, frozen=True, kw_only=True):
+    """What came of a POST whose worker died before its step was written.
+
+    Attributes:
+        bubble_id: The bubble.
+        receipt: What its claim's holder wrote down; unknown when that is nothing.
+        at_ms: When it was posted; when it was found out, if that is not known.
+    """
+
+    bubble_id: str
+    receipt: Receipt
+    at_ms: int
+
+
 def settle(
     plan: Plan, receipt: Receipt | Withheld, *, posted_ms: int, now_ms: int
 ) -> tuple[Gate, tuple[Event, ...]]:
@@ -37,15 +53,28 @@ def settle(
     """
     if plan.bubble is None:
         return plan.outcome
-    step, bubble = plan.step.copy(), replace(plan.bubble, posted_ms=posted_ms)
+    step = plan.step.copy()
+    if isinstance(receipt, Withheld):
+        _withheld(step, plan.bubble, receipt.reason)
+    else:
+        _received(step, replace(plan.bubble, posted_ms=posted_ms), receipt, now_ms)
+    wake_next(step, now_ms)
+    return step.state, tuple(step.effects)
+
+
+def recall(step: GateStep, bubble: Bubble, posted: Posted) -> None:
+    """Apply what came of a bubble's next attempt, which was posted before the event came again."""
+    attempt = replace(bubble, attempt=bubble.attempt + 1, posted_ms=posted.at_ms)
+    _received(step, attempt, posted.receipt, step.now_ms)
+
+
+def _received(step: GateStep, bubble: Bubble, receipt: Receipt, now_ms: int) -> None:
     match receipt:
-        case Withheld():
-            _withheld(step, plan.bubble, receipt.reason)
         case Accepted():
-            _spend(step, posted_ms)
+            _spend(step, bubble.posted_ms)
             step.end(replace(bubble, wamid=receipt.wamid), BubbleState.ACCEPTED)
         case Unknown():
-            _spend(step, posted_ms)
+            _spend(step, bubble.posted_ms)
             _unknown(step, replace(bubble, reason=receipt.reason), now_ms)
         case Refused():
             kind = classify(receipt.code, receipt.status)
@@ -55,8 +84,6 @@ def settle(
             _refused(step, replace(bubble, posted_ms=0, error_code=0), kind, now_ms)
         case _:
             assert_never(receipt)
-    wake_next(step, now_ms)
-    return step.state, tuple(step.effects)
 
 
 def _withheld(step: GateStep, planned: Bubble, reason: str) -> None:

@@ -117,6 +117,24 @@ class WholeMachine(RuleBasedStateMachine):
         self.the_customer_is_answered(heard, receipt)
         self._hear(heard)
 
+    @rule(receipt=RECEIPTS, who=st.sampled_from(("takes", "kill", "closes", "nobody")))
+    def the_gate_dies_between(self, receipt: Answer, who: str) -> None:
+        """It has posted, and nobody has written that down."""
+        self.the_customer_is_answered(0, receipt)
+        if not self.whole.to_gate:
+            return
+        self.whole.lose(self.whole.to_gate[0], receipt)
+        match who:
+            case "takes":
+                self.a_person_asks(Command.TAKEOVER, None)
+            case "kill":
+                self.the_settings_change(KILLED)
+            case "closes":
+                self.time_passes(86_000_000)
+            case _:
+                pass
+        self._gate(2, receipt)
+
     @rule(posted=st.integers(0, 2), receipt=RECEIPTS)
     def the_customer_is_answered(self, posted: int, receipt: Answer) -> None:
         self._is_with_the_ai()
@@ -287,6 +305,13 @@ class WholeMachine(RuleBasedStateMachine):
     ) -> None:
         name = data.draw(st.sampled_from(sorted(self.desk.it.timers)))
         self.whole.fire_gate(name, receipt, early=early and name.startswith(("rate:", "held:")))
+
+    @precondition(lambda self: self.desk.state and self.desk.state.timers)
+    @rule(data=st.data(), receipt=RECEIPTS)
+    def the_gate_dies_at_a_timer(self, data: st.DataObject, receipt: Answer) -> None:
+        name = data.draw(st.sampled_from(sorted(self.desk.it.timers)))
+        self.desk.now = max(self.desk.now, self.desk.it.timers[name])
+        self.whole.lose(self.desk.fired(name), receipt)
 
     @precondition(lambda self: self.desk.attempts)
     @rule(data=st.data(), name=st.sampled_from(tuple(DeliveryStatus)), receipt=RECEIPTS)

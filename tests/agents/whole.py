@@ -13,7 +13,6 @@ from typing import Final
 from agents.core.conversation import Trigger, allows
 from agents.core.dispatch import decide
 from agents.core.dispatch_given_up import behind, dropped, given_up
-from agents.core.gate_plan import plan
 from agents.ports import Accepted, Withheld
 from schemas.events import (
     Author,
@@ -168,10 +167,18 @@ class Whole:
 
     def gate(self, event: Event, answer: Answer | None = None) -> None:
         """Let the gate handle an event; what it posts gets the answer."""
+        self.desk.apply(event, self._answer(event, answer))
+        self.told()
+
+    def lose(self, event: Event, answer: Answer | None = None) -> None:
+        """Let the gate post and die before it has written that down; the event comes again."""
+        answer = self._answer(event, answer)
+        if not isinstance(answer, Withheld):
+            self.desk.lose(event, answer)
+
+    def _answer(self, event: Event, answer: Answer | None) -> Answer:
         source = Position(topic=event.event, partition=3, offset=self.desk.offset + 1)
-        planned = plan(
-            self.desk.state, event, source=source, now_ms=self.desk.now, settings=self.desk.settings
-        )
+        planned = self.desk.plan(event, source)
         answer = self.stopped or answer or TAKEN
         if planned.bubble is not None:
             bubble = planned.bubble
@@ -179,8 +186,7 @@ class Whole:
                 answer = Withheld(reason="taken_over")
             elif isinstance(answer, Accepted):
                 answer = Accepted(wamid=f"wamid.{bubble.bubble_id}")
-        self.desk.apply(event, answer)
-        self.told()
+        return answer
 
     def told(self) -> None:
         """Put what the gate has just said on its way."""

@@ -28,6 +28,16 @@ EFFECTS: Final = (
     ),
     Removal(
         protection="claim row",
+        part="of a bubble that is to end unsent",
+        module="agents/outbound.py",
+        old="    for bubble in ended:",
+        new="    for bubble in ():",
+        without="what a worker sent before it died is said to be dropped or failed",
+        test=f"{GATE_TESTS}/test_posted_before.py"
+        "::test_it_was_sent_though_the_ai_was_stopped_since_and_what_waits_is_not",
+    ),
+    Removal(
+        protection="claim row",
         part="of a tool call",
         module="agents/tools.py",
         old='    if claimed == "taken":',
@@ -132,8 +142,8 @@ TAKEOVERS: Final = (
         protection="epoch check",
         part="and what is asked for later with an older epoch",
         module=GATE,
-        old="    if bubble.author is Author.AI and bubble.epoch < newest_epoch:",
-        new="    if bubble.author is Author.AI and bubble.epoch < 0:",
+        old="    elif bubble.author is Author.AI and bubble.epoch < newest_epoch:",
+        new="    elif bubble.author is Author.AI and bubble.epoch < 0:",
         without="the same, when the request comes after the marker",
         test=f"{GATE_TESTS}/test_gate.py::test_only_the_ai_is_silenced",
     ),

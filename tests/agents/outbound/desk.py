@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from agents.core.gate import Bubble, Gate
-from agents.core.gate_plan import plan
-from agents.core.gate_settle import settle
+from agents.core.gate_next import Plan
+from agents.core.gate_plan import plan, unsent
+from agents.core.gate_settle import Posted, settle
 from agents.core.gate_waits import timers_of
 from agents.core.outbound_given_up import given_up
 from agents.ports import Accepted, Letter, NotSent, Receipt, Refused, Unknown, Withheld
@@ -129,6 +131,10 @@ def settings(**more: Any) -> SettingsChanged:
 TEMPLATED = settings(window_template="retomar", window_template_language="pt_BR")
 
 
+def _attempt(posted: Bubble | None) -> tuple[str, int]:
+    return (posted.bubble_id, posted.attempt) if posted is not None else ("", 0)
+
+
 class Desk:
     """One conversation at the gate: what was posted, what was said, what is due."""
 
@@ -145,6 +151,8 @@ class Desk:
         self.pairs = Pairs()
         self.clock_right = True  # by a wrong one nothing can be said of the customer's limit
         self.attempts: Counter[tuple[str, int]] = Counter()
+        self.claims: dict[tuple[str, int], Receipt] = {}
+        self.accepted: set[str] = set()
         self.settled: Counter[str] = Counter()
         self.reported: set[str] = set()
         self.asked: list[OutboundRequested] = []
@@ -158,10 +166,11 @@ class Desk:
         self.offset += 1
         source = Position(topic=event.event, partition=3, offset=self.offset)
         before = self.state
-        planned = plan(before, event, source=source, now_ms=self.now, settings=self.settings)
-        answer = receipt or self._accept(planned.bubble)
+        planned = self.plan(event, source)
+        known = self.claims.get(_attempt(planned.bubble))
+        answer = known or receipt or self._accept(planned.bubble)
         after, effects = settle(planned, answer, posted_ms=self.now + 1, now_ms=self.now + 2)
-        again = plan(before, event, source=source, now_ms=self.now, settings=self.settings)
+        again = self.plan(event, source)
         for _ in range(2):  # settling a plan does not use it up
             same = settle(again, answer, posted_ms=self.now + 1, now_ms=self.now + 2)
             assert msgspec.json.encode(same) == msgspec.json.encode((after, effects))
@@ -170,11 +179,40 @@ class Desk:
         self.shown += [] if planned.read is None else [planned.read.wamid]
         self._ask(event)
         self._judge_state(before, after)
-        tried = not isinstance(answer, Withheld)
+        tried = known is None and not isinstance(answer, Withheld)
         if tried and planned.letter is not None and planned.bubble is not None:
             self._judge_post(planned.bubble, planned.letter, answer)
         self._judge_effects(source)
+        for bubble_id, state, _ in self.ends:  # what was sent is never said not to be
+            assert bubble_id not in self.accepted or state is BubbleState.ACCEPTED
         return planned.letter if tried else None
+
+    def lose(self, event: Event, receipt: Receipt | None = None) -> None:
+        """Post what an event lets be posted, and die before that is written; it comes again."""
+        source = Position(topic=event.event, partition=3, offset=self.offset + 1)
+        before, planned = self.state, self.plan(event, source)
+        if planned.bubble is None or planned.letter is None:
+            return
+        if _attempt(planned.bubble) in self.claims:
+            return
+        answer = receipt or self._accept(planned.bubble)
+        self._ask(event)
+        self.state = planned.step.state
+        self._judge_post(planned.bubble, planned.letter, answer)
+        self.state = before
+
+    def plan(self, event: Event, source: Position) -> Plan:
+        """Plan an event as the shell does, which finds what was posted and is in no state."""
+        planning = partial(
+            plan, self.state, event, source=source, now_ms=self.now, settings=self.settings
+        )
+        planned = planning()
+        for each in unsent(self.state, planned):
+            receipt = self.claims.get((each.bubble_id, each.attempt + 1))
+            if receipt is not None:
+                posted = Posted(bubble_id=each.bubble_id, receipt=receipt, at_ms=self.now)
+                return planning(posted=posted)
+        return planned
 
     def give_up(self, event: Event) -> None:
         """Let an event go to the dead letters after some tries."""
@@ -289,6 +327,9 @@ class Desk:
         self.attempts[posted.bubble_id, posted.attempt] += 1
         assert self.attempts[posted.bubble_id, posted.attempt] == 1
         assert posted.bubble_id not in self.done  # accepted or unknown: never again
+        assert not isinstance(answer, Withheld)
+        self.claims[_attempt(posted)] = answer
+        self.accepted |= {posted.bubble_id} if isinstance(answer, Accepted) else set()
         if isinstance(answer, Accepted | Unknown):
             self.done.add(posted.bubble_id)
             self.sent_ms.append(self.now + 1)

@@ -1,178 +1,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import pytest
 
 from agents.core.gate import Gate
-from agents.outbound import CLAIM_VALID_MS, Desk, outbound
+from agents.outbound import CLAIM_VALID_MS
 from agents.ports import (
     Accepted,
     Asked,
     BubbleMoved,
     BubbleSettled,
-    Claimed,
-    Letter,
     NotSent,
-    Observation,
     Receipt,
     Refused,
     Unknown,
     UnknownBubbles,
-    Withheld,
 )
 from schemas.errors import Unavailable
 from schemas.events import (
     Author,
     BubbleState,
     DeliveryStatus,
-    Event,
-    OutboundSettled,
     OutboundUpdated,
-    Position,
-    SettingsChanged,
-    TimerFired,
 )
-from tests.agents.outbound.desk import NUMBER, T0, bubble, envelope, marker, status
-
-T = TypeVar("T")
-
-
-class Delivered:
-    """A delivery whose call nothing supersedes."""
-
-    source = Position(topic="outbound.message.requested", partition=0, offset=1)
-    now_ms = T0
-
-    async def unless(self, _: Callable[[Event], bool], call: Awaitable[T], /, **__: object) -> T:
-        return await call
-
-
-class Rows:
-    """Claims in memory; ``down`` makes Postgres unreachable, ``deaf`` only for results."""
-
-    def __init__(self, clock: Hands) -> None:
-        self.clock = clock
-        self.results: dict[tuple[str, str, int], str | None] = {}
-        self.bars: dict[str, int] = {}
-        self.down = False
-        self.deaf: Exception | None = None
-        self.takes_ms = 0
-
-    async def claim(self, kind: str, effect_id: str, attempt: int, /) -> bool:
-        if self.down:
-            raise Unavailable("postgres")
-        self.clock.ms += self.takes_ms
-        if (kind, effect_id, attempt) in self.results:
-            return False
-        self.results[kind, effect_id, attempt] = None
-        return True
-
-    async def claim_ai(
-        self, bubble_id: str, attempt: int, conversation_id: str, epoch: int, /
-    ) -> Claimed:
-        taken = ("bubble", bubble_id, attempt) in self.results
-        if self.bars.get(conversation_id, 0) > epoch and not taken:
-            return "barred"
-        return "given" if await self.claim("bubble", bubble_id, attempt) else "taken"
-
-    async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
-        return (kind, effect_id, attempt) in self.results
-
-    async def settle(self, kind: str, effect_id: str, attempt: int, result: str, /) -> None:
-        if self.deaf is not None:
-            raise self.deaf
-        self.results[kind, effect_id, attempt] = result
-
-    async def result(self, kind: str, effect_id: str, attempt: int, /) -> str | None:
-        return self.results[kind, effect_id, attempt]
-
-
-class Hands:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.ms = T0
-
-    def now_ms(self) -> int:
-        return self.ms
-
-
-class Posting:
-    """A courier that gives what it was told to give."""
-
-    def __init__(self, clock: Hands, receipt: Receipt | None = None) -> None:
-        self.clock = clock
-        self.receipt: Receipt = receipt or Accepted(wamid="wamid.1")
-        self.letters: list[Letter] = []
-
-    async def post(self, letter: Letter, /, *, until_ms: int) -> Receipt:
-        if self.clock.now_ms() > until_ms:
-            return NotSent(reason="claim_expired")
-        self.letters.append(letter)
-        self.clock.ms += 40
-        return self.receipt
-
-
-class Unknowing:
-    """No tenant is known."""
-
-    def get(self, _: str, /) -> SettingsChanged | None:
-        return None
-
-
-class Doorman:
-    """Permits; ``reason`` withholds them."""
-
-    def __init__(self) -> None:
-        self.reason = ""
-        self.asked: list[Asked] = []
-        self.came: list[Receipt | None] = []
-
-    async def ask(self, asked: Asked, /) -> Withheld | None:
-        self.asked.append(asked)
-        return Withheld(reason=self.reason) if self.reason else None
-
-    def ended(self, _: Asked, receipt: Receipt | None, /) -> None:
-        self.came.append(receipt)
-
-
-class Office:
-    def __init__(self) -> None:
-        self.clock = Hands()
-        self.permits = Doorman()
-        self.seen: list[Observation] = []
-        self.claims = Rows(self.clock)
-        self.courier = Posting(self.clock)
-
-    async def handle(
-        self, event: Event, state: Gate | None = None
-    ) -> tuple[Gate, tuple[Event, ...]]:
-        return await outbound(
-            state,
-            event,
-            Delivered(),
-            desk=Desk(
-                claims=self.claims,
-                permits=self.permits,
-                courier=self.courier,
-                clock=self.clock,
-                tenants=Unknowing(),
-                ended=self.permits.ended,
-                observe=self.seen.append,
-            ),
-        )
+from tests.agents.outbound.desk import NUMBER, T0, bubble, marker, status
+from tests.agents.outbound.office import Office, ends, fired, told
 
 
 @pytest.fixture
 def office() -> Office:
     return Office()
-
-
-def ends(effects: tuple[Event, ...]) -> list[BubbleState]:
-    return [each.state for each in effects if isinstance(each, OutboundSettled)]
 
 
 async def test_a_bubble_is_claimed_posted_and_settled(office: Office) -> None:
@@ -372,17 +230,6 @@ async def test_a_stopped_account_is_counted_with_its_class(office: Office) -> No
     await office.handle(bubble("b1"))
 
     assert BubbleSettled(state="failed", reason="account", unknown=False) in office.seen
-
-
-def fired(timer: str, state: Gate) -> TimerFired:
-    due = state.timers[timer]
-    key = f"{timer}:{due}"
-    return TimerFired(**envelope("outbound.timer.fired", key, due), timer=timer, due_at=due)
-
-
-def told(effects: tuple[Event, ...]) -> list[tuple[str, BubbleState, str]]:
-    ended = (each for each in effects if isinstance(each, OutboundSettled))
-    return [(each.bubble_id, each.state, each.reason) for each in ended]
 
 
 async def test_what_the_ai_says_is_not_sent_once_a_takeover_was_written_down(

@@ -1,0 +1,146 @@
+"""A bubble was posted, its worker died before it wrote that down, and meanwhile things changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.core.gate import Gate
+from agents.ports import Receipt, Refused, Unknown
+from schemas.errors import Unavailable
+from schemas.events import Author, BubbleState, OutboundRequested, OutboundUpdated
+from tests.agents.outbound.desk import T0, bubble, marker, settings
+from tests.agents.outbound.office import Office, fired, told
+
+SENT = [("b1", BubbleState.ACCEPTED, "")]
+STOPPED = settings(ai_enabled=False)
+
+
+@pytest.fixture
+def office() -> Office:
+    return Office()
+
+
+async def waiting(office: Office, *events: OutboundRequested) -> Gate:
+    """Let bubbles wait for a permit, then have it."""
+    office.permits.reason = "number_rate"
+    state: Gate | None = None
+    for event in events:
+        state, _ = await office.handle(event, state)
+    office.permits.reason = ""
+    assert state is not None
+    return state
+
+
+async def lost(office: Office, state: Gate) -> None:
+    """Post the first of them, and die before it is written down."""
+    await office.handle(fired("rate:b1", state), state)
+    assert len(office.courier.letters) == 1
+
+
+async def test_it_was_sent_though_its_window_has_closed_since(office: Office) -> None:
+    event = bubble("b1", author=Author.HUMAN, window_expires_at=T0 + 1_000)
+    await office.handle(event)
+    office.clock.ms = T0 + 1_000
+
+    state, effects = await office.handle(event)
+
+    assert (told(effects), state.timers) == (SENT, {})
+    assert len(office.courier.letters) == 1
+    updates = [each for each in effects if isinstance(each, OutboundUpdated)]
+    assert [(each.state, each.attempt) for each in updates] == [(BubbleState.ACCEPTED, 1)]
+
+
+async def test_it_was_sent_though_the_ai_was_stopped_since_and_what_waits_is_not(
+    office: Office,
+) -> None:
+    state = await waiting(office, bubble("b1"), bubble("b2"))
+    await lost(office, state)
+    office.settings = STOPPED
+
+    state, effects = await office.handle(fired("rate:b1", state), state)
+
+    assert told(effects) == [*SENT, ("b2", BubbleState.DROPPED, "ai_disabled")]
+    assert len(office.courier.letters) == 1
+
+
+async def test_it_was_sent_though_the_marker_of_a_takeover_is_read_first(office: Office) -> None:
+    state = await waiting(office, bubble("b1"), bubble("b2"))
+    await lost(office, state)
+
+    state, effects = await office.handle(marker("m1", 1), state)
+
+    assert told(effects) == [
+        *SENT,
+        ("b2", BubbleState.DROPPED, "stale_epoch"),
+        ("m1", BubbleState.APPLIED, "takeover"),
+    ]
+    assert state.timers == {}
+
+
+async def test_it_was_sent_though_the_one_before_it_ends_unsent_again(office: Office) -> None:
+    state = await waiting(
+        office,
+        bubble("b0", author=Author.HUMAN, window_expires_at=T0 + 1_000),
+        bubble("b1", author=Author.HUMAN, turn_id="t1"),
+    )
+    office.clock.ms = T0 + 1_000
+    await office.handle(fired("rate:b0", state), state)
+    assert [letter.text for letter in office.courier.letters] == ["texto b1"]
+    office.clock.ms = T0 + 30 * 24 * 3_600_000
+
+    state, effects = await office.handle(fired("rate:b0", state), state)
+
+    assert told(effects) == SENT
+    _, effects = await office.handle(fired("next", state), state)
+    assert told(effects) == [("b0", BubbleState.FAILED, "window_closed")]
+    assert len(office.courier.letters) == 1
+
+
+async def test_nothing_more_is_posted_in_the_step_that_finds_it_out(office: Office) -> None:
+    state = await waiting(office, bubble("b1"), bubble("h1", author=Author.HUMAN))
+    await lost(office, state)
+    office.settings = STOPPED
+
+    state, effects = await office.handle(fired("rate:b1", state), state)
+    assert (told(effects), len(office.courier.letters)) == (SENT, 1)
+
+    _, effects = await office.handle(fired("next", state), state)
+    assert told(effects) == [("h1", BubbleState.ACCEPTED, "")]
+
+
+@pytest.mark.parametrize("receipt", [Unknown(reason="timeout"), None])
+async def test_what_came_of_it_may_be_unknown(office: Office, receipt: Receipt | None) -> None:
+    event = bubble("b1")
+    if receipt is None:
+        office.claims.results["bubble", "b1", 1] = None
+    else:
+        office.courier.receipt = receipt
+        await office.handle(event)
+    office.settings = STOPPED
+
+    state, effects = await office.handle(event)
+
+    assert told(effects) == []
+    assert state.bubbles[0].state is BubbleState.UNKNOWN
+    assert list(state.timers) == ["unknown_cap:b1"]
+
+
+async def test_one_that_was_refused_is_dropped_as_if_it_had_waited(office: Office) -> None:
+    office.courier.receipt = Refused(code=0, status=503)
+    state = await waiting(office, bubble("b1"))
+    await lost(office, state)
+
+    state, effects = await office.handle(marker("m1", 1), state)
+
+    assert told(effects)[0] == ("b1", BubbleState.DROPPED, "stale_epoch")
+    assert (state.bubbles[0].attempt, state.timers) == (1, {})
+
+
+async def test_whether_it_was_sent_is_not_guessed_while_claims_cannot_be_read(
+    office: Office,
+) -> None:
+    state = await waiting(office, bubble("b1"))
+    office.claims.down = True
+
+    with pytest.raises(Unavailable):
+        await office.handle(marker("m1", 1), state)
