@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
@@ -25,7 +25,7 @@ from streams.kafka.publish import Publisher, Record
 from streams.kafka.tailing import Tail
 from streams.state.controls import CONTROL
 from streams.state.parking import Parking
-from streams.state.records import Head, Unreadable
+from streams.state.records import Head, Unreadable, believe
 
 CLIENT: Final = "whaticket.dlq"
 POLL_S: Final = 0.1
@@ -241,17 +241,9 @@ class Desk:
         await self._changelogs.follow(sorted(places | known))
 
     def _note(self, topic: str, key: bytes | None, raw: bytes | None) -> None:
-        """Note a table value, as recovery does: a higher epoch wins, then the order of the log."""
+        """Note a table value; one that cannot be read says nothing."""
         stage = next((each for each in self.inputs if changelog(each) == topic), "")
         if key is None or key.startswith(CONTROL) or (stage, key) not in self._watched:
             return
-        if raw is None:
-            self._heads.pop((stage, key), None)
-            return
-        try:
-            head = Head.of(raw)
-        except Unreadable:
-            return
-        known = self._heads.get((stage, key))
-        if known is None or head.epoch >= known.epoch:
-            self._heads[stage, key] = head
+        with suppress(Unreadable):
+            believe(self._heads, (stage, key), raw)

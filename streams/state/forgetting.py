@@ -18,7 +18,7 @@ from streams.kafka.partitioner import partition_of
 from streams.kafka.publish import Publisher, Record
 from streams.kafka.tailing import Tail
 from streams.state.absent import fingerprint_of
-from streams.state.records import Head
+from streams.state.records import Head, believe
 
 CLIENT: Final = "whaticket.forget"
 
@@ -58,17 +58,11 @@ async def whereabouts(bootstrap: str, shelf: Shelf, key: bytes) -> dict[str, Whe
 
 
 async def _heads(records: AsyncIterator[Any], key: bytes) -> Mapping[str, Head]:
-    """Return what recovery would believe: the higher epoch, then the order of the log."""
+    """Return what recovery would believe."""
     heads: dict[str, Head] = {}
     async for record in records:
-        if record.key != key:
-            continue
-        if record.value is None:
-            heads.pop(record.topic, None)
-            continue
-        head, known = Head.of(record.value), heads.get(record.topic)
-        if known is None or head.epoch >= known.epoch:
-            heads[record.topic] = head
+        if record.key == key:
+            believe(heads, record.topic, record.value)
     return heads
 
 
