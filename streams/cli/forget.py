@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-from schemas.errors import Misconfigured
-from schemas.topics import STATEFUL_STAGES
-
 
 def forget(
     conversation: Annotated[str, typer.Argument(help="Id of the conversation.")],
@@ -21,14 +18,11 @@ def forget(
     it. Bring the rows back from a backup instead where there is one.
     """
     from streams.kafka.groups import Groups
-    from streams.kafka.naming import group_of
+    from streams.kafka.layouts import Layouts
     from streams.settings import settings
 
-    current = settings()
     if execute:
-        names = [group_of(STATEFUL_STAGES), *(group_of([stage]) for stage in STATEFUL_STAGES)]
-        if used := Groups(current.kafka_bootstrap).members(names):
-            raise Misconfigured(f"stop the workers first; still in use: {', '.join(sorted(used))}")
+        Layouts(Groups(settings().kafka_bootstrap)).idle()
     asyncio.run(_forget(conversation, execute=execute))
     if not execute:
         typer.echo("Nothing was written. Stop the workers, then run with --execute.")

@@ -110,7 +110,7 @@ class Layouts:
             Misconfigured: A group still has members.
             Unavailable: No broker answers.
         """
-        there = self._there(patience_s)
+        there = self.idle(patience_s)
         committed = {group: self._committed(group) for group in there}
         moves: list[Move] = []
         left: dict[str, None] = {}
@@ -166,8 +166,13 @@ class Layouts:
                     f" `whaticket groups move --to {ours} --execute`"
                 )
 
-    def _there(self, patience_s: float) -> list[str]:
-        """Return the groups that are there, once nobody is in them."""
+    def idle(self, patience_s: float = 0) -> list[str]:
+        """Return the groups that are there, once nobody is in them.
+
+        Raises:
+            Misconfigured: Somebody still is, after so long.
+            Unavailable: No broker answers.
+        """
         deadline = time.monotonic() + patience_s
         ours = sorted({group for pair in self._pairs(Layout.SPLIT).values() for group in pair})
         while True:
