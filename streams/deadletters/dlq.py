@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.topics import DLQ_SUFFIX
-from streams.kafka.publish import Record
+from streams.kafka.publish import Foreign, Record, filled
 from streams.state.parking import EPOCH, PARKING, PREFIX, SEQUENCE
 
 MESSAGE_BYTES: Final = 1024
-
-Foreign = tuple[tuple[str, bytes | None], ...]
-"""Headers as anybody may write them: Kafka has some without a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +78,7 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
     A record that came back and failed again keeps its first place in the log and the time of
     its first failure, so that it stays the same letter. A header without a value gets an empty one.
     """
-    kept = tuple(
-        (name, value or b"") for name, value in original.headers if not name.startswith(PREFIX)
-    )
+    kept = filled(pair for pair in original.headers if not pair[0].startswith(PREFIX))
     told = {
         "original.topic": original.topic,
         "original.partition": original.partition,
@@ -109,7 +104,7 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
 
 def _first(headers: Foreign) -> dict[str, bytes]:
     """Return what a record that came back says of its first failure."""
-    said = {name: value or b"" for name, value in headers if name.startswith(PREFIX)}
+    said = dict(filled(pair for pair in headers if pair[0].startswith(PREFIX)))
     if PARKING not in said:
         return {}
     names = ("original.partition", "original.offset", "original.timestamp", "first_failed_at")

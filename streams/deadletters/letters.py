@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from schemas.events import Position
 from schemas.topics import DLQ_SUFFIX
-from streams.kafka.publish import Headers, Record
+from streams.kafka.publish import Headers, Record, filled
 from streams.state.parking import DROP, PARKING, PREFIX, SEQUENCE, Parking
 
 TRACE_PARTS: Final = 4
@@ -71,7 +71,7 @@ class Letter:
     @classmethod
     def of(cls, record: Any) -> Letter:
         """Read a record of a dead letter topic, as a Kafka client returns it."""
-        headers = tuple((name, value or b"") for name, value in record.headers)
+        headers = filled(record.headers)
         said = {
             name.removeprefix(PREFIX): value.decode(errors="replace")
             for name, value in headers

@@ -37,6 +37,8 @@ as too large then holds one record, the one to blame."""
 MILLIS: Final = tuple(b".%03dZ" % millis for millis in range(1000))
 
 Headers = tuple[tuple[str, bytes], ...]
+Foreign = tuple[tuple[str, bytes | None], ...]
+"""Headers as anybody may write them: Kafka has some without a value."""
 
 
 class Encoder(Protocol):
@@ -62,6 +64,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Headers = ()
     timestamp_ms: int | None = None
+
+
+def filled(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
+    """Return headers of which each has a value: one that has none gets an empty one."""
+    return tuple((name, value or b"") for name, value in headers)
 
 
 def record_of(event: Event, codec: Encoder) -> Record:

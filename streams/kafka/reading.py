@@ -16,6 +16,7 @@ from schemas.errors import Misconfigured, Rejected, Unavailable
 from schemas.events import Event, Position
 from sinks.ports import Recorded
 from streams.kafka.partitioner import partition_of
+from streams.kafka.publish import filled
 
 log = structlog.get_logger(__name__)
 
@@ -220,7 +221,7 @@ def _recorded(record: Any, event: Event) -> Recorded:
     return Recorded(
         event=event,
         position=position_of(record),
-        headers=tuple((name, value or b"") for name, value in record.headers),
+        headers=filled(record.headers),
         written_ms=record.timestamp,
     )
 

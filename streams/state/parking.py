@@ -88,11 +88,11 @@ class Returned:
     @classmethod
     def of(cls, headers: Headers) -> Returned | None:
         """Read it from a record's headers; None for a record that was never set aside."""
-        found = {name: text or b"" for name, text in headers}  # foreign ones may be null
+        found = dict(headers)
         if PARKING not in found:
             return None
-        parking_id = found[PARKING].decode(errors="replace")
-        sequence = found.get(SEQUENCE, b"")
+        parking_id = (found[PARKING] or b"").decode(errors="replace")  # foreign ones may be null
+        sequence = found.get(SEQUENCE) or b""
         number = int(sequence) if sequence.isdigit() and len(sequence) <= DIGITS else 0
         return cls(parking_id, number, DROP in found) if parking_id and number else None
 
