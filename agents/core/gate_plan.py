@@ -52,8 +52,7 @@ def plan(
         Rejected: The event is no business of the gate, or of another conversation.
     """
     step = opened(state, event, source=source, now_ms=now_ms, settings=settings)
-    begun = step.state.find(posted.bubble_id) if posted is not None else None
-    if posted is not None and begun is not None:
+    if posted is not None and (begun := step.state.find(posted.bubble_id)) is not None:
         recall(step, begun, posted)
     match event:
         case OutboundRequested():
@@ -73,7 +72,7 @@ def plan(
 
 
 def unsent(before: Gate | None, plan: Plan) -> tuple[Bubble, ...]:
-    """Return what a step ends without posting it, oldest first, as it was before.
+    """Return what a step ends without posting it, oldest first.
 
     One of them may have been posted all the same, by a worker that died before it wrote its step.
     """
