@@ -41,7 +41,6 @@ from agents.ports import (
     Withheld,
     unobserved,
 )
-from schemas.changing import replace
 from schemas.events import Author, Event
 
 log = structlog.get_logger(__name__)
@@ -124,7 +123,7 @@ async def _handled(
         settings=desk.tenants.get(event.tenant_id),
     )
     planned = planning()
-    posted = await _posted_unwritten(unsent(state, planned), desk)
+    posted = await posted_unwritten(unsent(state, planned.step.effects), desk)
     if posted is not None:
         planned = planning(posted=posted)
     if planned.read is not None:
@@ -136,13 +135,16 @@ async def _handled(
     return settle(planned, receipt, posted_ms=posted_ms, now_ms=desk.clock.now_ms())
 
 
-async def _posted_unwritten(ended: Iterable[Bubble], desk: Desk) -> Posted | None:
-    """Return what was posted of bubbles that are to end unsent: of one at most."""
-    for bubble in ended:
-        attempt = replace(bubble, attempt=bubble.attempt + 1)
-        if await desk.claims.taken("bubble", attempt.bubble_id, attempt.attempt):
-            receipt, at_ms = await _posted_before(attempt, desk)
-            return Posted(bubble_id=bubble.bubble_id, receipt=receipt, at_ms=at_ms)
+async def posted_unwritten(ended: Iterable[tuple[str, int]], desk: Desk) -> Posted | None:
+    """Return what was posted of attempts of bubbles that are to end unsent: of one at most.
+
+    Raises:
+        Unavailable: Postgres is down.
+    """
+    for bubble_id, attempt in ended:
+        if await desk.claims.taken("bubble", bubble_id, attempt):
+            receipt, at_ms = await _posted_before(bubble_id, attempt, desk)
+            return Posted(bubble_id=bubble_id, receipt=receipt, at_ms=at_ms)
     return None
 
 
@@ -164,7 +166,7 @@ async def _permitted(
     if withheld is not None:
         if not await desk.claims.taken("bubble", bubble.bubble_id, bubble.attempt):
             return withheld, 0
-        return await _posted_before(bubble, desk)
+        return await _posted_before(bubble.bubble_id, bubble.attempt, desk)
     written: Receipt | None = None
     try:
         receipt, posted_ms = await _post_once(asked, bubble, letter, desk)
@@ -191,7 +193,7 @@ async def _post_once(
     if claimed == "barred":
         return Withheld(reason=TAKEN_OVER), 0
     if claimed == "taken":
-        return await _posted_before(bubble, desk)
+        return await _posted_before(bubble.bubble_id, bubble.attempt, desk)
     posted_ms = clock.now_ms()
     until_ms = asked_ms + CLAIM_VALID_MS
     if letter.template is None:  # permit and claim may have taken what was left of its window
@@ -210,8 +212,8 @@ async def _claimed(conversation_id: str, bubble: Bubble, claims: BubbleClaims) -
     return "given" if given else "taken"
 
 
-async def _posted_before(bubble: Bubble, desk: Desk) -> tuple[Receipt, int]:
-    stored = await desk.claims.result("bubble", bubble.bubble_id, bubble.attempt)
+async def _posted_before(bubble_id: str, attempt: int, desk: Desk) -> tuple[Receipt, int]:
+    stored = await desk.claims.result("bubble", bubble_id, attempt)
     return (_read(stored) if stored else Unknown(reason="claimed")), desk.clock.now_ms()
 
 

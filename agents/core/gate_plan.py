@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from agents.core import seen
@@ -19,6 +20,7 @@ from schemas.events import (
     Event,
     OutboundKind,
     OutboundRequested,
+    OutboundSettled,
     Position,
     SettingsChanged,
     StatusReceived,
@@ -27,6 +29,8 @@ from schemas.events import (
 
 AI_DISABLED: Final = "ai_disabled"
 SEEN_IDS: Final = 1024
+
+_UNSENT: Final = (BubbleState.FAILED, BubbleState.DROPPED, BubbleState.UNKNOWN)
 
 
 def plan(
@@ -71,16 +75,26 @@ def plan(
     return Plan(step=step, read=step.read)
 
 
-def unsent(before: Gate | None, plan: Plan) -> tuple[Bubble, ...]:
-    """Return what a step ends without posting it, oldest first.
+def unsent(before: Gate | None, said: Iterable[Event]) -> tuple[tuple[str, int], ...]:
+    """Return the attempts that a step spares itself by ending their bubbles, in its order.
 
     One of them may have been posted all the same, by a worker that died before it wrote its step.
+
+    Args:
+        before: The gate before the step.
+        said: What the step says.
+
+    Returns:
+        Ids of bubbles, each with the number of the attempt that would have been its next.
     """
-    known = before.bubbles if before is not None else ()
-    over = {bubble.bubble_id for bubble in known if not bubble.waits}
-    ended = (BubbleState.FAILED, BubbleState.DROPPED)
-    bubbles = plan.step.state.bubbles
-    return tuple(each for each in bubbles if each.state in ended and each.bubble_id not in over)
+    known = {each.bubble_id: each for each in before.bubbles} if before is not None else {}
+    found = []
+    for each in said:
+        if isinstance(each, OutboundSettled) and each.state in _UNSENT:
+            bubble = known.get(each.bubble_id)
+            if bubble is None or bubble.waits:
+                found.append((each.bubble_id, bubble.attempt + 1 if bubble is not None else 1))
+    return tuple(found)
 
 
 def _stop_ai(step: GateStep) -> None:

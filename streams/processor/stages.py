@@ -200,6 +200,6 @@ def outbound_stage(desk: Desk, *, max_inflight: int = MAX_INFLIGHT) -> Stage:
         agent=partial(outbound, desk=heard),
         timer_topic=_timer("outbound"),
         max_inflight=max_inflight,
-        parked=outbound_gave_up,
+        parked=partial(outbound_gave_up, desk=heard),
         noted=STEP_TAKEN,
     )

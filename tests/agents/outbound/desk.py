@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -183,8 +184,7 @@ class Desk:
         if tried and planned.letter is not None and planned.bubble is not None:
             self._judge_post(planned.bubble, planned.letter, answer)
         self._judge_effects(source)
-        for bubble_id, state, _ in self.ends:  # what was sent is never said not to be
-            assert bubble_id not in self.accepted or state is BubbleState.ACCEPTED
+        self._judge_ends()
         return planned.letter if tried else None
 
     def lose(self, event: Event, receipt: Receipt | None = None) -> None:
@@ -207,27 +207,33 @@ class Desk:
             plan, self.state, event, source=source, now_ms=self.now, settings=self.settings
         )
         planned = planning()
-        for each in unsent(self.state, planned):
-            receipt = self.claims.get((each.bubble_id, each.attempt + 1))
-            if receipt is not None:
-                posted = Posted(bubble_id=each.bubble_id, receipt=receipt, at_ms=self.now)
-                return planning(posted=posted)
-        return planned
+        found = self._posted(planned.step.effects)
+        return planning(posted=found[0]) if found else planned
+
+    def _posted(self, said: Iterable[Event]) -> list[Posted]:
+        """Look for the claims of what a step ends as if it was not sent."""
+        return [
+            Posted(bubble_id=attempt[0], receipt=self.claims[attempt], at_ms=self.now)
+            for attempt in unsent(self.state, said)
+            if attempt in self.claims
+        ]
 
     def give_up(self, event: Event) -> None:
         """Let an event go to the dead letters after some tries."""
         self.offset += 1
         source = Position(topic=event.event, partition=3, offset=self.offset)
         before = self.state
-        after, effects = given_up(before, event, source=source, now_ms=self.now, reason="bug")
-        again = given_up(before, event, source=source, now_ms=self.now, reason="bug")
-        assert again == (after, effects)
+        giving_up = partial(given_up, before, event, source=source, now_ms=self.now, reason="bug")
+        posted = self._posted(giving_up()[1])
+        after, effects = giving_up(posted=posted)
+        assert giving_up(posted=posted) == (after, effects)
         self.state, self.effects = after, effects
         self.said += effects
         self._ask(event)
         self.done |= {each.bubble_id for each in self.of(OutboundSettled)}
         self._judge_state(before, after)
         self._judge_effects(source)
+        self._judge_ends()
 
     def give_up_timer(self, timer: str) -> None:
         self.now = max(self.now, self.it.timers[timer])
@@ -367,3 +373,7 @@ class Desk:
                 continue
             self.settled[end.bubble_id] += 1
             assert self.settled[end.bubble_id] == 1
+
+    def _judge_ends(self) -> None:
+        for bubble_id, state, _ in self.ends:  # what was sent is never said not to be
+            assert bubble_id not in self.accepted or state is BubbleState.ACCEPTED

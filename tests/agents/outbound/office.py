@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from agents.core.gate import Gate
+from agents.given_up import outbound_gave_up
 from agents.outbound import Desk, outbound
 from agents.ports import (
     Accepted,
@@ -44,13 +45,17 @@ class Delivered:
 
 
 class Rows:
-    """Claims in memory; ``down`` makes Postgres unreachable, ``deaf`` only for results."""
+    """Claims in memory; ``down`` makes Postgres unreachable, ``deaf`` only for results.
+
+    ``broken`` is a bug of whoever asks whether one is taken.
+    """
 
     def __init__(self, clock: Hands) -> None:
         self.clock = clock
         self.results: dict[tuple[str, str, int], str | None] = {}
         self.bars: dict[str, int] = {}
         self.down = False
+        self.broken: Exception | None = None
         self.deaf: Exception | None = None
         self.takes_ms = 0
 
@@ -72,6 +77,8 @@ class Rows:
         return "given" if await self.claim("bubble", bubble_id, attempt) else "taken"
 
     async def taken(self, kind: str, effect_id: str, attempt: int, /) -> bool:
+        if self.broken is not None:
+            raise self.broken
         if self.down:
             raise Unavailable("postgres")
         return (kind, effect_id, attempt) in self.results
@@ -151,19 +158,24 @@ class Office:
     async def handle(
         self, event: Event, state: Gate | None = None
     ) -> tuple[Gate, tuple[Event, ...]]:
-        return await outbound(
-            state,
-            event,
-            Delivered(self.clock.now_ms()),
-            desk=Desk(
-                claims=self.claims,
-                permits=self.permits,
-                courier=self.courier,
-                clock=self.clock,
-                tenants=Known(self.settings),
-                ended=self.permits.ended,
-                observe=self.seen.append,
-            ),
+        return await outbound(state, event, Delivered(self.clock.now_ms()), desk=self._desk)
+
+    async def give_up(
+        self, event: Event, state: Gate | None = None
+    ) -> tuple[Gate, tuple[Event, ...]]:
+        delivery = Delivered(self.clock.now_ms())
+        return await outbound_gave_up(state, event, delivery, "bug", desk=self._desk)
+
+    @property
+    def _desk(self) -> Desk:
+        return Desk(
+            claims=self.claims,
+            permits=self.permits,
+            courier=self.courier,
+            clock=self.clock,
+            tenants=Known(self.settings),
+            ended=self.permits.ended,
+            observe=self.seen.append,
         )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from agents.ports import Accepted, Refused, Unknown
+from agents.ports import Accepted, Refused, Unknown, Withheld
 from schemas.events import Author, BubbleState, DeliveryStatus, Event
 from tests.agents.laws import machine
 from tests.agents.outbound.desk import (
@@ -124,21 +124,42 @@ class GateMachine(RuleBasedStateMachine):
         event: Event = data.draw(st.sampled_from(self.desk.asked))
         self.desk.apply(event, receipt)
 
-    @rule(author=st.sampled_from((Author.AI, Author.HUMAN)), takeover=st.booleans())
-    def a_request_is_given_up(self, author: Author, takeover: bool) -> None:
+    @rule(
+        author=st.sampled_from((Author.AI, Author.HUMAN)),
+        takeover=st.booleans(),
+        dies=st.booleans(),
+    )
+    def a_request_is_given_up(self, author: Author, takeover: bool, dies: bool) -> None:
         self.count += 1
         self.epoch += takeover
         name = f"g{self.count}"
-        self.desk.give_up(
+        event = (
             marker(name, self.epoch, self.desk.now)
             if takeover
             else bubble(name, self.desk.now, author=author, turn_id="turn_a", epoch=self.epoch)
         )
+        if dies:
+            self.desk.lose(event)
+        self.desk.give_up(event)
 
     @precondition(lambda self: self.desk.state and self.desk.state.timers)
-    @rule(data=st.data())
-    def a_timer_is_given_up(self, data: st.DataObject) -> None:
-        self.desk.give_up_timer(data.draw(st.sampled_from(sorted(self.desk.it.timers))))
+    @rule(data=st.data(), dies=st.booleans())
+    def a_timer_is_given_up(self, data: st.DataObject, dies: bool) -> None:
+        timer = data.draw(st.sampled_from(sorted(self.desk.it.timers)))
+        if dies:
+            self.dies_at(timer, None)
+        self.desk.give_up_timer(timer)
+
+    @precondition(lambda self: self.desk.state and self.desk.state.timers)
+    @rule(data=st.data(), receipt=RECEIPTS)
+    def its_worker_dies(self, data: st.DataObject, receipt: Answer | None) -> None:
+        """It has posted, nobody has written that down, and something else may come first."""
+        self.dies_at(data.draw(st.sampled_from(sorted(self.desk.it.timers))), receipt)
+
+    def dies_at(self, timer: str, receipt: Answer | None) -> None:
+        self.desk.now = max(self.desk.now, self.desk.it.timers[timer])
+        if not isinstance(receipt, Withheld):
+            self.desk.lose(self.desk.fired(timer), receipt)
 
     @rule(seconds=st.sampled_from((0, 1, 60, 90_000)))
     def time_passes(self, seconds: int) -> None:

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from agents.given_up import outbound_gave_up
 from agents.ports import Refused, Unknown
 from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import Author, BubbleState, DeliveryStatus, OutboundUpdated
-from tests.agents.ai.samples import OneDelivery
 from tests.agents.outbound.desk import Desk, bubble, marker, status
+from tests.agents.outbound.office import Office
 
 BUSY = Refused(code=131056, status=400)
 CODE = "given_up:bug"
@@ -120,9 +119,9 @@ def test_nothing_is_said_twice_nor_about_what_is_not_due() -> None:
 
 
 async def test_nothing_is_said_in_a_conversation_of_somebody_else() -> None:
-    desk = Desk()
-    desk.apply(bubble("b1"))
+    office = Office()
+    state, _ = await office.handle(bubble("b1"))
     stranger = replace(bubble("b2"), tenant_id="tenant_b")
 
     with pytest.raises(Rejected, match="wrong_conversation"):
-        await outbound_gave_up(desk.state, stranger, OneDelivery(), "bug")
+        await office.give_up(stranger, state)

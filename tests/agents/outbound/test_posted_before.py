@@ -144,3 +144,98 @@ async def test_whether_it_was_sent_is_not_guessed_while_claims_cannot_be_read(
 
     with pytest.raises(Unavailable):
         await office.handle(marker("m1", 1), state)
+    with pytest.raises(Unavailable):
+        await office.give_up(marker("m1", 1), state)
+
+
+async def test_it_is_found_among_more_than_are_remembered_when_all_are_dropped(
+    office: Office,
+) -> None:
+    state = await waiting(office, *(bubble(f"b{number}") for number in range(1, 62)))
+    await lost(office, state)
+
+    _, effects = await office.handle(marker("m1", 1), state)
+
+    assert told(effects)[:2] == [*SENT, ("b2", BubbleState.DROPPED, "stale_epoch")]
+
+
+async def test_it_was_sent_though_its_event_is_given_up_behind_one_that_waits(
+    office: Office,
+) -> None:
+    state = await waiting(office, bubble("b0"))
+    office.settings = STOPPED  # drops b0, in a step that nobody wrote
+    await office.handle(bubble("b1", author=Author.HUMAN), state)
+    assert [letter.text for letter in office.courier.letters] == ["texto b1"]
+
+    state, effects = await office.give_up(bubble("b1", author=Author.HUMAN), state)
+
+    assert told(effects) == SENT
+    assert [each.bubble_id for each in state.bubbles if each.waits] == ["b0"]
+
+
+async def test_one_that_is_given_up_with_its_timer_was_sent_and_what_is_behind_it_goes(
+    office: Office,
+) -> None:
+    state = await waiting(office, bubble("b1"), bubble("b2"))
+    await lost(office, state)
+
+    state, effects = await office.give_up(fired("rate:b1", state), state)
+
+    assert told(effects) == SENT
+    _, effects = await office.handle(fired("next", state), state)
+    assert told(effects) == [("b2", BubbleState.ACCEPTED, "")]
+
+
+async def test_it_was_sent_though_the_marker_of_a_takeover_is_given_up(office: Office) -> None:
+    state = await waiting(office, bubble("b1"), bubble("b2"))
+    await lost(office, state)
+
+    _, effects = await office.give_up(marker("m1", 1), state)
+
+    assert told(effects) == [
+        *SENT,
+        ("b2", BubbleState.DROPPED, "stale_epoch"),
+        ("m1", BubbleState.APPLIED, "takeover"),
+    ]
+
+
+@pytest.mark.parametrize("receipt", [Unknown(reason="timeout"), None])
+async def test_what_came_of_one_that_is_dropped_by_giving_up_may_be_unknown(
+    office: Office, receipt: Receipt | None
+) -> None:
+    state = await waiting(office, bubble("b1"))
+    if receipt is None:
+        office.claims.results["bubble", "b1", 1] = None
+    else:
+        office.courier.receipt = receipt
+        await lost(office, state)
+
+    state, effects = await office.give_up(marker("m1", 1), state)
+
+    assert told(effects)[0] == ("b1", BubbleState.UNKNOWN, "given_up:bug")
+    assert (state.bubbles[0].attempt, state.timers) == (1, {})
+
+
+async def test_one_that_was_refused_is_given_up_as_if_it_had_waited(office: Office) -> None:
+    office.courier.receipt = Refused(code=0, status=503)
+    state = await waiting(office, bubble("b1"))
+    await lost(office, state)
+
+    _, effects = await office.give_up(marker("m1", 1), state)
+
+    assert told(effects)[0] == ("b1", BubbleState.DROPPED, "stale_epoch")
+
+
+async def test_where_asking_is_what_fails_nothing_is_said_to_be_unsent(office: Office) -> None:
+    state = await waiting(office, bubble("b1"), bubble("b2"))
+    office.claims.broken = TypeError()
+
+    state, effects = await office.give_up(marker("m1", 1), state)
+    assert told(effects) == [
+        ("b1", BubbleState.UNKNOWN, "given_up:bug"),
+        ("b2", BubbleState.UNKNOWN, "given_up:bug"),
+        ("m1", BubbleState.APPLIED, "takeover"),
+    ]
+
+    _, effects = await office.give_up(bubble("b3", epoch=0), state)
+    assert told(effects) == [("b3", BubbleState.UNKNOWN, "given_up:bug")]
