@@ -32,7 +32,11 @@ NO_EPOCH: Final = -1
 ANY_MEMBER: Final = ""
 """Member id of a request that means the instance, whoever it is just now."""
 LEAVE_S: Final = 5.0
-"""Longest time that a worker tries to leave its group before it ends all the same."""
+"""Longest time that a worker tries to leave a group before it ends all the same.
+
+It leaves one group after another, those of its sinks too, and has 20 s for all of its ending.
+"""
+AGAIN_S: Final = 0.2
 log = structlog.get_logger(__name__)
 
 _TEXT: Final = String("utf-8")
@@ -220,22 +224,39 @@ def leave_for_good(consumer: Any, instance: str) -> None:
     """Let a consumer leave its group when it stops, though it is a static member.
 
     aiokafka asks the coordinator that it knows, once. A worker that is stopped while it starts
-    may know none just then, and would keep its place until its session ends.
+    may know none just then, and would keep its place until its session ends. So would one whose
+    coordinator has just moved.
     """
     coordinator = consumer._coordinator  # noqa: SLF001 - aiokafka has no setting
 
     async def leave() -> None:
-        member = coordinator.member_id
-        try:
-            async with asyncio.timeout(LEAVE_S):
-                found = await _removed(consumer._client, coordinator.group_id, [(member, instance)])  # noqa: SLF001 - see above
-            if errors := {error for _, _, error in found} - {0, UNKNOWN_MEMBER}:
-                log.warning("group.not_left", error=min(errors))
-        except (KafkaError, TimeoutError) as exc:
-            log.warning("group.not_left", error=type(exc).__name__)
+        group, member = coordinator.group_id, (coordinator.member_id, instance)
+        if (error := await _kept(consumer._client, group, member)) is not None:  # noqa: SLF001 - see above
+            log.warning("group.not_left", group=group, error=error)
         coordinator.reset_generation()
 
     coordinator._maybe_leave_group = leave  # noqa: SLF001 - see above
+
+
+async def _kept(client: Any, group: str, member: tuple[str, str]) -> int | str | None:
+    """Give a place up; return why it may be kept, or None.
+
+    A broker that does not answer in time may carry it out later, or never have heard of it.
+    """
+    last: str | None = None
+    try:
+        async with asyncio.timeout(LEAVE_S):
+            while True:
+                try:
+                    found = await _removed(client, group, [member])
+                    return min({error for _, _, error in found} - {0, UNKNOWN_MEMBER}, default=None)
+                except KafkaError as exc:
+                    last = type(exc).__name__
+                    if not exc.retriable:
+                        return last
+                await asyncio.sleep(AGAIN_S)
+    except TimeoutError as exc:
+        return last or type(exc).__name__
 
 
 async def dismiss(bootstrap: str, group: str, instances: Iterable[str]) -> list[str]:
