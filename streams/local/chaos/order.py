@@ -24,15 +24,20 @@ STAGE_OF: Final = {
 
 def out_of_order(told: Story) -> Iterator[tuple[str, str]]:
     """Yield each step that decided a record before an earlier one of the same topic."""
-    steps: dict[tuple[str, str], dict[int, Cause]] = defaultdict(dict)
-    for record in told.records:
-        stage, cause = STAGE_OF.get(record.position.topic), record.event.cause
-        if stage and cause and cause.seq:  # number 0 is outside the order
-            steps[stage, record.event.conversation_id][cause.seq] = cause
-    for (stage, conversation_id), causes in steps.items():
+    for (stage, conversation_id), causes in steps_of(told).items():
         reached: dict[str, int] = {}
         for seq in sorted(causes):
             cause = causes[seq]
             if cause.offset <= reached.get(cause.topic, -1):
                 yield conversation_id, f"step {seq} of {stage}: {cause.topic} out of its order"
             reached[cause.topic] = max(cause.offset, reached.get(cause.topic, -1))
+
+
+def steps_of(told: Story) -> dict[tuple[str, str], dict[int, Cause]]:
+    """Return what each numbered step decided, by its stage and conversation."""
+    steps: dict[tuple[str, str], dict[int, Cause]] = defaultdict(dict)
+    for record in told.records:
+        stage, cause = STAGE_OF.get(record.position.topic), record.event.cause
+        if stage and cause and cause.seq:  # number 0 is outside the order
+            steps[stage, record.event.conversation_id][cause.seq] = cause
+    return steps

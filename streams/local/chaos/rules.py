@@ -24,7 +24,7 @@ from schemas.events import (
 from streams.local.chaos.aftermath import marked, remembered
 from streams.local.chaos.catalogue import Evidence
 from streams.local.chaos.commits import passed_holes
-from streams.local.chaos.order import out_of_order
+from streams.local.chaos.order import out_of_order, steps_of
 from streams.local.chaos.people import applied, called, dropped, heard, shown, silent
 from streams.local.chaos.story import Story
 from streams.local.load.checker import RULES as LOAD_RULES
@@ -186,10 +186,14 @@ def _served(told: Story) -> Iterator[tuple[str, str]]:
 def _commits(told: Story) -> Iterator[tuple[str, str]]:
     """I6: what is committed is finished, as far as the topics said at that moment."""
     yield from passed_holes(told)
+    if not any(offset for moment in told.committed for _, _, offset in moment.offsets):
+        yield told.began.run, "nobody saw what is committed"
 
 
 def _audited(told: Story) -> Iterator[tuple[str, str]]:
-    """I6: the workers' own auditor counted no skipped offset."""
+    """I6: the workers' own auditor counted no skipped offset, and was asked."""
+    if not any(metric.process.startswith("worker") for metric in told.counted):
+        yield told.began.run, "no worker told what its auditor counted"
     for metric in told.counted:
         if metric.name == SKIPPED and metric.count > 0:
             yield metric.process, f"{metric.count:g} offsets skipped"
@@ -238,12 +242,13 @@ def _kept_small(told: Story) -> Iterator[tuple[str, str]]:
 
 
 def _replayed(told: Story) -> Iterator[tuple[str, str]]:
-    """I8: what was recorded gives the same decisions again, byte for byte."""
-    for again in told.again:
-        if not again.steps:
-            yield told.began.run, "nothing could be decided again"
-        for difference in again.different:
-            yield told.began.run, difference
+    """I8: what was recorded gives the same decisions again, byte for byte, and all of it."""
+    again = sum(each.steps for each in told.again)
+    taken = sum(map(len, steps_of(told).values()))
+    if again < max(taken, 1):
+        yield told.began.run, f"{again} of {taken} steps were decided again"
+    for difference in (line for each in told.again for line in each.different):
+        yield told.began.run, difference
 
 
 def _of_load(rule: LoadRule) -> Rule:

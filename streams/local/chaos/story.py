@@ -58,7 +58,7 @@ class Story:
         counted: Metrics.
         stored: What each stage wrote to its changelog.
         again: What came of deciding everything again.
-        shown: What consoles show of each conversation; nothing in older histories.
+        shown: What consoles show of each conversation.
         marked: Messages that were marked as read; nothing in older histories.
         records: Records of the run's conversations, by place; each event once, at its first place.
         known: What the load's rules want.

@@ -66,6 +66,11 @@ KILLED = Struck(
 
 ASKED = Asked(conversation_id="conv_5500002", command="takeover", request_id="r", answered_ms=7000)
 
+STEPS = 31
+"""Steps of all stages in a run that went well."""
+
+COUNTED = Counted(process="worker", name="audit_offsets_total", labels={}, count=20)
+
 STORED = Stored(stage="dispatch", records=9, stored_bytes=9000, conversations=2, largest_bytes=900)
 
 
@@ -79,8 +84,8 @@ class Run(World):
     committed: list[Committed] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     leaked: list[Leaked] = field(default_factory=list)
-    counted: list[Counted] = field(default_factory=list)
-    again: list[Again] = field(default_factory=lambda: [Again(steps=20, different=())])
+    counted: list[Counted] = field(default_factory=lambda: [COUNTED])
+    again: list[Again] = field(default_factory=lambda: [Again(steps=STEPS, different=())])
     refusals: dict[str, int] = field(default_factory=lambda: {"503": 1})
     shown: list[Shown] = field(default_factory=list)
     marked: list[Marked] = field(default_factory=list)

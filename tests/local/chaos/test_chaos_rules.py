@@ -35,7 +35,7 @@ from streams.local.chaos.story import story
 from streams.local.chaos.table import rendered
 from streams.local.chaos.verdict import in_flight, judge, lines, unknown_bubbles
 from streams.local.load.checker import RULES as LOAD_RULES
-from tests.local.chaos.runs import ASKED, FIRST, KILLED, SECOND, STORED, Run
+from tests.local.chaos.runs import ASKED, FIRST, KILLED, SECOND, STEPS, STORED, Run
 
 LETTER = Letter(
     topic="inbox.message.received.dlq",
@@ -170,6 +170,11 @@ PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
     "a commit passes a marker": (drop(OutboundSettled, -1), "commits"),
     "a commit passes a hole at the tools": (drop(ToolCallCompleted), "commits"),
     "a commit passes a hole at the ai": (drop(ResponseGenerated, -1), "commits"),
+    "nobody sees what is committed": (lambda r: r.committed.clear(), "commits"),
+    "nobody is a member of the groups that are looked at": (
+        lambda r: setattr(r, "committed", [replace(r.committed[0], offsets=())]),
+        "commits",
+    ),
     "a bubble comes after the takeover": (Run.late, "late_bubble"),
     "a tool acts after the takeover": (effect_after_takeover, "late_tool"),
     "a tool acts twice in one call": (
@@ -224,6 +229,7 @@ PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
     "an outcome is not in the transcripts": (lambda r: unshown(r, outcomes={}), "shown"),
     "a console shows an older step": (lambda r: unshown(r, seq=1), "shown"),
     "a conversation is not in the transcripts": (lambda r: r.shown.pop(), "shown"),
+    "the transcripts are empty": (lambda r: r.shown.clear(), "shown"),
     "an answer is not remembered": (lambda r: unshown(r, memories=()), "remembered"),
     "something is remembered that nobody said": (
         lambda r: unshown(r, memories=(*(r.shown[0].memories or ()), "ghost")),
@@ -260,12 +266,14 @@ PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
         lambda r: r.counted.append(Counted(process="w", name=SKIPPED, labels={}, count=1)),
         "audited",
     ),
+    "no worker is asked what its auditor counted": (lambda r: r.counted.clear(), "audited"),
     "a decision is another one the second time": (
         lambda r: r.again.append(Again(steps=9, different=("dispatch conv_x: seq 3",))),
         "replayed",
     ),
-    "nothing can be decided again": (
-        lambda r: r.again.append(Again(steps=0, different=())),
+    "nothing is decided again": (lambda r: r.again.clear(), "replayed"),
+    "a step is not decided again": (
+        lambda r: setattr(r, "again", [Again(steps=STEPS - 1, different=())]),
         "replayed",
     ),
     "a state is over its budget": (
