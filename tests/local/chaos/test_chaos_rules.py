@@ -28,6 +28,7 @@ from schemas.events import (
     ToolCallRequested,
 )
 from streams.local.chaos.archive import read
+from streams.local.chaos.course import earliest
 from streams.local.chaos.facts import Again, Counted, Effect, Leaked, Letter
 from streams.local.chaos.rules import RULES, SKIPPED, STATE_BUDGET_BYTES
 from streams.local.chaos.shown import Marked
@@ -415,6 +416,15 @@ def test_a_history_that_is_cut_off_is_refused(run: Run, tmp_path: Path) -> None:
         list(read(path))
     with pytest.raises(Misconfigured, match="cut off"):
         story(run.facts()[:-1])
+
+
+def test_what_a_clock_behind_the_others_dated_is_decided_again_too() -> None:
+    late = replace(KILLED, fault="F14", evidence={"skew_ms": -3_600_000, "skewed_s": 20})
+    ahead = replace(late, evidence={"skew_ms": 3_540_000, "skewed_s": 20})
+
+    assert earliest(9_000_000, [KILLED, late]) == 5_400_000
+    assert earliest(9_000_000, [ahead]) == 9_000_000
+    assert earliest(9_000_000, []) == 9_000_000
 
 
 def test_the_takeover_of_the_sample_is_applied(run: Run) -> None:
