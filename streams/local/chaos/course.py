@@ -231,7 +231,7 @@ class Course:
         letters = await witness.records(since, search)
         counted = await witness.metrics(ours(self.stack.names), search)
         await asyncio.to_thread(logs, self.stack.home / "logs", written, search)
-        return [*letters, *counted, *search.leaked(), search.searched()]
+        return [*letters, *counted, *search.skipped(), *search.leaked(), search.searched()]
 
     def _search(self, crowd: Crowd) -> Search:
         planted = {

@@ -1,12 +1,21 @@
-"""Promise I7: looks for planted texts where no private text may be. Pure."""
+"""Promise I7: looks for planted texts where no private text may be. Pure.
+
+In the same logs an auditor says that it refused a commit (I6): what a process counted ends with it.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from streams.local.chaos.facts import Leaked, Searched
+from streams.local.chaos.facts import Counted, Leaked, Searched
+
+SKIPPED: Final = "audit_skipped_offsets_total"
+"""What the workers' own auditor counts; must be nothing."""
+REFUSED: Final = b'"audit.skipped"'
+"""What it writes into its log for each commit that would have skipped some."""
 
 
 @dataclass(slots=True)
@@ -16,6 +25,7 @@ class Search:
     Attributes:
         planted: What kind of thing each planted text is.
         found: How often a kind of thing was found in a place.
+        refused: How often a log says that a commit was refused.
         logs_bytes: Bytes of logs that were searched.
         records: Records whose keys and headers were searched.
         pages: Pages of metrics that were searched.
@@ -23,6 +33,7 @@ class Search:
 
     planted: Mapping[bytes, str]
     found: Counter[tuple[str, str]] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     logs_bytes: int = 0
     records: int = 0
     pages: int = 0
@@ -30,6 +41,7 @@ class Search:
     def log(self, name: str, line: bytes) -> None:
         """Search one line of a log."""
         self.logs_bytes += len(line)
+        self.refused[name] += REFUSED in line
         self._search(f"log of {name}", line)
 
     def record(self, topic: str, key: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:
@@ -54,6 +66,14 @@ class Search:
         return [
             Leaked(where=where, what=what, times=times)
             for (where, what), times in sorted(self.found.items())
+        ]
+
+    def skipped(self) -> list[Counted]:
+        """Return which logs tell of refused commits, as a metric of a process that may be gone."""
+        return [
+            Counted(process=f"log of {name}", name=SKIPPED, labels={}, count=times)
+            for name, times in sorted(self.refused.items())
+            if times
         ]
 
     def searched(self) -> Searched:

@@ -24,6 +24,7 @@ from schemas.events import (
 from streams.local.chaos.aftermath import marked, remembered
 from streams.local.chaos.catalogue import Evidence
 from streams.local.chaos.commits import passed_holes
+from streams.local.chaos.leaks import SKIPPED
 from streams.local.chaos.order import out_of_order, steps_of
 from streams.local.chaos.people import applied, called, dropped, heard, shown, silent
 from streams.local.chaos.story import Story
@@ -44,9 +45,6 @@ STATE_BUDGET_BYTES: Final = 32 << 10
 SOURCE: Final = ("topic", "partition", "offset")
 LETTER: Final = ("group", "error.type", "error.message", "attempts", "first_failed_at")
 """Headers of a dead letter beside those of its source, without ``dlq.``."""
-
-SKIPPED: Final = "audit_skipped_offsets_total"
-"""What the workers' own auditor counts; must be nothing."""
 
 
 def check(told: Story) -> list[Violation]:

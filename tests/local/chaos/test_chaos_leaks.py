@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from streams.local.chaos.facts import Leaked
-from streams.local.chaos.leaks import Search
+from streams.local.chaos.facts import Counted, Leaked
+from streams.local.chaos.leaks import SKIPPED, Search
 
 PHONE = b"550012345"
 
@@ -41,3 +41,14 @@ def test_what_is_clean_is_counted_as_searched() -> None:
     found = looking.searched()
     assert looking.leaked() == []
     assert (found.logs_bytes, found.records, found.pages, found.planted) == (8, 1, 1, 2)
+
+
+def test_a_commit_that_a_worker_refused_before_it_was_killed_is_found_in_its_log() -> None:
+    looking = search()
+
+    looking.log("worker.log", b'{"event": "audit.skipped", "count": 3, "level": "error"}\n')
+    looking.log("worker.log", b'{"event": "audit.unvouched"}\n')
+
+    assert looking.skipped() == [
+        Counted(process="log of worker.log", name=SKIPPED, labels={}, count=1)
+    ]

@@ -30,7 +30,8 @@ from schemas.events import (
 from streams.local.chaos.archive import read
 from streams.local.chaos.course import earliest
 from streams.local.chaos.facts import Again, Counted, Effect, Leaked, Letter
-from streams.local.chaos.rules import RULES, SKIPPED, STATE_BUDGET_BYTES
+from streams.local.chaos.leaks import SKIPPED
+from streams.local.chaos.rules import RULES, STATE_BUDGET_BYTES
 from streams.local.chaos.shown import Marked
 from streams.local.chaos.story import story
 from streams.local.chaos.table import rendered
