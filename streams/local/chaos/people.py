@@ -16,6 +16,10 @@ from schemas.events import (
     ConversationChanged,
     HandoffRequested,
     HumanReplied,
+    OutboundKind,
+    OutboundRequested,
+    OutboundSettled,
+    OutcomeKind,
     Phase,
     TurnKind,
 )
@@ -25,6 +29,8 @@ from streams.local.chaos.story import Place, Story, cause_of, place_of
 HUMAN: Final = "human"
 TURN_RUNS: Final = (Phase.GATHERING, Phase.THINKING)
 """Phases in which a turn of the AI may end."""
+AI_HAS: Final = (Phase.IDLE, *TURN_RUNS)
+"""Phases in which no person has a conversation."""
 CALLS: Final = ("handed_over", "parked:flood")
 """Decisions that leave a conversation to people."""
 EXCUSES: Final = ("part_failed",)
@@ -32,27 +38,46 @@ EXCUSES: Final = ("part_failed",)
 
 
 def heard(told: Story) -> Iterator[tuple[str, str]]:
-    """I1: what a person asked is on the log once the API took it, and a reply becomes bubbles."""
+    """I1: what a person asked is on the log once the API took it, and decided; a reply is sent.
+
+    It is sent once, however often it is asked for under one id.
+    """
     there = set(_asked(told))
     for asked in told.asked:
         if asked.answered_ms and (asked.conversation_id, asked.request_id) not in there:
             yield asked.request_id, "the API took it, but it is not on the log"
+    yield from _replies(told)
+
+
+def _replies(told: Story) -> Iterator[tuple[str, str]]:
     steps = _steps(told)
     spoken = {cause_of(record) for record in _bubbles(told, Author.HUMAN)}
-    for record in told.of(HumanReplied):
+    replied: Counter[tuple[str, str]] = Counter()
+    for record, whose, request_id in _requests(told):
         step = steps.get(place_of(record))
-        said = step and (step.decision, step.reason) == ("human_replied", "console")
-        if said and place_of(record) not in spoken:
-            yield record.event.event_id, "a reply that dispatch did not ask to send"
+        if step is None:
+            yield record.event.event_id, "on the log, and dispatch never decided it"
+        elif (step.decision, step.reason) == ("human_replied", "console"):
+            replied[whose, request_id] += 1
+            if place_of(record) not in spoken:
+                yield record.event.event_id, "a reply that dispatch did not ask to send"
+    for (_, request_id), times in replied.items():
+        if times > 1:
+            yield request_id, f"a reply that was sent {times} times"
 
 
 def _asked(told: Story) -> Iterator[tuple[str, str]]:
+    return ((whose, request_id) for _, whose, request_id in _requests(told))
+
+
+def _requests(told: Story) -> Iterator[tuple[Recorded, str, str]]:
+    """Yield what people asked: the record, the conversation, and the id that they gave it."""
     for record in told.records:
         match record.event:
             case ControlRequested(conversation_id=whose, request_id=request_id):
-                yield whose, request_id
+                yield record, whose, request_id
             case HumanReplied(conversation_id=whose, reply_id=reply_id):
-                yield whose, reply_id
+                yield record, whose, reply_id
             case _:
                 pass
 
@@ -68,11 +93,25 @@ def silent(told: Story) -> Iterator[tuple[str, str]]:
 
 
 def applied(told: Story) -> Iterator[tuple[str, str]]:
-    """I5: the gate applies every marker, once."""
+    """I5: the gate is told of every takeover by a marker, and applies every marker once."""
+    asked = {
+        cause_of(record)
+        for record in told.of(OutboundRequested)
+        if isinstance(record.event, OutboundRequested) and record.event.kind is OutboundKind.MARKER
+    }
+    for place, step in _steps(told).items():
+        if _silences(step) and place not in asked:
+            yield step.conversation_id, f"{step.decision}, and the gate was never told"
     ends = Counter(told.known.applied)
     for marker_id in told.known.markers:
         if ends[marker_id] != 1:
             yield marker_id, f"a marker that was applied {ends[marker_id]} times"
+
+
+def _silences(step: ConversationChanged) -> bool:
+    """Say whether a step silences the AI; a reply does not where a person had silenced it."""
+    free = step.phase_before not in (Phase.WITH_HUMAN, Phase.PAUSED)
+    return step.decision in ("taken_over", "paused") or (step.decision == "human_replied" and free)
 
 
 def dropped(told: Story) -> Iterator[tuple[str, str]]:
@@ -92,7 +131,16 @@ def dropped(told: Story) -> Iterator[tuple[str, str]]:
 
 
 def called(told: Story) -> Iterator[tuple[str, str]]:
-    """I3: whoever is left to people by the pipeline has a person called."""
+    """I3, I4: whoever is left to people by the pipeline has a person called.
+
+    So has who may be without an answer of the AI: nobody knows whether they have it.
+    """
+    unknown = {
+        place_of(record)
+        for record in told.of(OutboundSettled)
+        if isinstance(record.event, OutboundSettled)
+        and (record.event.author, record.event.state) == (Author.AI, BubbleState.UNKNOWN)
+    }
     calls = {
         cause_of(record)
         for record in told.of(HandoffRequested)
@@ -103,6 +151,12 @@ def called(told: Story) -> Iterator[tuple[str, str]]:
         named = {step.decision, f"{step.decision}:{step.reason}"}
         if named & set(CALLS) and place not in calls:
             yield step.conversation_id, f"{step.decision} ({step.reason}), but nobody was called"
+        if step.phase not in AI_HAS:
+            continue
+        if place in unknown:
+            yield step.conversation_id, "a bubble of unknown result, and no person has it"
+        if any(outcome.kind is OutcomeKind.HANDED for outcome in step.outcomes):
+            yield step.conversation_id, "messages are handed to a person, and the AI has it"
 
 
 def shown(told: Story) -> Iterator[tuple[str, str]]:

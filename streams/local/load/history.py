@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from schemas.events import (
+    ControlRequested,
     ConversationChanged,
     HandoffRequested,
+    HumanReplied,
     MessageReceived,
     OutboundKind,
     OutboundRequested,
@@ -17,6 +19,9 @@ from schemas.events import (
     TurnKind,
 )
 from sinks.ports import Recorded
+
+Place = tuple[str, int, int]
+"""Topic, partition and offset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +73,14 @@ class History:
         markers: Markers that dispatch asked for, by id.
         applied: Ids of markers, each time that the gate said that it applied one.
         accepted: What the simulator accepted, in its order.
+        asked: Where the log has what people asked for.
+        decided: Where the log has what dispatch has decided.
     """
 
     sent: list[Sent]
     accepted: list[Accepted]
+    asked: set[Place] = field(default_factory=set)
+    decided: set[Place] = field(default_factory=set)
     received: dict[str, list[Recorded]] = field(default_factory=dict)
     outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
     steps: dict[str, list[ConversationChanged]] = field(default_factory=dict)
@@ -120,9 +129,10 @@ def _add(known: History, record: Recorded) -> None:
         case MessageReceived():
             known.received.setdefault(event.wamid, []).append(record)
         case ConversationChanged():
-            known.steps.setdefault(event.conversation_id, []).append(event)
-            for outcome in event.outcomes:
-                known.outcomes.setdefault(outcome.wamid, []).append(outcome)
+            _decide(known, event)
+        case ControlRequested() | HumanReplied():
+            where = record.position
+            known.asked.add((where.topic, where.partition, where.offset))
         case HandoffRequested(kind=TurnKind.START):
             known.turns[event.turn_id] = event
         case OutboundRequested():
@@ -135,6 +145,14 @@ def _add(known: History, record: Recorded) -> None:
             pass
 
 
+def _decide(known: History, event: ConversationChanged) -> None:
+    known.steps.setdefault(event.conversation_id, []).append(event)
+    if event.cause:
+        known.decided.add((event.cause.topic, event.cause.partition, event.cause.offset))
+    for outcome in event.outcomes:
+        known.outcomes.setdefault(outcome.wamid, []).append(outcome)
+
+
 def _ask(known: History, event: OutboundRequested) -> None:
     if event.kind is OutboundKind.MESSAGE:
         known.requested[event.bubble_id] = event
@@ -143,7 +161,11 @@ def _ask(known: History, event: OutboundRequested) -> None:
 
 
 def unfinished(known: History, wamids: Sequence[str]) -> int:
-    """Return how many messages lack an outcome, plus bubbles and markers without their end."""
+    """Return how many messages lack an outcome, plus bubbles and markers without their end.
+
+    What people asked for, and dispatch has not decided, counts too.
+    """
     open_messages = sum(wamid not in known.outcomes for wamid in wamids)
     open_bubbles = known.requested.keys() - known.settled.keys()
-    return open_messages + len(open_bubbles) + len(known.markers.keys() - set(known.applied))
+    open_markers = known.markers.keys() - set(known.applied)
+    return open_messages + len(open_bubbles) + len(open_markers) + len(known.asked - known.decided)

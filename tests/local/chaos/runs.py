@@ -271,3 +271,21 @@ class Run(World):
         assert marker.cause is not None
         changed = replace(marker, cause=replace(marker.cause, seq=1))
         self.records[index] = replace(self.records[index], event=changed)
+
+    def step_about(self, record: type) -> int:
+        """Where dispatch's step about the first record of a kind is."""
+        source = self.records[self.find(record)].position
+        causes = [r.event.cause for r in self.records]
+        return next(
+            i
+            for i in range(len(causes))
+            if isinstance(self.records[i].event, ConversationChanged)
+            and (cause := causes[i])
+            and (cause.topic, cause.offset) == (source.topic, source.offset)
+        )
+
+    def change_step(self, record: type, **changes: Any) -> None:
+        index = self.step_about(record)
+        before = self.records[:index]
+        place = sum(isinstance(r.event, ConversationChanged) for r in before)
+        self.change(ConversationChanged, place, **changes)

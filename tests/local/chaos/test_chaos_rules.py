@@ -37,6 +37,7 @@ from streams.local.chaos.story import story
 from streams.local.chaos.table import rendered
 from streams.local.chaos.verdict import in_flight, judge, lines, unknown_bubbles
 from streams.local.load.checker import RULES as LOAD_RULES
+from streams.local.load.history import history, unfinished
 from tests.local.chaos.runs import ASKED, FIRST, KILLED, SECOND, STEPS, STORED, Run
 
 LETTER = Letter(
@@ -150,6 +151,32 @@ def reply_without_a_bubble(run: Run) -> None:
     run.change(ConversationChanged, -1, decision="human_replied", reason="console")
 
 
+def command_undecided(run: Run) -> None:
+    """A partition of commands stood still; nothing else waits for it."""
+    run.records.pop(run.step_about(ControlRequested))
+    run.committed = [
+        replace(moment, offsets=tuple(o for o in moment.offsets if "control" not in o[0]))
+        for moment in run.committed
+    ]
+
+
+def reply_sent_twice(run: Run) -> None:
+    """The API took one reply as two, and the customer has it twice."""
+    for number in (1, 2):
+        reply_without_a_bubble(run)
+        run.change(ConversationChanged, -1, phase_before=Phase.WITH_HUMAN)
+        asked = run.records[run.find(HumanReplied, -1)]
+        run.bubble(SECOND, "", f"reply-{number}", 7300, asked)
+        for record in (OutboundRequested, OutboundUpdated, OutboundSettled):
+            run.change(record, -1, author=Author.HUMAN, turn_id=None)
+
+
+def gate_never_told(run: Run) -> None:
+    """Dispatch takes over and does not say so to the gate, which sends what it has."""
+    run.change_step(ControlRequested, decision="taken_over")
+    run.records.pop(run.find(OutboundRequested, -1))
+
+
 def unshown(run: Run, **changes: Any) -> None:
     run.shown[0] = replace(run.shown[0], **changes)
 
@@ -208,6 +235,17 @@ PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
     ),
     "what a person asked is lost after the API took it": (drop(ControlRequested), "heard"),
     "a reply is decided, and nobody asks to send it": (reply_without_a_bubble, "heard"),
+    "what a person asked is never decided": (command_undecided, "heard"),
+    "a reply is sent twice": (reply_sent_twice, "heard"),
+    "the gate is not told of a takeover": (gate_never_told, "applied"),
+    "nobody is called for a bubble whose result is not known": (
+        lambda r: r.change(OutboundSettled, 0, state=BubbleState.UNKNOWN),
+        "called",
+    ),
+    "messages are handed to a person, and the ai has the conversation": (
+        people_do_everything,
+        "called",
+    ),
     "the ai speaks while a person has the conversation": (
         lambda r: r.change(ConversationChanged, 3, phase_before=Phase.WITH_HUMAN),
         "silent",
@@ -336,6 +374,7 @@ def test_a_commit_is_judged_by_what_the_topics_said_then(run: Run) -> None:
 
 def test_a_bubble_whose_result_nobody_knows_is_counted(run: Run) -> None:
     run.change(OutboundSettled, 0, state=BubbleState.UNKNOWN)
+    run.change_step(OutboundSettled, phase=Phase.WITH_HUMAN)
     told = story(run.facts())
 
     assert judge(told).violations == []
@@ -431,3 +470,11 @@ def test_what_a_clock_behind_the_others_dated_is_decided_again_too() -> None:
 def test_the_takeover_of_the_sample_is_applied(run: Run) -> None:
     assert run.find(ControlRequested) > 0
     assert run.find(OutboundRequested, -1) > 0
+
+
+def test_the_end_of_a_run_waits_for_what_people_asked(run: Run) -> None:
+    known = history(run.sent, run.records, run.accepted)
+    command_undecided(run)
+
+    assert unfinished(known, []) == 0
+    assert unfinished(history(run.sent, run.records, run.accepted), []) == 1
