@@ -273,6 +273,7 @@ def _taken(book: Mapping[str, Any]) -> Iterator[Taken]:
             bubble_id=entry["bubble_id"],
             wamid=entry["wamid"],
             at_ms=entry["at_ms"],
+            to=entry["to"],
         )
 
 

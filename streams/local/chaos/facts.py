@@ -131,6 +131,7 @@ class Taken:
         bubble_id: Our id of it.
         wamid: WhatsApp's id of it.
         at_ms: When, by the simulator's clock.
+        to: To whom; empty in older histories.
     """
 
     number: int
@@ -138,6 +139,7 @@ class Taken:
     bubble_id: str
     wamid: str
     at_ms: int
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

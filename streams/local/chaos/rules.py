@@ -27,6 +27,7 @@ from streams.local.chaos.commits import passed_holes
 from streams.local.chaos.leaks import SKIPPED
 from streams.local.chaos.order import out_of_order, steps_of
 from streams.local.chaos.people import applied, called, dropped, heard, shown, silent
+from streams.local.chaos.sent import addressed, sent_late
 from streams.local.chaos.story import Story
 from streams.local.load.checker import RULES as LOAD_RULES
 from streams.local.load.checker import Rule as LoadRule
@@ -268,6 +269,8 @@ RULES: Final[dict[str, Rule]] = {
     "steps_in_order": out_of_order,
     "bubbles_end": _bubbles_end,
     "late_bubble": _late_bubble,
+    "sent_late": sent_late,
+    "addressed": addressed,
     "late_tool": _late_tool,
     "effects_once": _effects_once,
     "effects_told": _effects_told,

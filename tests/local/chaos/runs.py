@@ -95,6 +95,7 @@ class Run(World):
     )
     faults: tuple[str, ...] = ("F1",)
     posted: Callable[[Posted], Posted] = lambda posted: posted
+    taken: Callable[[Taken], Taken] = lambda taken: taken
 
     @classmethod
     def well(cls) -> Run:
@@ -245,8 +246,13 @@ class Run(World):
                 for r in self.records
             ),
             *(
-                Taken(number=a.number, conversation_id=a.conversation_id, bubble_id=a.bubble_id,
-                      wamid=a.wamid, at_ms=1)
+                self.taken(
+                    Taken(
+                        number=a.number, conversation_id=a.conversation_id,
+                        bubble_id=a.bubble_id, wamid=a.wamid, at_ms=1,
+                        to=a.conversation_id.removeprefix("conv_"),
+                    )
+                )
                 for a in self.accepted
             ),
             *self.effects, *self.struck, *self.committed, *self.letters, *self.leaked,

@@ -39,6 +39,7 @@ from streams.local.chaos.verdict import in_flight, judge, lines, unknown_bubbles
 from streams.local.load.checker import RULES as LOAD_RULES
 from streams.local.load.history import history, unfinished
 from tests.local.chaos.runs import ASKED, FIRST, KILLED, SECOND, STEPS, STORED, Run
+from tests.local.chaos.test_chaos_sent import PLANTED as SENT
 
 LETTER = Letter(
     topic="inbox.message.received.dlq",
@@ -353,7 +354,9 @@ def test_a_planted_bug_is_caught_by_name(run: Run, plant: str) -> None:
 
 
 def test_every_rule_that_a_load_does_not_have_has_a_planted_bug() -> None:
-    assert {rule for _, rule in PLANTED.values()} >= set(RULES) - set(LOAD_RULES)
+    planted = [*PLANTED.values(), *SENT.values()]
+
+    assert {rule for _, rule in planted} >= set(RULES) - set(LOAD_RULES)
 
 
 def test_what_is_published_again_after_a_crash_is_the_same_event(run: Run) -> None:
