@@ -24,6 +24,8 @@ from schemas.events import Event, Position
 from schemas.topics import Topic
 from sinks.ports import Recorded, Sink
 from streams.clock import open_clock
+from streams.consumer.misnamed import read_on
+from streams.consumer.ordering import in_order
 from streams.consumer.seat import Lost, Seat
 from streams.consumer.vouching import OtherLog
 from streams.deadletters.dlq import Original, Verdict, dead_letter
@@ -130,7 +132,7 @@ class SinkRunner:
         while not self.stopping.is_set():
             try:
                 began = time.monotonic()
-                fetched = await self.seat.fetch(BATCH)
+                fetched = await self._fetch()
                 if fetched:
                     await self.write(fetched)
                 elif self.seat.serving:
@@ -142,6 +144,17 @@ class SinkRunner:
             except KafkaError as exc:
                 log.warning("sink.kafka", sink=self.name, error=type(exc).__name__)
                 await self._pause(WAIT_S)
+
+    async def _fetch(self) -> Mapping[Any, Sequence[Any]]:
+        """Return the next records; errors as of the seat."""
+        seat = self.seat
+        try:
+            return await seat.fetch(BATCH)
+        except UnicodeDecodeError:
+            await self._open()  # the books know what was not taken
+            places, bootstrap = seat.partitions(), seat.settings.kafka_bootstrap
+            found = await read_on(seat.consumer, places, seat.due, bootstrap)
+            return found if self.assignment == seat.assignments else {}
 
     async def write(self, fetched: Mapping[Any, Sequence[Any]]) -> None:
         """Write what was fetched, then commit it."""
@@ -284,14 +297,3 @@ class SinkRunner:
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), seconds)
-
-
-def in_order(fetched: Mapping[Any, Sequence[Any]]) -> list[Any]:
-    """Return the records of all partitions by time, without reordering any partition."""
-    timed: list[tuple[int, Any]] = []
-    for rows in fetched.values():
-        newest = 0
-        for record in rows:
-            newest = max(newest, record.timestamp)
-            timed.append((newest, record))
-    return [record for _, record in sorted(timed, key=lambda pair: pair[0])]

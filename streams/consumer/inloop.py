@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from aiokafka import TopicPartition
@@ -23,6 +23,7 @@ from streams.consumer.auditor import VOUCHER
 from streams.consumer.fetching import Witness, keep_sessions
 from streams.consumer.foreign import forgive
 from streams.consumer.membership import Replaced, be_static, leave_for_good
+from streams.consumer.misnamed import read_on
 from streams.logs import FAUST_LOG
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,21 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
         forgive(consumer)
         if instance := self.app.conf.consumer_group_instance_id:
             be_static(consumer, instance, self._replaced)
+
+    async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+        """Fetch; what aiokafka cannot read is read for it."""
+        try:
+            return await super().getmany(active_partitions, timeout)
+        except UnicodeDecodeError:
+            places = [TopicPartition(*tp) for tp in active_partitions or ()]
+            servers = ",".join(f"{url.host}:{url.port}" for url in self.app.conf.broker_consumer)
+            return await read_on(self._ensure_consumer(), places, self._due, servers)
+
+    def _due(self, place: TopicPartition, at: int) -> int:
+        """Return where what was fetched and not delivered begins, given the position."""
+        tp, consumer = TP(*place), cast(Any, self.consumer)  # it imports this module
+        ledger = consumer.ledgers.get(tp)
+        return int(consumer.positions.due(tp, at) if ledger is None else min(at, ledger.next))
 
     def _replaced(self) -> None:
         """End the worker; nothing more is written, since its generation is another process's."""

@@ -45,6 +45,15 @@ class Positions:
             for tp, at in self.begin.items()
         }
 
+    def due(self, tp: TP, at: int) -> int:
+        """Return from where on to read a partition of which nothing was delivered.
+
+        Args:
+            tp: The partition.
+            at: Its position; up to where events begin nothing was missed.
+        """
+        return self.read[tp] if at > self.begin.get(tp, at) else at
+
     def delivers(self, message: Any) -> bool:
         """Tell whether a record is an event to deliver; before that it is only looked at.
 

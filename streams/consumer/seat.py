@@ -188,6 +188,10 @@ class Seat:
                 " topic, or set the group back to its beginning: writing again changes nothing"
             )
 
+    def due(self, place: Any, at: int) -> int:
+        """Return where what was fetched and not taken begins, given the position."""
+        return min(at, self.ledgers[place].next) if place in self.ledgers else at
+
     def take(self, fetched: Mapping[Any, Sequence[Any]]) -> None:
         """Note which records are to be finished."""
         for place, records in fetched.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import structlog
@@ -13,6 +14,7 @@ from aiokafka.errors import KafkaError
 from schemas.errors import Misconfigured, Unavailable
 from schemas.events import Channel, Event, SettingsChanged
 from schemas.topics import SETTINGS_CHANGED
+from streams.consumer.misnamed import read_on
 from streams.logs import place
 
 log = structlog.get_logger(__name__)
@@ -152,7 +154,7 @@ class TenantSettings:
                 if position >= end:
                     self.complete.set()
                 patience_ms = QUIET_MS if self.complete.is_set() else POLL_MS
-                batches = await consumer.getmany(timeout_ms=patience_ms)
+                batches = await self._fetch(consumer, patience_ms)
             except Exception as exc:  # noqa: BLE001 - who reads no more misses the kill switch
                 log.warning("tenants.unreadable", error=type(exc).__name__)
                 await asyncio.sleep(RETRY_S)
@@ -160,6 +162,13 @@ class TenantSettings:
             for records in batches.values():
                 for record in records:
                     await self._learn(record)
+
+    async def _fetch(self, consumer: AIOKafkaConsumer, patience_ms: int) -> Mapping[Any, Any]:
+        try:
+            found: Mapping[Any, Any] = await consumer.getmany(timeout_ms=patience_ms)
+        except UnicodeDecodeError:  # nothing else was fetched that could be lost
+            return await read_on(consumer, [PARTITION], lambda _, at: at, self.bootstrap)
+        return found
 
     async def _learn(self, record: Any) -> None:
         """Put one record to use; one that cannot be read is not in use until a newer one is."""

@@ -153,6 +153,27 @@ async def test_whatever_goes_wrong_the_kill_switch_of_another_tenant_is_still_re
     assert (tenants.known["loja"].ai_enabled, tenants.refused) == (False, {"outra": 0})
 
 
+async def test_a_record_that_aiokafka_cannot_read_hides_no_kill_switch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    off = Record(replace(SETTINGS, ai_enabled=False))
+
+    async def read_on(log: Log, places: object, due: Any, _: str) -> Mapping[Any, list[Record]]:
+        log.read = due(PARTITION, log.read) + 1
+        assert places == [PARTITION]
+        return {PARTITION: [Record(SETTINGS)]}
+
+    monkeypatch.setattr(reading, "read_on", read_on)
+    tenants = TenantSettings("nowhere:1", CODEC)
+    log: Any = Log([UnicodeDecodeError("utf-8", b"\xff", 0, 1, "header"), [off]])
+
+    following = asyncio.ensure_future(tenants._follow(log, 2))
+    await asyncio.wait_for(tenants.complete.wait(), 5)
+    following.cancel()
+
+    assert tenants.known["loja"].ai_enabled is False
+
+
 class Consumer:
     """A consumer of a topic with one record, after which none comes."""
 

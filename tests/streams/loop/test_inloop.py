@@ -4,8 +4,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from faust.types import TP
 
 from streams.consumer.inloop import FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS, InLoopConsumer
+from streams.consumer.ledger import Ledger
+from streams.consumer.positions import Positions
+from streams.state.proof import Proof
 
 
 @pytest.mark.parametrize(
@@ -29,3 +34,34 @@ def test_a_fetch_waits_long_only_where_nothing_came_for_a_while(
         consumer.pace(moved)
 
     assert fetcher._fetch_max_wait_ms == waits_ms
+
+
+@pytest.mark.parametrize(
+    ("at", "delivered", "due"),
+    [
+        (7, None, 7),
+        (10, None, 10),
+        (15, None, 5),
+        (15, 12, 12),
+        (12, 12, 12),
+        (11, 12, 11),
+    ],
+    ids=[
+        "before its events begin nothing is missed",
+        "where they begin neither",
+        "behind, its proof is wanted too",
+        "what was not delivered",
+        "everything was",
+        "a rewind is not undone",
+    ],
+)
+def test_what_was_fetched_and_not_delivered_is_due_again(
+    at: int, delivered: int | None, due: int
+) -> None:
+    tp, positions = TP("m", 0), Positions()
+    positions.set([tp], {tp: 10}, {tp: 0}, {tp: Proof(5, 1)})
+    ledgers = {} if delivered is None else {tp: Ledger(delivered)}
+    consumer: Any = InLoopConsumer.__new__(InLoopConsumer)
+    consumer.consumer = SimpleNamespace(ledgers=ledgers, positions=positions)
+
+    assert consumer._due(TopicPartition(*tp), at) == due

@@ -21,12 +21,13 @@ from streams import sinking
 from streams.consumer import seat
 from streams.consumer.account import Account
 from streams.consumer.ledger import Ledger
+from streams.consumer.ordering import in_order
 from streams.consumer.seat import Lost
 from streams.consumer.vouching import OtherLog, Voucher
 from streams.deadletters.fuse import FUSE, FuseBlown
 from streams.kafka.publish import Record
 from streams.local.stack import Stack
-from streams.sinking import SinkRunner, in_order
+from streams.sinking import SinkRunner
 from streams.state.proof import Proof
 from streams.state.records import checksum_of
 from tests.streams.loop.fakes import FakePublisher
