@@ -19,9 +19,11 @@ async def connected(**settings: Any) -> Producer:
     producer = Producer(**settings, enable_idempotence=True, acks="all")
     try:
         await producer.start()
-    except KafkaConnectionError as exc:
+    except BaseException as exc:  # cancelled as well: its connections would stay behind
         await producer.stop()
-        raise Unavailable("kafka") from exc
+        if isinstance(exc, KafkaConnectionError):
+            raise Unavailable("kafka") from exc
+        raise
     return producer
 
 

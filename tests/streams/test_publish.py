@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 from uuid import uuid4
 
 import pytest
-from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
+from aiokafka.errors import KafkaConnectionError, KafkaError, OutOfOrderSequenceNumber
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # untyped
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,6 +152,30 @@ async def test_a_publisher_that_stops_while_it_renews_leaves_no_producer_behind(
     with pytest.raises(Unavailable):
         await asyncio.wait_for(posting, DEADLINE_S)
     assert [each.calls[-1] for each in fakes.made] == ["stop", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        (asyncio.CancelledError(), asyncio.CancelledError),
+        (KafkaConnectionError(), Unavailable),
+        (RuntimeError(), RuntimeError),
+    ],
+    ids=["cancelled", "no broker", "a bug"],
+)
+async def test_a_producer_that_does_not_come_up_is_stopped(
+    fakes: type[FakeProducer], ending: BaseException, told: type[BaseException]
+) -> None:
+    async def broken(self: FakeProducer) -> None:
+        self.calls.append("start")
+        raise ending
+
+    fakes.start = broken  # type: ignore[method-assign] # of this test's own class
+
+    with pytest.raises(told):
+        await producing.connected()
+
+    assert [each.calls for each in fakes.made] == [["start", "stop"]]
 
 
 async def test_a_renewal_outlives_whoever_asked_for_it(fakes: type[FakeProducer]) -> None:
