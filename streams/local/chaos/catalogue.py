@@ -59,6 +59,7 @@ class Kind:
         seconds: How long it lasts: the shortest and the longest.
         brokers: How many brokers it needs.
         workers: How many of each worker process it needs.
+        stage: Of which stage alone, in the split layout; empty is each.
         proxied: Whether Kafka is reached through our proxy.
     """
 
@@ -68,6 +69,7 @@ class Kind:
     seconds: tuple[float, float] = (0.0, 0.0)
     brokers: int = 1
     workers: int = 1
+    stage: str = ""
     proxied: bool = False
 
 
@@ -82,6 +84,11 @@ def stage_of(worker: str) -> str:
     """Return the stage that a worker's name tells; empty is all of them."""
     words = worker.split("-")
     return words[1] if len(words) > 1 and not words[1].isdigit() else ""
+
+
+def is_further(worker: str) -> bool:
+    """Tell whether it is not the first of its stages."""
+    return worker.rpartition("-")[2].isdigit()
 
 
 def _each(setting: Setting, _: random.Random) -> list[tuple[str, ...]]:
@@ -116,7 +123,7 @@ def _both_of_two(setting: Setting, chance: random.Random) -> list[tuple[str, ...
 
 
 def _further(setting: Setting, _: random.Random) -> list[tuple[str, ...]]:
-    further = [name for name in setting.stages if name.rpartition("-")[2].isdigit()]
+    further = [name for name in setting.stages if is_further(name)]
     return [tuple(further)] if further else []
 
 
@@ -254,11 +261,12 @@ FAULTS: Final[dict[str, Kind]] = {
         proof=at_least(by_tool=1, by_worker=1, unchanged=1, ended=1, not_again=1),
     ),
     "F13": Kind(
-        what="workers scaled down to one, up to all, down to two",
+        what="workers, in the split layout those of ai: scaled to one, to six, to two, each 10 s",
         victims=_further,
-        proof=at_least(left=2, joined=1),
-        seconds=(6.0, 10.0),
-        workers=3,
+        proof=at_least(left=9, joined=9),
+        seconds=(10.0, 10.0),
+        workers=6,
+        stage="ai",
     ),
     "F14": Kind(
         what="the clock of one worker of two is an hour wrong",

@@ -14,7 +14,7 @@ from typing import Final
 from schemas.errors import PipelineError
 from streams.local.chaos import growth
 from streams.local.chaos.archive import read, write
-from streams.local.chaos.catalogue import FAULTS
+from streams.local.chaos.catalogue import FAULTS, is_further
 from streams.local.chaos.course import REACH_S, Course, Run, recovered
 from streams.local.chaos.ground import Say
 from streams.local.chaos.proxy import Proxy
@@ -25,6 +25,7 @@ from streams.local.chaos.verdict import Verdict, judge
 from streams.local.outside import outside
 from streams.local.stack import StackOptions, running
 from streams.local.stack.options import Layout
+from streams.local.stack.own import beside
 from streams.local.stack.ports import HOST, choose
 from streams.patience import patiently
 from streams.settings import load
@@ -55,6 +56,7 @@ class Shape:
         layout: One worker for all stages, or one for each.
         brokers: Kafka brokers.
         workers: How many of each worker process.
+        stage: Of which stage alone, in the split layout; empty is each.
         proxied: Whether a proxy of ours stands before each broker.
         wasted: Whether nobody can use it after a run.
     """
@@ -64,6 +66,7 @@ class Shape:
     workers: int
     proxied: bool
     wasted: bool = False
+    stage: str = ""
 
     @classmethod
     def of(cls, run: Run) -> Shape:
@@ -74,12 +77,15 @@ class Shape:
         """
         check(run.faults)
         kinds = [FAULTS[name] for name in run.faults]
+        workers = max((kind.workers for kind in kinds), default=1)
+        stages = [kind.stage for kind in kinds if kind.workers == workers]
         return cls(
             layout="split" if run.layout == "split" else "all-in-one",
             brokers=max((kind.brokers for kind in kinds), default=1),
-            workers=max((kind.workers for kind in kinds), default=1),
+            workers=workers,
             proxied=any(kind.proxied for kind in kinds),
             wasted=growth.NAME in run.faults,
+            stage=stages[0] if stages and run.layout == "split" else "",
         )
 
     @property
@@ -87,7 +93,13 @@ class Shape:
         """Name of the folder of such a stack."""
         proxied = "-proxied" if self.proxied else ""
         wasted = "-wasted" if self.wasted else ""
-        return f"{self.layout}-{self.brokers}b-{self.workers}w{proxied}{wasted}"
+        return f"{self.layout}-{self.brokers}b-{self.workers}w{self.stage}{proxied}{wasted}"
+
+    @property
+    def without(self) -> tuple[str, ...]:
+        """Further workers that such a stack does not have."""
+        others = beside(self.stage, self.workers) if self.stage else ()
+        return tuple(name for name in others if is_further(name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +190,7 @@ async def standing(folder: Path, shape: Shape, say: Say) -> AsyncIterator[Course
         brokers=shape.brokers,
         layout=shape.layout,
         workers=shape.workers,
+        without=shape.without,
         latency_ms=LATENCY_MS,
         settings=SETTINGS,
         fronts=tuple((proxy.upstream, proxy.port) for proxy in proxies),

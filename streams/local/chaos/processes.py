@@ -121,19 +121,28 @@ async def skew(ground: Ground, planned: Planned) -> Seen:
 
 
 async def scale(ground: Ground, planned: Planned) -> Seen:
-    """F13: all but the first worker leave, come back, and all but two leave again."""
+    """F13: one worker is left, then all are there, then two; each for some seconds."""
+    stack, others = ground.stack, planned.whom[1:]
     left = joined = 0
-    for away in (planned.whom, planned.whom[1:]):
-        for part in away:
-            await ground.stack.stop(part)
-            left += 1
-        await lasting(planned.seconds)
+    slowest_s = 0.0
+    for change, whom in (
+        (stack.stop, planned.whom),
+        (stack.start, planned.whom),
+        (stack.stop, others),
+        (stack.start, others),
+    ):
+        began = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
-            for part in away:
-                tasks.create_task(ground.stack.start(part))
-        joined += len(away)
+            for part in whom:
+                tasks.create_task(change(part))
+        slowest_s = max(slowest_s, time.monotonic() - began)
+        if change == stack.stop:
+            left += len(whom)
+        else:
+            joined += len(whom)
+        await asyncio.sleep(began + planned.seconds - time.monotonic())
     await ground.note_commits()
-    return {"left": left, "joined": joined}
+    return {"left": left, "joined": joined, "slowest_s": round(slowest_s, 1)}
 
 
 async def _empty(groups: Groups, names: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from schemas.changing import replace
 from schemas.errors import Misconfigured
 from schemas.events import Command, OutcomeKind
 from streams.local.chaos.acts import ACTS
-from streams.local.chaos.catalogue import FAULTS, Setting, at_least, ours, replaced
+from streams.local.chaos.catalogue import FAULTS, Setting, at_least, is_further, ours, replaced
 from streams.local.chaos.command import Shape
 from streams.local.chaos.runs import LAYOUTS, MIXED, SEEDS, all_runs, short_runs
 from streams.local.chaos.schedule import schedule
@@ -141,10 +142,34 @@ def test_every_run_of_the_series_can_happen_on_its_stack(tmp_path: object) -> No
             home=tmp_path,  # type: ignore[arg-type] # not used
             layout=shape.layout,
             workers=shape.workers,
+            without=shape.without,
         )
         assert schedule(
             run.seed, run.faults, Setting(parts=ours(names(options)), brokers=shape.brokers)
         )
+
+
+@pytest.mark.parametrize(
+    ("layout", "further"),
+    [
+        ("all-in-one", {f"worker-{number}" for number in range(2, 7)}),
+        ("split", {f"worker-ai-{number}" for number in range(2, 7)}),
+    ],
+)
+def test_six_workers_are_scaled_and_in_the_split_layout_of_one_stage_only(
+    layout: str, further: set[str]
+) -> None:
+    run = next(run for run in all_runs(1) if run.faults == ("F13",) and run.layout == layout)
+    shape = Shape.of(run)
+    options = StackOptions(
+        home=Path(), layout=shape.layout, workers=shape.workers, without=shape.without
+    )
+    setting = Setting(parts=ours(names(options)), brokers=1)
+
+    (planned,) = schedule(run.seed, run.faults, setting)
+
+    assert {name for name in setting.workers if is_further(name)} == further
+    assert (set(planned.whom), planned.seconds) == (further, 10.0)
 
 
 def test_the_series_has_each_fault_three_times_and_a_third_of_it_is_split() -> None:

@@ -172,11 +172,24 @@ async def test_a_frozen_worker_sleeps_longer_than_two_sessions_and_wakes(
     assert looks == ["commits"]
 
 
-async def test_workers_leave_come_back_and_leave_again(tmp_path: Path) -> None:
+async def test_workers_are_scaled_to_one_to_six_to_two_and_all_come_back(
+    tmp_path: Path,
+) -> None:
     stack = Standing(tmp_path)
     here, _ = ground(stack)
+    further = [f"worker-{number}" for number in range(2, 7)]
 
-    seen = await processes.scale(here, planned("F13", "worker-2", "worker-3"))
+    seen = await processes.scale(here, planned("F13", *further))
 
-    assert seen == {"left": 3, "joined": 3}
+    assert stack.calls == [
+        (verb, name)
+        for verb, whom in (
+            ("stop", further),
+            ("start", further),
+            ("stop", further[1:]),
+            ("start", further[1:]),
+        )
+        for name in whom
+    ]
+    assert (seen["left"], seen["joined"]) == (9, 9)
     assert FAULTS["F13"].proof(seen) is None
