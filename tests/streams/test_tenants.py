@@ -64,10 +64,20 @@ async def test_a_switch_is_waited_for_through_every_other_change() -> None:
 
 
 async def test_a_switch_that_is_off_already_is_not_waited_for() -> None:
-    tenants = await knowing(replace(SETTINGS, ai_enabled=False))
+    tenants = await knowing(replace(SETTINGS, ai_enabled=False), replace(SETTINGS, tenant_id="on"))
 
-    await tenants.stopped("loja")
-    await tenants.stopped("unknown")
+    waits = {
+        tenant_id: asyncio.ensure_future(tenants.stopped(tenant_id))
+        for tenant_id in ("loja", "unknown", "on")
+    }
+    await settle()
+
+    assert {name: wait.done() for name, wait in waits.items()} == {
+        "loja": True,
+        "unknown": True,
+        "on": False,
+    }
+    waits["on"].cancel()
 
 
 async def test_an_older_version_that_comes_late_switches_nothing_on_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -79,15 +80,23 @@ async def test_a_worker_tells_no_lag_of_partitions_that_it_gave_away() -> None:
     assert (before, told(berth.app.conf.id)) == ({0: 120}, {})
 
 
-async def test_a_worker_measures_its_sinks_whatever_their_batches_do() -> None:
-    measured: list[bool] = []
-    sink: Any = SimpleNamespace(seat=SimpleNamespace(measure=lambda: measured.append(True)))
+async def test_a_worker_measures_its_sinks_whatever_their_batches_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[str] = []
+    sinks: list[Any] = [
+        SimpleNamespace(seat=SimpleNamespace(measure=partial(measured.append, name)))
+        for name in ("memory", "transcripts")
+    ]
     worker = Worker(toy_settings("127.0.0.1:1"), _nothing, clock=FixedClock())
+    monkeypatch.setattr("streams.worker.MEASURE_S", 0.0)
 
-    guard = asyncio.create_task(worker._guard([], [sink]))
-    await until(lambda: measured, "a measurement")
+    guard = asyncio.create_task(worker._guard([], sinks))
+    await until(lambda: len(measured) >= 4, "two measurements of each")
     guard.cancel()
     await asyncio.gather(guard, return_exceptions=True)
+
+    assert measured[:4] == ["memory", "transcripts"] * 2
 
 
 async def _nothing() -> Any:

@@ -191,25 +191,27 @@ def _by_chance(_: str) -> Intent:
 
 
 @pytest.mark.parametrize(
-    ("where", "what"),
+    ("where", "what", "stage"),
     [
-        ("agents.core.dispatch_turns.intent_of", _by_chance),
-        ("agents.core.dispatch_messages.window_end", _clock),
-        ("agents.core.gate_settle.wait_ms", _clock),
-        ("agents.core.turnsteps.distinct", _shuffled(distinct)),
+        ("agents.core.dispatch_turns.intent_of", _by_chance, "dispatch"),
+        ("agents.core.dispatch_messages.window_end", _clock, "dispatch"),
+        ("agents.core.gate_settle.wait_ms", _clock, "outbound"),
+        ("agents.core.turnsteps.distinct", _shuffled(distinct), "ai"),
     ],
     ids=["chance in dispatch", "a clock in dispatch", "a clock in the gate", "order in ai"],
 )
 async def test_a_decision_that_is_not_deterministic_is_found(
-    monkeypatch: pytest.MonkeyPatch, where: str, what: Any
+    monkeypatch: pytest.MonkeyPatch, where: str, what: Any, stage: str
 ) -> None:
     monkeypatch.setattr(where, what)
 
+    lines: list[str] = []
     for seed in range(MOODS):  # chance may agree with itself now and then
         found = (await busy(mood_of(seed), rounds=60)).found()
-        if differences(await judged(found)):
-            return
-    pytest.fail("not found")
+        if lines := differences(await judged(found)):
+            break
+
+    assert {line.partition(" step ")[0] for line in lines} == {stage}
 
 
 async def test_a_changed_record_is_found_and_named() -> None:
