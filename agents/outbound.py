@@ -142,8 +142,8 @@ async def posted_unwritten(ended: Iterable[tuple[str, int]], desk: Desk) -> Post
         Unavailable: Postgres is down.
     """
     for bubble_id, attempt in ended:
-        if await desk.claims.taken("bubble", bubble_id, attempt):
-            receipt, at_ms = await _posted_before(bubble_id, attempt, desk)
+        if (posted := await _posted_if_claimed(bubble_id, attempt, desk)) is not None:
+            receipt, at_ms = posted
             return Posted(bubble_id=bubble_id, receipt=receipt, at_ms=at_ms)
     return None
 
@@ -164,9 +164,8 @@ async def _permitted(
     """Post with a permit; what was posted before the event came again needs none."""
     withheld = await desk.permits.ask(asked)
     if withheld is not None:
-        if not await desk.claims.taken("bubble", bubble.bubble_id, bubble.attempt):
-            return withheld, 0
-        return await _posted_before(bubble.bubble_id, bubble.attempt, desk)
+        posted = await _posted_if_claimed(bubble.bubble_id, bubble.attempt, desk)
+        return posted or (withheld, 0)
     written: Receipt | None = None
     try:
         receipt, posted_ms = await _post_once(asked, bubble, letter, desk)
@@ -210,6 +209,15 @@ async def _claimed(conversation_id: str, bubble: Bubble, claims: BubbleClaims) -
         )
     given = await claims.claim("bubble", bubble.bubble_id, bubble.attempt)
     return "given" if given else "taken"
+
+
+async def _posted_if_claimed(
+    bubble_id: str, attempt: int, desk: Desk
+) -> tuple[Receipt, int] | None:
+    """Return what was posted with the claim of an attempt, or None when nobody took it."""
+    if not await desk.claims.taken("bubble", bubble_id, attempt):
+        return None
+    return await _posted_before(bubble_id, attempt, desk)
 
 
 async def _posted_before(bubble_id: str, attempt: int, desk: Desk) -> tuple[Receipt, int]:
