@@ -188,6 +188,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
         owner: Who has it: an agent's name or ``human``.
         agent_user: The person who has it, if known.
         attended: True once a person did something since people have the conversation.
+        stays: True when the newest hand-over came in a pause: only a person ends it.
         tags: Tags on it that give it to people, in the form in which tags are compared.
         silenced: True when a marker told the gate to let no AI bubble pass.
         silenced_epoch: Epoch of the newest such marker; 0 before any.
@@ -222,6 +223,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
     owner: str | None = None
     agent_user: str | None = None
     attended: bool = False
+    stays: bool = False
     tags: tuple[str, ...] = ()
     silenced: bool = False
     silenced_epoch: int = 0

@@ -9,7 +9,7 @@ from agents.core.dispatch_step import Step, waiting
 from agents.core.intent import HUMAN
 from agents.core.texts import split
 from agents.ports.permits import TAKEN_OVER
-from schemas.events import Author, HandoffRequested, OutcomeKind, TurnKind
+from schemas.events import Author, HandoffRequested, OutcomeKind, Phase, TurnKind
 from schemas.ids import derived
 from schemas.topics import HANDOFF_REQUESTED
 
@@ -66,11 +66,12 @@ def hand_over(step: Step, reason: str, *, notice: bool = True) -> None:
     """Give the conversation to a person, by a rule or a failure of the AI.
 
     Every waiting message is handed; the customer is told once, unless the channel to
-    them is what failed.
+    them is what failed. Whoever has paused the AI does not get it back because nobody came.
     """
     before = step.state
     _drop_turn(step, reason)
-    step.move(Trigger.HAND, owner=HUMAN, agent_user=None, attended=False)
+    stays = before.phase is Phase.PAUSED
+    step.move(Trigger.HAND, owner=HUMAN, agent_user=None, attended=False, stays=stays)
     if step.settings is not None and step.settings.handoff_minutes > 0:
         step.arm("handoff", step.now_ms + step.settings.handoff_minutes * MINUTE_MS)
     if reason in SILENCES:  # what the gate has not sent yet is stopped as well

@@ -31,8 +31,13 @@ STAYS: Final = "handoff_stays"
 def awaits_return(step: Step) -> bool:
     """Say whether the AI may come back by itself, so that messages wait for it."""
     timers = step.state.timers
-    back = step.settings is not None and step.settings.handoff_returns
-    return "return" in timers or ("handoff" in timers and back)
+    return "return" in timers or ("handoff" in timers and _comes_back(step))
+
+
+def _comes_back(step: Step) -> bool:
+    """Say whether the AI goes on when nobody comes to a hand-over."""
+    settings = step.settings
+    return settings is not None and settings.handoff_returns and not step.state.stays
 
 
 def give_back(step: Step, reason: str) -> None:
@@ -60,7 +65,7 @@ def nobody_came(step: Step) -> None:
     """
     settings, before = step.settings, step.state
     text = settings.handoff_late_text if settings else ""
-    if settings is not None and settings.handoff_returns and obstacle(step) is None:
+    if _comes_back(step) and obstacle(step) is None:
         tell(step, text or LATE_RETURNS, "late")
         give_back(step, "no_person")
         step.decided(RETURNED, "no_person")

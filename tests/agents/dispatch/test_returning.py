@@ -145,6 +145,50 @@ def test_the_usual_words_are_said_without() -> None:
     assert handed_over().texts == [NOTICE]
 
 
+def failed_meanwhile(talk: Talk, command: Command, **more: Any) -> Talk:
+    """A person or the helpdesk silences the AI, whose last answer then turns out not to arrive."""
+    talk.hear("w1", "quanto custa?")
+    talk.fire("burst")
+    talk.respond("R$ 10")
+    (bubble,) = (each for each in talk.of(OutboundRequested) if each.author is Author.AI)
+    talk.settle(bubble, BubbleState.ACCEPTED)
+    talk.control(command, **more)
+    talk.control(Command.PAUSE, until=T0 + 240 * MINUTE)
+    talk.settle(bubble, BubbleState.FAILED, "reported_failed", OutboundKind.REPORT)
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [(Command.PAUSE, {}), (Command.TAG, {"tag": "humano"})],
+)
+def test_a_hand_over_in_a_pause_or_under_a_tag_stays_with_people(
+    command: Command, more: dict[str, Any]
+) -> None:
+    settings = with_settings(handoff_minutes=10, takeover_tags=("humano",))
+    talk = failed_meanwhile(Talk(settings), command, **more)
+    handed = talk.hear("w2", "e o azul?")
+
+    decided = talk.fire("handoff")
+
+    assert talk.now < T0 + 240 * MINUTE
+    assert (handed.decision, handed.outcomes[0].kind) == ("handed", OutcomeKind.HANDED)
+    assert (decided.decision, decided.phase) == ("handoff_stays", Phase.WITH_HUMAN)
+    assert talk.texts == [LATE_STAYS]
+    assert talk.it.timers == {}
+
+
+@pytest.mark.parametrize("command", [Command.RELEASE, Command.CLOSE])
+def test_the_ai_goes_on_again_after_the_hand_overs_that_follow_such_a_one(
+    command: Command,
+) -> None:
+    talk = failed_meanwhile(Talk(PATIENT), Command.PAUSE)
+    talk.control(command)
+    talk.hear("w2", "atendente")
+
+    assert talk.fire("handoff").decision == "handoff_returned"
+
+
 # The person fell silent
 
 
