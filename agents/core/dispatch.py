@@ -30,6 +30,7 @@ from agents.core.dispatch_step import Step, opened, waiting
 from agents.core.dispatch_tags import tag, untag
 from agents.core.dispatch_turns import begin, on_response
 from agents.core.naturals import natural_id
+from agents.core.person_call import by_a_stage
 from agents.core.texts import split
 from schemas.errors import Rejected
 from schemas.events import (
@@ -173,7 +174,7 @@ def _on_control(step: Step, event: ControlRequested) -> None:
 
 
 def _take(step: Step, event: ControlRequested, reason: str) -> None:
-    take_over(step, event.agent_user, reason)
+    take_over(step, event.agent_user, reason, came=not by_a_stage(event))
 
 
 def _release(step: Step, _: ControlRequested, reason: str) -> None:

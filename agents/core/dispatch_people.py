@@ -123,18 +123,21 @@ def _silence(step: Step, reason: str) -> str:
     return step.marker(reason)
 
 
-def take_over(step: Step, agent_user: str | None, reason: str) -> None:
+def take_over(step: Step, agent_user: str | None, reason: str, *, came: bool = True) -> None:
     """Let a person have the conversation; it counts as taken when the gate confirms the marker.
 
     Where the AI goes on after a person's silence, messages that no turn has taken wait for
-    either; those of a turn do not, because the turn may have done something already.
+    either; those of a turn do not, because the turn may have done something already. Nobody is
+    silent before a person ``came``.
     """
-    held = step.state.pending if returns(step) else ()
+    held = step.state.pending if came and returns(step) else ()
     step.change(pending=() if held else step.state.pending)
     _drop_turn(step, reason)
     step.move(Trigger.TAKE, owner=HUMAN, agent_user=agent_user)
     step.change(marker_id=_silence(step, reason), marker_ms=step.now_ms, pending=held)
-    attend(step)
+    step.change(attended=False)
+    if came:
+        attend(step)
     step.decided("taken_over", reason)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from agents.core.dispatch_people import NOTICE
 from agents.core.dispatch_return import LATE_RETURNS, LATE_STAYS
+from agents.core.person_call import call_person
 from schemas.events import (
     Author,
     BubbleState,
@@ -20,7 +21,7 @@ from schemas.events import (
     ReplyOrigin,
     TurnKind,
 )
-from tests.agents.dispatch.talk import T0, Talk, thinking, with_settings
+from tests.agents.dispatch.talk import T0, Talk, message, thinking, with_settings
 
 MINUTE = 60_000
 PATIENT = with_settings(handoff_minutes=10)
@@ -318,3 +319,38 @@ def test_after_a_return_the_gate_takes_the_ai_again() -> None:
     (bubble,) = talk.of(OutboundRequested)
     assert bubble.epoch == marker.epoch
     assert talk.settle(bubble, BubbleState.ACCEPTED).decision == "bubble_accepted"
+
+
+def parked_by_the_gate(talk: Talk) -> Talk:
+    event = message("w1", at=talk.now)
+    talk.apply(call_person(event, stage="outbound", parking_id="o.topic/3/7", now_ms=talk.now))
+    return talk
+
+
+def test_nobody_is_silent_where_a_stage_has_called_a_person() -> None:
+    """The AI would answer into a gate that sends nothing, and the message would be answered."""
+    talk = Talk(SILENT)
+    talk.hear("w1", "quanto custa?")
+
+    parked_by_the_gate(talk)
+    handed = talk.hear("w2", "alguém?")
+
+    assert set(talk.outcomes.values()) == {OutcomeKind.HANDED}
+    assert handed.decision == "handed"
+    assert (talk.it.phase, talk.it.timers) == (Phase.WITH_HUMAN, {})
+
+
+def test_a_stage_that_calls_a_person_ends_the_silence_of_the_one_before() -> None:
+    talk = parked_by_the_gate(taken())
+
+    talk.hear("w2", "alguém?")
+
+    assert talk.it.timers == {}
+
+
+def test_the_silence_of_the_person_who_comes_then_is_counted() -> None:
+    talk = parked_by_the_gate(Talk(SILENT))
+
+    talk.reply("Oi, aqui é a Ana")
+
+    assert talk.it.timers == {"return": T0 + 30 * MINUTE}
