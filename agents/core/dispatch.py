@@ -155,6 +155,7 @@ def _on_reply(step: Step, event: HumanReplied) -> None:
 def _yield_to_person(step: Step, event: HumanReplied) -> None:
     state = step.state
     if state.phase is Phase.WITH_HUMAN and state.silenced:
+        step.change(agent_user=state.agent_user or event.agent_user)
         attend(step)
     elif state.phase is not Phase.PAUSED:
         take_over(step, event.agent_user, "human_replied")

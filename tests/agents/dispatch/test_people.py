@@ -6,11 +6,13 @@ import pytest
 
 from agents.core.dispatch_people import NOTICE
 from agents.core.texts import BUBBLE_CHARS
+from schemas.changing import replace
 from schemas.events import (
     Author,
     BubbleState,
     Command,
     HandoffRequested,
+    HumanReplied,
     MessageKind,
     OutboundKind,
     OutboundRequested,
@@ -26,6 +28,7 @@ from tests.agents.dispatch.talk import (
     Talk,
     thinking,
     with_human,
+    with_settings,
 )
 
 HOUR = 3_600_000
@@ -156,6 +159,31 @@ def test_only_the_first_reply_needs_a_marker() -> None:
     talk.reply("tudo bem?")
 
     assert talk.texts == ["tudo bem?"]
+
+
+@pytest.mark.parametrize("ai_enabled", [True, False], ids=["phone app", "kill switch"])
+def test_who_writes_where_nobody_is_known_to_have_it_has_it(*, ai_enabled: bool) -> None:
+    """Else the ticket waits in everybody's queue although somebody answers."""
+    talk = Talk(with_settings(ai_enabled=ai_enabled))
+    talk.hear("w1")
+    if ai_enabled:
+        talk.reply("respondi pelo celular", ReplyOrigin.PHONE_APP)
+    assert (talk.it.phase, talk.it.agent_user) == (Phase.WITH_HUMAN, None)
+
+    decided = talk.reply("Oi, aqui é a Ana")
+
+    assert decided.agent_user == "ana"
+
+
+def test_who_helps_the_person_who_has_it_does_not_take_it_from_them() -> None:
+    talk = with_human()
+    talk.reply("Oi, aqui é a Ana")
+    said = talk.history[-1]
+    assert isinstance(said, HumanReplied)
+
+    decided = talk.apply(replace(said, reply_id="r2", agent_user="bia"))
+
+    assert (decided.decision, decided.agent_user) == ("human_replied", "ana")
 
 
 def test_an_answer_from_the_phone_app_is_a_takeover_and_is_not_sent_again() -> None:
