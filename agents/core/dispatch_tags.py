@@ -10,13 +10,19 @@ from schemas.events import ControlRequested, Phase
 
 
 def tag(step: Step, event: ControlRequested, _: str) -> None:
-    """Take the conversation over when the tenant names this tag; other tags mean nothing here."""
+    """Take the conversation over when the tenant names this tag; other tags mean nothing here.
+
+    A pause goes on: the tag alone may be taken off before its end, and holds it after that.
+    """
     name = plain(event.tag)
     wanted = map(plain, step.settings.takeover_tags if step.settings else ())
     if not name or name not in wanted:
         step.decided("tag_ignored", "not_configured")
         return
     step.change(tags=tuple(dict.fromkeys((*step.state.tags, name))))
+    if step.state.phase is Phase.PAUSED:
+        step.decided("tagged", f"phase:{step.state.phase}")
+        return
     take_over(step, event.agent_user, "tag")
 
 

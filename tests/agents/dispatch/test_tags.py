@@ -86,6 +86,39 @@ def test_a_tag_holds_the_conversation_beyond_a_pause() -> None:
     assert (decided.phase, decided.reason) == (Phase.WITH_HUMAN, "tag")
 
 
+def test_a_pause_lasts_beyond_a_tag() -> None:
+    talk = Talk(TAGGED)
+    talk.control(Command.PAUSE, until=T0 + HOUR)
+    talk.control(Command.TAG, tag=TAG)
+    talk.hear("w1", "quanto custa?")
+
+    decided = talk.control(Command.UNTAG, tag=TAG)
+
+    assert (decided.decision, decided.phase) == ("untagged", Phase.PAUSED)
+    assert talk.fire("pause").phase is Phase.THINKING
+    assert talk.now == T0 + HOUR
+
+
+def test_a_pause_without_end_lasts_beyond_a_tag_until_a_release() -> None:
+    talk = Talk(TAGGED)
+    talk.control(Command.PAUSE)
+    talk.control(Command.TAG, tag=TAG)
+
+    assert talk.control(Command.UNTAG, tag=TAG).phase is Phase.PAUSED
+    assert talk.control(Command.RELEASE).phase is Phase.IDLE
+
+
+def test_a_tag_that_is_put_on_in_a_pause_holds_the_conversation_beyond_it() -> None:
+    talk = Talk(TAGGED)
+    talk.control(Command.PAUSE, until=T0 + HOUR)
+
+    tagged = talk.control(Command.TAG, tag=TAG)
+
+    assert (tagged.decision, tagged.reason) == ("tagged", "phase:paused")
+    decided = talk.fire("pause")
+    assert (decided.phase, decided.reason) == (Phase.WITH_HUMAN, "tag")
+
+
 def test_a_tag_holds_the_conversation_beyond_a_flood() -> None:
     talk = Talk(TAGGED)
     talk.control(Command.TAG, tag=TAG)
