@@ -18,7 +18,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from schemas.changing import replace
-from schemas.events import Author, BubbleState, DeliveryStatus
+from schemas.events import Author, BubbleState, DeliveryStatus, StatusReceived
 
 KEPT_BUBBLES: Final = 50
 """Settled bubbles that are kept so that their statuses find them."""
@@ -139,6 +139,7 @@ class Gate(Struct, frozen=True, kw_only=True):
         seen: Ids of bubbles and markers; see ``agents.core.seen``.
         pair: What was sent to the customer lately.
         typing: The answer that is being written, if the customer is to see that.
+        early: Statuses of bubbles whose request has not come; see ``agents.core.gate_status``.
     """
 
     tenant_id: str
@@ -153,6 +154,7 @@ class Gate(Struct, frozen=True, kw_only=True):
     seen: dict[str, str] = field(default_factory=dict)
     pair: Pair = field(default_factory=Pair)
     typing: Typing | None = None
+    early: tuple[StatusReceived, ...] = ()
 
     @property
     def head(self) -> Bubble | None:

@@ -9,7 +9,7 @@ from agents.core import seen
 from agents.core.gate import QUEUE_BUBBLES, QUEUE_CHARS, Bubble, Gate
 from agents.core.gate_next import Plan, choose, wake_next
 from agents.core.gate_settle import Posted, recall
-from agents.core.gate_status import on_status
+from agents.core.gate_status import on_status, told_before
 from agents.core.gate_step import GateStep, belongs, opened
 from agents.core.gate_typing import TIMER, go_on, on_read, stop
 from agents.core.texts import BUBBLE_CHARS
@@ -139,6 +139,8 @@ def _enqueue(
     reason = _refusal(step.state, bubble)
     step.change(bubbles=(*step.state.bubbles, bubble), window_expires_ms=window)
     step.updated(bubble, BubbleState.PLANNED, text=bubble.text)
+    if told_before(step, bubble):
+        return
     if posted is not None and posted.bubble_id == bubble.bubble_id:
         recall(step, bubble, posted)
     elif bubble.author is Author.AI and bubble.epoch < newest_epoch:

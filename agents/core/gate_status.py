@@ -1,19 +1,31 @@
-"""What a status of WhatsApp means for a bubble; it may come before the answer to the POST."""
+"""What a status of WhatsApp means for a bubble; it may come before the answer to the POST.
+
+It may also be read before the event that its bubble was posted in: the worker died before it
+wrote that down, and the event comes again. The status proves then what nobody else knows.
+"""
 
 from __future__ import annotations
 
+from typing import Final
+
+from agents.core import seen
 from agents.core.gate import Bubble, merged
 from agents.core.gate_step import GateStep, belongs
+from agents.core.gate_waits import pair_spent
 from schemas.changing import replace
 from schemas.events import Author, BubbleState, DeliveryStatus, StatusReceived
+
+KEPT_EARLY: Final = 8
+"""Statuses that are kept for a request to come: one step posts one bubble, so they are of one."""
 
 
 def on_status(step: GateStep, event: StatusReceived) -> None:
     """Note what WhatsApp says of a bubble; it settles one whose result was not known."""
     bubble = step.state.find(event.bubble_id, event.wamid)
     if bubble is None:
+        _keep(step, event)
         return
-    if not bubble.settled and bubble.attempt > 0:
+    if not bubble.settled and (bubble.attempt > 0 or event.attempt > 0):
         bubble = _proven(step, bubble, event)
     shown = bubble.shown
     bubble = replace(
@@ -28,8 +40,27 @@ def on_status(step: GateStep, event: StatusReceived) -> None:
             _failed(step, bubble)
 
 
+def told_before(step: GateStep, bubble: Bubble) -> bool:
+    """Apply what WhatsApp said of a bubble before its request came; False when that is nothing."""
+    early = [each for each in step.state.early if each.bubble_id == bubble.bubble_id]
+    step.change(early=tuple(each for each in step.state.early if each not in early))
+    for each in early:
+        on_status(step, each)
+    return bool(early)
+
+
+def _keep(step: GateStep, event: StatusReceived) -> None:
+    """Keep a status until its request comes, unless that has come long ago."""
+    if event.bubble_id and event.attempt > 0 and not seen.knows(step.state.seen, event.bubble_id):
+        early = (*step.state.early, replace(event, raw=None))
+        step.change(early=early[-KEPT_EARLY:])
+
+
 def _proven(step: GateStep, bubble: Bubble, event: StatusReceived) -> Bubble:
     """A status of a bubble whose result was not known, or refused, proves that it was sent."""
+    if event.attempt > bubble.attempt:  # its worker died before it wrote that down
+        step.change(pair=pair_spent(step.state.pair, step.now_ms))
+        bubble = replace(bubble, attempt=event.attempt, posted_ms=step.now_ms)
     bubble = replace(bubble, wamid=event.wamid, reason="")
     if event.status is DeliveryStatus.FAILED:
         step.end(bubble, BubbleState.FAILED, "reported_failed", error_code=event.error_code)
