@@ -169,11 +169,14 @@ class NumberPermits:
         return rate.admits(asked.bubble_id, rank, now)
 
     def _withhold(self, rate: NumberRate, asked: Asked, rank: Rank, reason: str) -> Withheld:
+        WITHHELD.labels(reason).inc()
+        if reason == ErrorClass.ACCOUNT:  # the gate ends it: nobody must queue behind it
+            rate.queue.leave(asked.bubble_id)
+            return Withheld(reason=reason)
         timer = f"{'rate' if reason == 'number_rate' else 'held'}:{asked.bubble_id}"
         if not len(rate.queue):
             self.rates.ask_for_more()
         rate.queue.put(rank, asked.conversation_id, timer, self.monotonic())
-        WITHHELD.labels(reason).inc()
         self._news.set()
         return Withheld(reason=reason)
 

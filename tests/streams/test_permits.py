@@ -307,6 +307,22 @@ async def test_without_a_new_token_one_bubble_tries_now_and_then(office: Office)
     assert await office.wake() == ["held:b2"]
 
 
+async def test_a_stopped_account_is_tried_again_however_many_it_ends_meanwhile(
+    office: Office,
+) -> None:
+    await office.send("b0", Refused(code=368, status=400))
+    office.armed = set()  # the gate ends each of them at once
+    for number in range(1, 60):
+        office.now += 1.0
+        assert await office.send(f"b{number}") == "account"
+        assert await office.wake() == []
+    office.now += 1.0
+    await office.permits.rates.renew()
+
+    assert await office.send("b60") == ""
+    assert await office.send("b61") == ""
+
+
 async def test_a_limit_of_the_app_stops_its_other_numbers(office: Office) -> None:
     office.channels["second"] = Channel(phone_number_id="second", app_id="app")
     office.channels["foreign"] = Channel(phone_number_id="foreign", app_id="other")
