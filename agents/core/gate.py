@@ -53,7 +53,7 @@ class Bubble(Struct, frozen=True, kw_only=True):
         reason: Why, as a short code.
         settled: True once its end was told to dispatch.
         ordinal: Place among the bubbles of its answer, from 1.
-        refusals: How often it was refused and is tried again.
+        refusals: How often it was refused and is tried again, times of a stopped channel apart.
         template: True when it must go as a template, because the 24 h window is closed.
     """
 

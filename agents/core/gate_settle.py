@@ -133,7 +133,8 @@ def _unknown(step: GateStep, bubble: Bubble, now_ms: int) -> None:
 
 def _refused(step: GateStep, bubble: Bubble, kind: ErrorClass, now_ms: int) -> None:
     policy = POLICIES[kind]
-    refusals = bubble.refusals + 1
+    held = policy.action is Action.HOLD  # however long it lasts, it uses up no tries
+    refusals = bubble.refusals + (not held)
     if kind is ErrorClass.WINDOW and not bubble.template and template_for(step.settings, bubble):
         _again(step, replace(bubble, template=True), kind, now_ms)
     elif policy.action is Action.FAIL:
@@ -141,7 +142,8 @@ def _refused(step: GateStep, bubble: Bubble, kind: ErrorClass, now_ms: int) -> N
     elif policy.action is Action.RETRY and refusals >= policy.attempts:
         step.end(bubble, BubbleState.FAILED, f"{kind}_exhausted", error_code=bubble.error_code)
     else:
-        wait = wait_ms(policy, refusals, f"{bubble.bubble_id}:{bubble.attempt}")
+        times = bubble.attempt - refusals if held else refusals
+        wait = wait_ms(policy, times, f"{bubble.bubble_id}:{bubble.attempt}")
         _again(step, replace(bubble, refusals=refusals), kind, now_ms + wait)
 
 

@@ -424,6 +424,23 @@ def test_a_stopped_account_is_told_to_a_person_at_once() -> None:
     assert desk.ends == [("b1", FAILED, "account")]
 
 
+def test_what_was_refused_without_a_token_uses_up_no_tries() -> None:
+    desk = Desk()
+    desk.apply(bubble("b1"), AUTH)
+    for _ in range(12):
+        desk.fire("held:b1", AUTH)
+    unwell = Refused(code=0, status=503)
+    desk.fire("held:b1", unwell)
+    first_ms = desk.it.timers["retry:b1"] - desk.now
+    count = len(desk.posted)
+    while "retry:b1" in desk.it.timers:
+        desk.fire("retry:b1", unwell)
+
+    assert first_ms < 2_000
+    assert desk.ends == [("b1", FAILED, "transient_exhausted")]
+    assert len(desk.posted) - count == 9
+
+
 # The tenant's kill switch
 
 
