@@ -14,6 +14,9 @@ from schemas.events import Author
 
 _PLACES: Final = {Author.HUMAN: 0, Author.AI: 1, Author.AUTOMATION: 2}
 
+FEW: Final = 64
+"""So many entries that count no more are no reason to make the queue anew."""
+
 Rank = tuple[int, int]
 """Lower goes first."""
 
@@ -83,6 +86,8 @@ class Queue:
         """Let a bubble wait again that was taken."""
         self._known[waiting.bubble_id] = waiting
         heapq.heappush(self._heap, waiting)
+        if len(self._heap) > 2 * len(self._known) + FEW:  # bubbles that were put again
+            self._heap = sorted(self._known.values())
 
     def take(self) -> Waiting | None:
         """Return who goes next, and let it wait no more."""

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.core.channel_stops import State, Stops
 from agents.core.number_rate import HALVED_S, LOST_S, NumberRate
-from agents.core.rate_queue import Queue, Rank, rank_of
+from agents.core.rate_queue import Queue, Rank, Waiting, rank_of
 from agents.core.rate_window import SAMPLES, Window
 from agents.core.whatsapp_errors import ErrorClass
 from schemas.events import Author
@@ -122,6 +124,16 @@ def rate(share: int = 2) -> NumberRate:
     number = NumberRate()
     number.share, number.valid_until = share, 100.0
     return number
+
+
+def test_a_queue_that_waits_for_a_day_grows_no_larger_than_who_waits() -> None:
+    queue = Queue()
+    for minute in range(1_440):
+        for name in "abcde":
+            queue.put((1, ord(name)), f"conv_{name}", f"held:{name}", minute * 60.0)
+
+    assert len(pickle.dumps(queue)) < 10_000
+    assert [queue.take(), len(queue)] == [Waiting((1, ord("a")), 1, "conv_a", "held:a", 86_340), 4]
 
 
 def test_a_lease_that_lapsed_lets_nothing_go() -> None:
