@@ -107,5 +107,6 @@ class NumberRate:
 
     def wanted(self, now: float) -> int:
         """Return how much it could use in a second, with some headroom."""
+        self.forget_lost(now)
         busy = self.window.carried(now) + len(self.queue) + len(self.let)
         return -(-busy * HEADROOM_PERCENT // 100)

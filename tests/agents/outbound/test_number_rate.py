@@ -175,6 +175,15 @@ def test_who_does_not_come_back_is_not_expected_for_ever() -> None:
     assert number.room(6.1) == 1
 
 
+def test_nothing_is_wanted_for_those_who_do_not_come_back() -> None:
+    number = rate()
+    number.queue.put(AI, "conv_1", "rate:b1", 0.0)
+    number.release(1.0)  # its conversation has gone to another worker
+
+    assert number.wanted(1.0) == 2
+    assert number.wanted(1.1 + LOST_S) == 0
+
+
 def test_who_takes_long_to_come_back_is_let_go_earlier() -> None:
     number = rate(share=1)
     for turn in range(30):
