@@ -11,6 +11,8 @@ from agents.core.gate_step import GateStep
 from agents.core.gate_waits import order_due, pair_due, stopped
 from agents.core.gate_window import (
     LONGEST_WAIT_MS,
+    PERSON_MARGIN_MS,
+    TEMPLATE_UNSENT,
     person_due,
     person_reason,
     template_for,
@@ -51,17 +53,31 @@ def choose(step: GateStep) -> Plan:
     while (head := step.state.head) is not None:
         if stopped(step.state, head):
             break
-        reason = too_late(step, head)
-        closed = head.template or reason == "window_closed"
-        template = template_for(step.settings, head) if closed else None
-        if template is None and (reason or head.template):
-            step.end(head, BubbleState.FAILED, reason or "window", error_code=head.error_code)
+        reason, template = _carried(step, head)
+        if reason and template is None:
+            step.end(head, BubbleState.FAILED, reason, error_code=head.error_code)
             continue
         if not _waits(step, head):
             plan = _post(step, head, template)
         break
     step.disarm("next")
     return plan
+
+
+def _carried(step: GateStep, head: Bubble) -> tuple[str, Template | None]:
+    """Return why a bubble must not be sent as it is, and the template that carries it then.
+
+    What is at the gate again after a long time, the gate having been away, is a person's.
+    """
+    reason = too_late(step, head)
+    if not head.template and reason != "window_closed":
+        return reason, None
+    template = template_for(step.settings, head)
+    person_ms = person_due(step.state, head, step.settings)
+    late = person_ms is not None and step.now_ms >= person_ms + PERSON_MARGIN_MS
+    if template is not None and late:
+        return TEMPLATE_UNSENT, None
+    return reason or "window", template
 
 
 def too_late(step: GateStep, bubble: Bubble) -> str:

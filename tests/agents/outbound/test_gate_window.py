@@ -195,6 +195,20 @@ def test_a_template_is_tried_once_more_at_its_last_moment() -> None:
     assert letter.template is not None
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_after_a_long_time_away_a_template_is_no_longer_sent(waits: bool) -> None:
+    desk = Desk(TEMPLATED)
+    event = bubble("b1", window_expires_at=T0 + 60 * MINUTE_MS)
+    if waits:
+        desk.apply(event, PARKED)
+    desk.now = T0 + 60 * MINUTE_MS + 2 * PERSON_MARGIN_MS
+
+    letter = desk.hasten("held:b1") if waits else desk.apply(event)
+
+    assert letter is None
+    assert desk.ends == [("b1", FAILED, "template_unsent")]
+
+
 def test_the_rest_of_an_answer_that_a_person_has_is_not_sent() -> None:
     desk = Desk()
     closes = T0 + 20_000
