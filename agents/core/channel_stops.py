@@ -43,12 +43,14 @@ class Stop:
         until: When one bubble may try.
         refusals: How many in a row.
         version: Version of the number's settings when it was stopped.
+        tried: True once one was let through to try.
     """
 
     kind: ErrorClass
     until: float
     refusals: int
     version: tuple[int, bool]
+    tried: bool = False
 
 
 class Stops:
@@ -58,11 +60,17 @@ class Stops:
         self.known: dict[str, Stop] = {}
 
     def refused(self, name: str, kind: ErrorClass, version: tuple[int, bool], now: float) -> None:
-        """Stop a number or an app after a refusal of a kind that stops; others change nothing."""
+        """Stop a number or an app after a refusal of a kind that stops; others change nothing.
+
+        What was on its way when it was stopped is refused as well, and says nothing new.
+        """
         if kind not in STOPS_S:
             return
-        before = self.known.get(name)
-        refusals = before.refusals + 1 if before is not None and before.kind is kind else 1
+        refusals, before = 1, self.known.get(name)
+        if before is not None and before.kind is kind:
+            if not before.tried and before.version == version:
+                return
+            refusals = before.refusals + 1
         first, longest = STOPS_S[kind]
         until = now + min(longest, first * 2.0 ** min(refusals - 1, 16))
         self.known[name] = Stop(kind=kind, until=until, refusals=refusals, version=version)
@@ -76,7 +84,7 @@ class Stops:
         stop = self.known.get(name)
         if stop is not None:
             first, _ = STOPS_S[stop.kind]
-            self.known[name] = replace(stop, until=max(stop.until, now + first))
+            self.known[name] = replace(stop, until=max(stop.until, now + first), tried=True)
 
     def state(self, name: str, version: tuple[int, bool], now: float) -> State:
         """Tell whether all may be sent, one may try, or nothing may be sent."""

@@ -270,9 +270,18 @@ def test_when_the_time_is_over_one_tries_and_the_others_wait_for_it() -> None:
     assert stops.state("n", OLD, 181.0) is State.OPEN
 
 
+def test_many_that_are_refused_at_once_are_one_refusal() -> None:
+    stops = Stops()
+    for number in range(20):
+        stops.refused("n", ErrorClass.RATE, OLD, number / 100)
+
+    assert stops.state("n", OLD, 2.0) is State.ONE
+
+
 def test_the_stops_do_not_grow_without_end() -> None:
     stops = Stops()
     for _ in range(100):
         stops.refused("n", ErrorClass.RATE, OLD, 0.0)
+        stops.tries("n", 0.0)
 
     assert stops.known["n"].until == 60.0
