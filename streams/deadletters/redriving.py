@@ -23,9 +23,10 @@ from streams.deadletters.letters import Flags, Letter, first_run, lost, newest, 
 from streams.kafka.partitioner import partition_of
 from streams.kafka.publish import Publisher, Record
 from streams.kafka.tailing import Tail
+from streams.state.belief import believe
 from streams.state.controls import CONTROL
 from streams.state.parking import Parking
-from streams.state.records import Head, Unreadable, believe
+from streams.state.records import Head, Unreadable
 
 CLIENT: Final = "whaticket.dlq"
 POLL_S: Final = 0.1

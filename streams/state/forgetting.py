@@ -18,7 +18,8 @@ from streams.kafka.partitioner import partition_of
 from streams.kafka.publish import Publisher, Record
 from streams.kafka.tailing import Tail
 from streams.state.absent import fingerprint_of
-from streams.state.records import Head, believe
+from streams.state.belief import believe
+from streams.state.records import Head
 
 CLIENT: Final = "whaticket.forget"
 

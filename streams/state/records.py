@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from zlib import crc32
 
 import msgspec
@@ -17,7 +17,6 @@ import msgspec
 from streams.kafka.publish import Record
 from streams.state.parking import Parking
 
-K = TypeVar("K")
 FORMAT: Final = 1
 STATE_BYTES: Final = 256 << 10
 """Hard limit of a state; over it the event is parked and the state stays as it was."""
@@ -279,22 +278,3 @@ def applying(
 def next_due(timers: Mapping[str, Any]) -> int | None:
     """Return the earliest due time of a state's timers."""
     return min(timers.values()) if timers else None
-
-
-def believe(heads: dict[K, Head], of: K, raw: bytes | None) -> None:
-    """Note a value of a changelog as recovery does: a higher epoch wins, then the order of the log.
-
-    Args:
-        heads: What is believed so far.
-        of: Whose value it is.
-        raw: The value; None is a tombstone.
-
-    Raises:
-        Unreadable: The bytes are no value of a table.
-    """
-    if raw is None:
-        heads.pop(of, None)
-        return
-    head, known = Head.of(raw), heads.get(of)
-    if known is None or head.epoch >= known.epoch:
-        heads[of] = head

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import pytest
 from faust.types import TP
+from msgspec.structs import replace
 
+from streams.state.belief import believe
 from streams.state.controls import OWNER_KEY, Owner
-from streams.state.records import Early, Entry
+from streams.state.records import Early, Entry, Head
 from streams.state.table import Logs
 from tests.streams.loop.fakes import FakePublisher, FakeTable
 
@@ -84,6 +87,35 @@ def test_recovery_learns_how_far_the_inputs_were_applied_and_what_is_due() -> No
 
     assert table.ends == {TP("m", 3): 7}
     assert armed == [(KEY, 3, 99, 98, early)]
+
+
+VALUE = entry(11, 4, epoch=2)
+NEWER = entry(12, 4, epoch=2)
+RESTS = replace(VALUE, state=b"", away=7)
+TOLD: dict[str, tuple[Entry | None, ...]] = {
+    "a value leaves": (VALUE, RESTS),
+    "a value comes back": (VALUE, RESTS, NEWER),
+    "its leaving was late on the wire": (VALUE, NEWER, RESTS),
+    "a zombie lets an older value leave": (VALUE, replace(RESTS, epoch=1)),
+    "a zombie writes over what rests": (VALUE, RESTS, replace(NEWER, epoch=1)),
+    "a new owner lets an older value leave": (NEWER, replace(RESTS, epoch=3)),
+    "it is forgotten": (VALUE, None),
+    "it is forgotten, and a zombie writes": (VALUE, None, replace(NEWER, epoch=1)),
+}
+
+
+@pytest.mark.parametrize("told", TOLD)
+def test_commands_believe_what_recovery_believes(told: str) -> None:
+    table, heads = FakeTable(), dict[str, Head]()
+    raws = [None if each is None else each.dumps() for each in TOLD[told]]
+
+    table.apply([(KEY, raw, 0) for raw in raws])
+    for raw in raws:
+        believe(heads, "it", raw)
+
+    here = table.raw(KEY)
+    assert (here and Head.of(here)) == (heads.get("it") if here else None)
+    assert table.absent.mark(KEY, 0) == (heads["it"].away if heads and not here else None)
 
 
 async def test_a_new_owner_is_above_every_epoch_it_found() -> None:
