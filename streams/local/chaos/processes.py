@@ -113,6 +113,7 @@ async def skew(ground: Ground, planned: Planned) -> Seen:
     skew_ms = random.Random(planned.seed).choice(SKEWS_MS)  # noqa: S311 - a plan, not a secret
     await ground.stack.stop(part)
     ground.stack.launch(part, {"CLOCK_SKEW_MS": str(skew_ms)})
+    await ground.ready(part)
     skewed_s = await lasting(planned.seconds)
     alive = ground.stack.ended(part) is None
     await ground.stack.stop(part)

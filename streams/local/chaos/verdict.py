@@ -11,6 +11,7 @@ from schemas.events import BubbleState, ConversationChanged, OutcomeKind
 from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.facts import Struck
 from streams.local.chaos.rules import check
+from streams.local.chaos.sent import SKEWED
 from streams.local.chaos.story import Story
 from streams.local.load.checker import Violation
 from streams.local.load.figures import percentile
@@ -59,6 +60,16 @@ def unreal(told: Story) -> Iterator[str]:
             yield f"{about} was not in the middle of the load"
         if fault.fault in FAULTS and (why := FAULTS[fault.fault].proof(fault.evidence)):
             yield f"{about} is not proved: {why}"
+        if fault.fault == SKEWED and not _dated(told, fault):
+            yield f"{about} is not proved: nothing was decided by the wrong clock"
+
+
+def _dated(told: Story, fault: Struck) -> bool:
+    """Say whether a worker with a wrong clock decided anything: one that only starts does not."""
+    skew_ms = int(fault.evidence.get("skew_ms", 0))
+    begin, end = fault.began_ms + skew_ms, fault.ended_ms + skew_ms
+    causes = (record.event.cause for record in told.records)
+    return any(begin <= cause.decided_at <= end for cause in causes if cause)
 
 
 def in_flight(told: Story, fault: Struck) -> int:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from schemas.changing import replace
-from tests.local.chaos.runs import FIRST, Run
+from streams.local.chaos.story import story
+from streams.local.chaos.verdict import judge
+from tests.local.chaos.runs import FIRST, KILLED, Run
 
 
 def taken(run: Run, number: int, **changes: Any) -> None:
@@ -57,3 +59,18 @@ def test_clocks_that_differ_on_purpose_are_not_compared(run: Run) -> None:
     taken(run, 4, at_ms=3_600_000)
 
     assert run.broken() == set()
+
+
+def test_a_wrong_clock_is_proved_by_what_was_decided_with_it(run: Run) -> None:
+    seen = replace(
+        KILLED, fault="F14", ended_ms=7_000, evidence={"skew_ms": -3_600_000, "skewed_s": 20}
+    )
+    run.faults = ("F14",)
+    run.struck = [replace(seen, began_ms=3_601_000, ended_ms=3_607_000)]
+    proved = judge(story(run.facts())).unreal
+    run.struck = [seen]  # the worker was still starting
+
+    assert proved == []
+    assert judge(story(run.facts())).unreal == [
+        "F14 of worker is not proved: nothing was decided by the wrong clock"
+    ]
