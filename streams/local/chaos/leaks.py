@@ -5,10 +5,13 @@ In the same logs an auditor says that it refused a commit (I6): what a process c
 
 from __future__ import annotations
 
+from base64 import b64encode, urlsafe_b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
+from urllib.parse import quote, quote_plus
 
 from streams.local.chaos.facts import Counted, Leaked, Searched
 
@@ -18,7 +21,11 @@ REFUSED: Final = b'"audit.skipped"'
 """What it writes into its log for each commit that would have skipped some."""
 
 
-@dataclass(slots=True)
+BYTE, SIXTH = 8, 6
+"""Bits of a byte, and of a character of base64."""
+
+
+@dataclass
 class Search:
     """A search for planted texts.
 
@@ -57,9 +64,13 @@ class Search:
         self._search(f"metrics of {process}", page)
 
     def _search(self, where: str, text: bytes) -> None:
-        for planted, what in self.planted.items():
-            if planted in text:
-                self.found[where, what] += text.count(planted)
+        for form, what in self._forms.items():
+            if form in text:
+                self.found[where, what] += text.count(form)
+
+    @cached_property
+    def _forms(self) -> dict[bytes, str]:
+        return {form: what for text, what in self.planted.items() for form in forms_of(text)}
 
     def leaked(self) -> list[Leaked]:
         """Return what was found."""
@@ -84,3 +95,15 @@ class Search:
             pages=self.pages,
             planted=len(self.planted),
         )
+
+
+def forms_of(text: bytes) -> Iterator[bytes]:
+    """Yield a text, and what it looks like in a query string, as digits, and inside of base64."""
+    yield text
+    yield quote(text, safe="").encode()
+    yield quote_plus(text).encode()
+    yield text.hex().encode()
+    for before in range(3):  # where it begins among the three bytes of a group
+        begin, end = -(-before * BYTE // SIXTH), (before + len(text)) * BYTE // SIXTH
+        for encode in (b64encode, urlsafe_b64encode):
+            yield encode(bytes(before) + text)[begin:end]

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from base64 import b64encode, urlsafe_b64encode
+
+import pytest
+
 from streams.local.chaos.facts import Counted, Leaked
 from streams.local.chaos.leaks import SKIPPED, Search
 
@@ -29,6 +33,25 @@ def test_keys_headers_and_metrics_are_searched() -> None:
         "key on t",
         "metrics of webhook",
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET /?name=Zuleica%20Qabc",
+        b"GET /?name=Zuleica+Qabc",
+        b64encode(b"Zuleica Qabc asks"),
+        b64encode(b"1Zuleica Qabc asks"),
+        urlsafe_b64encode(b"12Zuleica Qabc\xff\xfe"),
+        b"Zuleica Qabc".hex().encode(),
+    ],
+)
+def test_a_name_is_found_in_disguise(line: bytes) -> None:
+    looking = Search({b"Zuleica Qabc": "name"})
+
+    looking.log("webhook.log", line)
+
+    assert looking.leaked() == [Leaked(where="log of webhook.log", what="name", times=1)]
 
 
 def test_what_is_clean_is_counted_as_searched() -> None:
