@@ -192,7 +192,6 @@ class Course:
             *await witness.effects(customers.conversations(), began_ms),
             *await witness.shown(customers.conversations(), time.monotonic() + SHOWN_S),
             *await self._seen(witness, since, search, written),
-            *await witness.stored(since),
             await patiently(
                 "replay", lambda: witness.again(earliest(began_ms, struck)), limit_s=REACH_S
             ),
@@ -227,11 +226,12 @@ class Course:
         search: Search,
         written: Mapping[Path, int],
     ) -> list[Fact]:
-        """Look at all that is left: dead letters, metrics, logs."""
+        """Look at all that is left: dead letters, changelogs, metrics, logs."""
         letters = await witness.records(since, search)
+        stored = await witness.stored(since, search)
         counted = await witness.metrics(ours(self.stack.names), search)
         await asyncio.to_thread(logs, self.stack.home / "logs", written, search)
-        return [*letters, *counted, *search.skipped(), *search.leaked(), search.searched()]
+        return [*letters, *stored, *counted, *search.skipped(), *search.leaked(), search.searched()]
 
     def _search(self, crowd: Crowd) -> Search:
         planted = {

@@ -137,7 +137,7 @@ class Customers:
         conversation_id = self.conversation_of(act.customer)
         name = str(act.command) if act.command else "reply"
         body: dict[str, Any] = {"agent_user": AGENT_USER}
-        body |= {"reason": "chaos"} if act.command else {"text": REPLY}
+        body |= {"reason": "chaos"} if act.command else {"text": f"{REPLY} [{self.crowd.marker}]"}
         status = await self._patiently(
             f"{self.world.api}/v1/conversations/{conversation_id}/{name}",
             ACCEPTED,

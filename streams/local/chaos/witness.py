@@ -155,10 +155,11 @@ class Witness:
                 letters.append(_letter(row))
         return [letter for letter in letters if _fresh(letter, since)]
 
-    async def stored(self, since: Mapping[Any, int]) -> list[Stored]:
-        """Return what each stage wrote to its changelog since then."""
+    async def stored(self, since: Mapping[Any, int], search: Search) -> list[Stored]:
+        """Return what each stage wrote to its changelog since then; search keys and headers."""
         books = {changelog(stage): Book(stage) for stage in STATEFUL_STAGES}
         async for row in self._rows(books, since):
+            search.record(row.topic, row.key, row.headers)
             books[row.topic].note(row.key, row.value)
         return [book.closed() for book in books.values()]
 

@@ -38,6 +38,7 @@ class Ours:
     def __init__(self, *answers: int) -> None:
         self.answers = list(answers)
         self.seen: list[str] = []
+        self.replies: list[str] = []
 
     async def webhook(self, request: web.Request) -> web.StreamResponse:
         value = orjson.loads(await request.read())["entry"][0]["changes"][0]["value"]
@@ -53,6 +54,7 @@ class Ours:
     async def api(self, request: web.Request) -> web.StreamResponse:
         assert request.headers["Authorization"] == "Bearer token"
         self.seen.append(request.path.rpartition("/")[2])
+        self.replies += filter(None, [(await request.json()).get("text")])
         return web.Response(status=self.answers.pop(0) if self.answers else 202)
 
 
@@ -149,6 +151,7 @@ async def test_a_person_asks_again_until_the_conversation_is_known() -> None:
         await customers.play([asks])
 
     assert ours.seen == ["takeover", "takeover", "reply"]
+    assert [CROWD.marker in reply for reply in ours.replies] == [True]  # so that a leak is found
     assert [(asked.command, asked.answered_ms > 0) for asked in customers.asked] == [
         ("takeover", True),
         ("", True),

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 from base64 import b64encode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from schemas.topics import STATEFUL_STAGES
 from streams.local.chaos.facts import Counted, Leaked
 from streams.local.chaos.leaks import SKIPPED, Search
+from streams.local.chaos.witness import Witness
 
 PHONE = b"550012345"
 
@@ -75,3 +80,21 @@ def test_a_commit_that_a_worker_refused_before_it_was_killed_is_found_in_its_log
     assert looking.skipped() == [
         Counted(process="log of worker.log", name=SKIPPED, labels={}, count=1)
     ]
+
+
+class Changelogs(Witness):
+    """Sees one record of each changelog."""
+
+    async def _rows(self, topics: Iterable[str], since: Mapping[Any, int]) -> AsyncIterator[Any]:  # noqa: ARG002 - as the witness does
+        for topic in topics:
+            yield SimpleNamespace(topic=topic, key=PHONE, value=None, headers=[("h", b"zqxabc")])
+
+
+async def test_keys_and_headers_of_changelogs_are_searched_too() -> None:
+    nothing: Any = None
+    looking = search()
+
+    stored = await Changelogs(nothing, nothing, nothing, nothing, nothing).stored({}, looking)
+
+    assert looking.records == len(stored) == len(STATEFUL_STAGES)
+    assert {leak.what for leak in looking.leaked()} == {"phone number", "message text"}
