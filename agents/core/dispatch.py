@@ -126,7 +126,7 @@ def _burst_over(step: Step) -> None:
     if turn is None:
         begin(step)
     else:
-        step.move(Trigger.WAIT)
+        step.move(Trigger.WAIT, gathering_since_ms=0)
         step.decided("waiting", "cancelled_turn", turn_id=turn.turn_id)
 
 

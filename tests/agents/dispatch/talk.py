@@ -267,6 +267,7 @@ class Talk:
         assert msgspec.json.decode(data, type=Conversation) == after
         assert len(data) < STATE_BYTES
         assert (after.phase is Phase.GATHERING) == ("burst" in after.timers)
+        assert (after.phase is Phase.GATHERING) == (after.gathering_since_ms > 0)
         assert (after.turn is not None) == ("turn" in after.timers)
         if after.phase is Phase.THINKING:
             assert after.turn is not None

@@ -294,6 +294,19 @@ def test_an_edit_that_asks_for_a_person_gets_one() -> None:
     assert (decided.phase, decided.reason) == (Phase.WITH_HUMAN, "rule:wants_person")
 
 
+def test_a_burst_whose_messages_were_revoked_does_not_shorten_the_next_one() -> None:
+    talk = thinking("faz o pedido")
+    talk.hear("w2", "e o azul")
+    talk.fire("burst")
+    revoke(talk, "w2")
+    talk.respond("Pedido feito.", side_effects=("call-1",))
+    talk.now += HOUR
+
+    talk.hear("w3", "quanto fica?")
+
+    assert talk.it.timers["burst"] > talk.now
+
+
 def test_an_edit_cannot_make_a_conversation_hold_more_than_it_may() -> None:
     talk = Talk()
     for number in range(6):
