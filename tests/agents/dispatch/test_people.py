@@ -240,6 +240,30 @@ def test_messages_wait_for_the_end_of_a_pause() -> None:
     assert talk.of(HandoffRequested)[0].wamids == ("w2",)
 
 
+def test_messages_wait_for_the_end_of_a_pause_that_is_made_longer() -> None:
+    talk = Talk()
+    talk.control(Command.PAUSE, until=T0 + HOUR)
+    talk.hear("w1", "quanto custa?")
+    talk.now += HOUR // 2
+
+    longer = talk.control(Command.PAUSE, until=T0 + 2 * HOUR)
+
+    assert (longer.decision, longer.outcomes) == ("paused", ())
+    talk.fire("pause")
+    assert (talk.now, talk.started[-1].wamids) == (T0 + 2 * HOUR, ("w1",))
+
+
+def test_what_waits_for_the_end_of_a_pause_is_peoples_when_it_gets_none() -> None:
+    talk = Talk()
+    talk.control(Command.PAUSE, until=T0 + HOUR)
+    talk.hear("w1", "quanto custa?")
+
+    endless = talk.control(Command.PAUSE)
+
+    assert [(each.wamid, each.kind) for each in endless.outcomes] == [("w1", OutcomeKind.HANDED)]
+    assert talk.it.pending == ()
+
+
 def test_messages_of_a_pause_without_end_are_for_people() -> None:
     talk = Talk()
     talk.hear("w1")
