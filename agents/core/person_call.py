@@ -12,13 +12,13 @@ from schemas.events import Command, ControlRequested, Envelope
 from schemas.ids import derived
 from schemas.topics import CONTROL_REQUESTED
 
-PARKED: Final = "parked:"
-"""How the ids of these requests begin."""
+REASON: Final = "parked_by:"
+"""How the reasons of these requests begin, and no others."""
 
 
 def by_a_stage(request: ControlRequested) -> bool:
     """Say whether no person has asked for this."""
-    return request.request_id.startswith(PARKED)
+    return request.reason.startswith(REASON)
 
 
 def call_person(event: Envelope, *, stage: str, parking_id: str, now_ms: int) -> ControlRequested:
@@ -30,7 +30,7 @@ def call_person(event: Envelope, *, stage: str, parking_id: str, now_ms: int) ->
         parking_id: Id of the parking: a repetition asks the same again.
         now_ms: Time of the request, Unix milliseconds.
     """
-    request_id = f"{PARKED}{stage}:{parking_id}"
+    request_id = f"parked:{stage}:{parking_id}"
     return ControlRequested(
         event=CONTROL_REQUESTED.name,
         event_id=derived(event.conversation_id, request_id),
@@ -42,5 +42,5 @@ def call_person(event: Envelope, *, stage: str, parking_id: str, now_ms: int) ->
         occurred_at=now_ms,
         command=Command.TAKEOVER,
         request_id=request_id,
-        reason=f"parked_by:{stage}",
+        reason=f"{REASON}{stage}",
     )
