@@ -9,6 +9,8 @@ from typing import Final
 
 NAMESPACE: Final = uuid.UUID("6f1d1c9e-3f0b-5c0a-9a7e-2b5f0c8d4e11")
 """Namespace of our uuid5 ids; never changes."""
+PUSHED: Final = "ext:"
+"""How the id of a message begins that another system has pushed: WhatsApp does not know it."""
 _BEGUN: Final = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 """Copied for each id: to begin anew asks OpenSSL for the algorithm each time."""
 

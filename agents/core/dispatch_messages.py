@@ -15,6 +15,7 @@ from agents.core.dispatch_turns import MAX_SUPERSEDED, begin, obstacle, supersed
 from agents.core.naturals import natural_id
 from agents.core.texts import MESSAGE_CHARS, PLACEHOLDERS, named, shortened
 from schemas.events import MessageKind, MessageReceived, OutcomeKind, Phase
+from schemas.ids import PUSHED
 
 WINDOW_MS: Final = 24 * 3_600_000
 """Source: WhatsApp Cloud API, "Customer service windows" (24 h from the user's message)."""
@@ -82,8 +83,13 @@ def _pending(event: MessageReceived) -> Pending:
     )
 
 
-def window_end(state: Conversation, event: MessageReceived) -> int:
-    """Return the end of the window: 24 h after the newest message, as WhatsApp dates it."""
+def window_end(state: Conversation, event: MessageReceived) -> int | None:
+    """Return the end of the window: 24 h after the newest message, as WhatsApp dates it.
+
+    What another system has pushed opens none.
+    """
+    if event.wamid.startswith(PUSHED):
+        return state.window_expires_ms
     plausible = event.occurred_at - LATEST_DELIVERY_MS < event.sent_at <= event.occurred_at
     sent_ms = event.sent_at if plausible else event.occurred_at
     return max(state.window_expires_ms or 0, sent_ms + WINDOW_MS - WINDOW_MARGIN_MS)

@@ -20,7 +20,7 @@ from schemas.events import (
     ResponseOutcome,
     TurnKind,
 )
-from schemas.ids import derived
+from schemas.ids import PUSHED, derived
 from schemas.topics import HANDOFF_REQUESTED, MEMORY_REQUESTED
 
 TURN_DEADLINE_MS: Final = 90_000
@@ -96,8 +96,9 @@ def _start(step: Step, agent: str, reason: str, *, hops: int = 0) -> None:
             deadline_at=step.now_ms + TURN_DEADLINE_MS,
         )
     )
-    if step.settings is not None and step.settings.read_receipts:
-        step.read(turn.messages[-1].wamid, turn.turn_id)
+    known = [each.wamid for each in turn.messages if not each.wamid.startswith(PUSHED)]
+    if step.settings is not None and step.settings.read_receipts and known:
+        step.read(known[-1], turn.turn_id)
     step.disarm("burst")
     step.arm("turn", step.now_ms + TURN_LIMIT_MS)
     step.move(

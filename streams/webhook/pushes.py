@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.events import Command, ControlRequested, Event, MessageKind, MessageReceived, Person
-from schemas.ids import derived, trace
+from schemas.ids import PUSHED, derived, trace
 from schemas.topics import CONTROL_REQUESTED, MESSAGE_RECEIVED
 from streams.whatsapp.events import Belonging
 from streams.whatsapp.fields import LAST_MS, NAME_CHARS, TEXT_CHARS
@@ -116,7 +116,7 @@ def event_of(push: Push, at: Belonging, *, producer: str, webhook_id: str) -> Ev
 
 def _message(push: MessagePush, at: Belonging, producer: str, webhook_id: str) -> MessageReceived:
     written = push.data
-    wamid = f"ext:{producer}:{written.id}"
+    wamid = f"{PUSHED}{producer}:{written.id}"
     return MessageReceived(
         event=MESSAGE_RECEIVED.name,
         event_id=derived("producer", producer, webhook_id),

@@ -211,3 +211,15 @@ def test_an_older_message_does_not_shorten_the_window() -> None:
     first = talk.hear("w1", sent_at=T0)
 
     assert talk.hear("w0", sent_at=T0 - HOUR).window_expires_at == first.window_expires_at
+
+
+def test_what_another_system_pushes_opens_no_window_and_makes_none_longer() -> None:
+    talk = Talk()
+
+    pushed = talk.hear("ext:crm:1", "Cadê meu pedido?")
+    written = talk.hear("w1")
+    talk.now += HOUR
+    again = talk.hear("ext:crm:2", "Cadê?")
+
+    assert pushed.window_expires_at is None
+    assert again.window_expires_at == written.window_expires_at

@@ -23,3 +23,18 @@ def test_a_tenant_may_choose_not_to_show_it() -> None:
 
     assert talk.it.turn is not None
     assert reads(talk) == []
+
+
+def test_only_what_came_through_whatsapp_can_be_shown_as_read() -> None:
+    talk = Talk()
+    talk.hear("w1", "oi")
+    talk.hear("ext:crm:1", "Cadê meu pedido?")
+    talk.fire("burst")
+    assert [wamid for wamid, _, _ in reads(talk)] == ["w1"]
+    talk.respond("Já vejo.")
+
+    talk.hear("ext:crm:2", "Cadê?")
+    talk.fire("burst")
+
+    assert talk.it.turn is not None
+    assert reads(talk) == []
