@@ -41,3 +41,15 @@ def steps_of(told: Story) -> dict[tuple[str, str], dict[int, Cause]]:
         if stage and cause and cause.seq:  # number 0 is outside the order
             steps[stage, record.event.conversation_id][cause.seq] = cause
     return steps
+
+
+def scattered(told: Story) -> Iterator[tuple[str, str]]:
+    """Yield each message that is in another conversation than its customer's first one.
+
+    Between two conversations there is no order.
+    """
+    homes: dict[str, str] = {}
+    for message in told.known.sent:
+        whose = told.known.conversation(message.wamid)
+        if whose and homes.setdefault(message.customer, whose) != whose:
+            yield message.wamid, "in another conversation than its customer's first message"

@@ -25,7 +25,7 @@ from streams.local.chaos.aftermath import marked, remembered
 from streams.local.chaos.catalogue import Evidence
 from streams.local.chaos.commits import passed_holes
 from streams.local.chaos.leaks import SKIPPED
-from streams.local.chaos.order import out_of_order, steps_of
+from streams.local.chaos.order import out_of_order, scattered, steps_of
 from streams.local.chaos.people import applied, called, dropped, heard, shown, silent
 from streams.local.chaos.sent import addressed, sent_late
 from streams.local.chaos.story import Story
@@ -267,6 +267,7 @@ RULES: Final[dict[str, Rule]] = {
     "marked": marked,
     "remembered": remembered,
     "steps_in_order": out_of_order,
+    "scattered": scattered,
     "bubbles_end": _bubbles_end,
     "late_bubble": _late_bubble,
     "sent_late": sent_late,

@@ -24,10 +24,13 @@ def addressed(told: Story) -> Iterator[tuple[str, str]]:
         if isinstance(event, MessageReceived):
             names = (event.sender.wa_id, event.sender.user_id)
             people[event.conversation_id] |= set(filter(None, names))
+    everybody = set().union(*people.values())
     for each in told.taken:
         bubble = told.known.requested.get(each.bubble_id)
         if not each.conversation_id:
             yield each.wamid, "sent, and nothing says which bubble it is"
+        elif bubble is None and each.to in everybody:
+            yield each.bubble_id, "sent, and nobody asked for it"
         elif bubble is not None and bubble.conversation_id != each.conversation_id:
             yield each.bubble_id, "sent in the name of another conversation"
         if bubble is not None and each.to and each.to not in people[bubble.conversation_id]:

@@ -20,12 +20,29 @@ def resent_unnamed(run: Run) -> None:
     run.accepted.append(replace(run.accepted[0], number=99, conversation_id="", bubble_id=""))
 
 
+def sent_in_nobodys_name(run: Run) -> None:
+    run.accepted.append(
+        replace(run.accepted[0], number=99, bubble_id="ghost", conversation_id="conv_nobody")
+    )
+    taken(run, 99, to=FIRST)
+
+
+def in_a_conversation_of_its_own(run: Run) -> None:
+    """A customer was not known again, and is answered as if they had never written."""
+    for index, record in enumerate(run.records):
+        if record.event.occurred_at >= 5000 and record.event.conversation_id == f"conv_{FIRST}":
+            changed = replace(record.event, conversation_id="conv_other")
+            run.records[index] = replace(record, event=changed)
+
+
 PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
     "a frozen gate sends a bubble after the takeover": (
         lambda r: taken(r, 4, at_ms=12_003),
         "sent_late",
     ),
     "a bubble is doubled under no name": (resent_unnamed, "addressed"),
+    "a bubble is doubled in a conversation of nobody's": (sent_in_nobodys_name, "addressed"),
+    "a message is in a conversation of its own": (in_a_conversation_of_its_own, "scattered"),
     "a bubble goes to another customer": (lambda r: taken(r, 4, to=FIRST), "addressed"),
     "a bubble is sent in another conversation's name": (
         lambda r: taken(r, 4, conversation_id=f"conv_{FIRST}"),
