@@ -19,6 +19,7 @@ from schemas.events import (
     OutboundKind,
     OutboundRequested,
     OutboundSettled,
+    OutboundUpdated,
     OutcomeKind,
     Phase,
     TurnKind,
@@ -33,8 +34,8 @@ AI_HAS: Final = (Phase.IDLE, *TURN_RUNS)
 """Phases in which no person has a conversation."""
 CALLS: Final = ("handed_over", "parked:flood")
 """Decisions that leave a conversation to people."""
-EXCUSES: Final = ("part_failed",)
-"""Reasons to drop a bubble of the AI beside that it was silenced; no run uses the kill switch."""
+PART_FAILED: Final = "part_failed"
+"""The only reason to drop a bubble beside that the AI was silenced; no run uses the kill switch."""
 
 
 def heard(told: Story) -> Iterator[tuple[str, str]]:
@@ -115,14 +116,24 @@ def _silences(step: ConversationChanged) -> bool:
 
 
 def dropped(told: Story) -> Iterator[tuple[str, str]]:
-    """I3: nothing is left unsent on purpose but what the AI said before it was silenced."""
+    """I3: nothing is left unsent on purpose but what the AI said before it was silenced.
+
+    Or the rest of an answer of which a part failed.
+    """
+    halves = {
+        event.turn_id
+        for event in (record.event for record in told.of(OutboundUpdated))
+        if isinstance(event, OutboundUpdated) and event.state is BubbleState.FAILED
+    }
     silenced: dict[str, int] = defaultdict(int)
     for marker in told.known.markers.values():
         whose = marker.conversation_id
         silenced[whose] = max(silenced[whose], marker.epoch)
     for bubble_id, ends in told.known.settled.items():
         for end in ends:
-            if end.state is not BubbleState.DROPPED or end.reason in EXCUSES:
+            if end.state is not BubbleState.DROPPED:
+                continue
+            if end.reason == PART_FAILED and end.turn_id in halves:
                 continue
             if end.author is not Author.AI:
                 yield bubble_id, f"dropped, though the author is {end.author}"

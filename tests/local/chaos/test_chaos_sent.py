@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.changing import replace
+from schemas.events import Author, BubbleState, OutboundSettled, OutboundUpdated
 from streams.local.chaos.story import story
 from streams.local.chaos.verdict import judge
 from tests.local.chaos.runs import FIRST, KILLED, Run
@@ -35,6 +36,15 @@ def in_a_conversation_of_its_own(run: Run) -> None:
             run.records[index] = replace(record, event=changed)
 
 
+def half_an_answer(run: Run, state: BubbleState) -> None:
+    """The gate drops a bubble as the rest of an answer of which a part has another state."""
+    run.change(
+        OutboundSettled, 0, state=BubbleState.DROPPED, reason="part_failed", author=Author.AI
+    )
+    run.accepted.pop(0)
+    run.change(OutboundUpdated, 0, state=state)
+
+
 PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
     "a frozen gate sends a bubble after the takeover": (
         lambda r: taken(r, 4, at_ms=12_003),
@@ -43,6 +53,10 @@ PLANTED: dict[str, tuple[Callable[[Run], object], str]] = {
     "a bubble is doubled under no name": (resent_unnamed, "addressed"),
     "a bubble is doubled in a conversation of nobody's": (sent_in_nobodys_name, "addressed"),
     "a message is in a conversation of its own": (in_a_conversation_of_its_own, "scattered"),
+    "the rest of an answer is dropped, and no part has failed": (
+        lambda r: half_an_answer(r, BubbleState.DROPPED),
+        "dropped",
+    ),
     "a bubble goes to another customer": (lambda r: taken(r, 4, to=FIRST), "addressed"),
     "a bubble is sent in another conversation's name": (
         lambda r: taken(r, 4, conversation_id=f"conv_{FIRST}"),
@@ -91,3 +105,9 @@ def test_a_wrong_clock_is_proved_by_what_was_decided_with_it(run: Run) -> None:
     assert judge(story(run.facts())).unreal == [
         "F14 of worker is not proved: nothing was decided by the wrong clock"
     ]
+
+
+def test_the_rest_of_an_answer_may_be_dropped_when_a_part_failed(run: Run) -> None:
+    half_an_answer(run, BubbleState.FAILED)
+
+    assert run.broken() == set()
