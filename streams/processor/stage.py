@@ -13,7 +13,7 @@ from schemas.topics import Topic, changelog
 
 Hasten = Callable[[str, str], Awaitable[bool]]
 """Publishes a timer of a conversation before it is due: its id and the timer's name; False when
-this worker has no such timer."""
+this worker has no such timer that was not published yet."""
 
 Parked = Callable[[Any, Event, Delivery, str], Awaitable[tuple[Any, tuple[Event, ...]]]]
 """Given the state (or None), an event that is not decided, its delivery and the reason code:

@@ -178,6 +178,7 @@ class Timers:
         """Publish a timer before it is due; False when this worker has no such timer.
 
         The event has the due time of the state, so it is the one that its own time would bring.
+        One that was published already is none: the timer that is meant may not be stored yet.
         """
         key = conversation_id.encode()
         raw = self.table.raw(key) if key in self.due and self.serving() else None
@@ -189,13 +190,14 @@ class Timers:
         if due_ms is None:
             return False
         said = self.fired.setdefault(key, {})
-        if (name, due_ms) not in said:
-            now_ms = self.clock.now_ms()
-            said[name, due_ms] = now_ms
-            event = self._event(state, name, due_ms, now_ms)
-            sent = await self.publisher.post(record_of(event, self.codec))
-            sent.add_done_callback(_told)
-            TIMERS_FIRED.labels(self.stage.name).inc()
+        if (name, due_ms) in said:
+            return False
+        now_ms = self.clock.now_ms()
+        said[name, due_ms] = now_ms
+        event = self._event(state, name, due_ms, now_ms)
+        sent = await self.publisher.post(record_of(event, self.codec))
+        sent.add_done_callback(_told)
+        TIMERS_FIRED.labels(self.stage.name).inc()
         return True
 
     async def _fire(self, key: bytes, now_ms: int) -> list[Any]:

@@ -201,12 +201,23 @@ async def test_a_timer_that_was_hastened_is_not_published_again_at_its_time() ->
     work = Clockwork()
     work.store({"rate:b1": NOW_MS + 15_000})
     assert await work.timers.hasten("conv_0", "rate:b1")
-    assert await work.timers.hasten("conv_0", "rate:b1")
 
     work.clock.ms += 15_000
     await work.timers.fire()
 
     assert len(work.fired()) == 1
+
+
+async def test_a_timer_that_was_hastened_and_armed_again_is_hastened_once_that_is_stored() -> None:
+    work = Clockwork()
+    work.store({"rate:b1": NOW_MS + 15_000})
+    assert await work.timers.hasten("conv_0", "rate:b1")
+    assert not await work.timers.hasten("conv_0", "rate:b1")
+
+    work.store({"rate:b1": NOW_MS + 15_020})  # it came in vain
+
+    assert await work.timers.hasten("conv_0", "rate:b1")
+    assert [due_ms - NOW_MS for _, _, due_ms in work.fired()] == [15_000, 15_020]
 
 
 async def test_a_hastened_timer_that_stays_is_published_again_after_a_while() -> None:
