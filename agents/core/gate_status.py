@@ -25,6 +25,8 @@ def on_status(step: GateStep, event: StatusReceived) -> None:
     if bubble is None:
         _keep(step, event)
         return
+    if event.status is DeliveryStatus.FAILED and 0 < event.attempt < bubble.attempt:
+        return  # WhatsApp had refused that attempt, and it was tried again
     if not bubble.settled and (bubble.attempt > 0 or event.attempt > 0):
         bubble = _proven(step, bubble, event)
     shown = bubble.shown

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents.ports import Unknown
+from agents.ports import Refused, Unknown
 from schemas.events import (
     Author,
     BubbleState,
@@ -25,8 +25,8 @@ def part(number: int, **more: Any) -> OutboundRequested:
     return bubble(f"p{number}", **fields | more)
 
 
-def failed(name: str) -> StatusReceived:
-    return status(DeliveryStatus.FAILED, name, error_code=131026)
+def failed(name: str, attempt: int = 1) -> StatusReceived:
+    return status(DeliveryStatus.FAILED, name, error_code=131026, attempt=attempt)
 
 
 def test_what_follows_a_part_that_was_not_delivered_is_not_sent_and_a_person_is_called() -> None:
@@ -99,3 +99,19 @@ def test_a_failure_of_a_bubble_that_a_person_has_already_calls_nobody() -> None:
     desk.apply(failed("p1"))
 
     assert desk.reports == []
+
+
+@pytest.mark.parametrize("receipt", [None, Unknown(reason="timeout")])
+def test_a_failure_of_an_attempt_that_was_tried_again_says_nothing(
+    receipt: Unknown | None,
+) -> None:
+    desk = Desk()
+    desk.apply(part(1), Refused(code=131000, status=500))
+    desk.fire("retry:p1", receipt)
+    before = desk.bubble("p1")
+
+    desk.apply(failed("p1", attempt=1))
+    assert (desk.effects, desk.bubble("p1")) == ((), before)
+
+    desk.apply(failed("p1", attempt=2))
+    assert desk.bubble("p1").shown is FAILED
