@@ -103,7 +103,7 @@ def wake_next(step: GateStep, now_ms: int) -> None:
     head = step.state.head
     if head is None or stopped(step.state, head):
         return
-    due_ms = order_due(step.state, head, _delivered_wait_ms(step))
+    due_ms = _order_due(step, head, now_ms)
     if due_ms > now_ms:
         step.arm(f"order:{head.bubble_id}", due_ms)
     else:
@@ -128,7 +128,13 @@ def _waits(step: GateStep, head: Bubble) -> bool:
 
 
 def _order_due(step: GateStep, head: Bubble, _: int) -> int:
-    return order_due(step.state, head, _delivered_wait_ms(step))
+    """Wait for no delivery so long that the window closes: what can be sent is sent within it."""
+    due_ms = order_due(step.state, head, _delivered_wait_ms(step))
+    window = window_of(step.state, head)
+    person_ms = person_due(step.state, head, None)
+    if window is None or person_ms is None or step.now_ms >= window:
+        return due_ms
+    return min(due_ms, person_ms)
 
 
 def _pair_due(step: GateStep, head: Bubble, now_ms: int) -> int:

@@ -14,7 +14,7 @@ from agents.core.whatsapp_errors import POLICIES, ErrorClass
 from agents.ports import NotSent, Refused, Withheld
 from schemas.changing import replace
 from schemas.events import Author, BubbleState
-from tests.agents.outbound.desk import T0, TEMPLATED, Answer, Desk, bubble
+from tests.agents.outbound.desk import T0, TEMPLATED, Answer, Desk, bubble, settings
 
 FAILED = BubbleState.FAILED
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
@@ -126,6 +126,31 @@ def test_the_customers_own_limit_is_not_waited_for_when_it_lasts_too_long() -> N
     assert at_once == [("b1", FAILED, "window_closing")]
     assert desk.it.timers == {"pair:b2": spent.paid_ms}
     assert desk.fire("pair:b2") is not None
+
+
+@pytest.mark.parametrize("template", ["", "retomar"])
+def test_a_part_does_not_wait_for_the_delivery_of_another_until_its_window_closes(
+    template: str,
+) -> None:
+    desk = Desk(settings(delivered_wait_ms=10 * MINUTE_MS, window_template=template))
+    for number in (1, 2):
+        part = bubble(f"p{number}", turn_id="t1", ordinal=number, window_expires_at=T0 + 20_000)
+        desk.apply(part)
+
+    letter = desk.fire("order:p2")
+
+    assert desk.now == T0 + 15_000
+    assert letter is not None
+    assert letter.template is None
+
+
+def test_parts_that_templates_carry_wait_for_each_other_too() -> None:
+    desk = Desk(TEMPLATED)
+    for number in (1, 2):
+        part = bubble(f"p{number}", turn_id="t1", ordinal=number, window_expires_at=T0 - MINUTE_MS)
+        desk.apply(part)
+
+    assert list(desk.it.timers) == ["order:p2"]
 
 
 def test_a_newer_message_of_the_customer_lets_it_wait_longer() -> None:
