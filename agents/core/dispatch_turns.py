@@ -8,6 +8,7 @@ from agents.core.conversation import Pending, RunningTurn, Trigger
 from agents.core.dispatch_people import AI_DISABLED, cancel, hand_over
 from agents.core.dispatch_step import Step, waiting
 from agents.core.intent import AGENTS, HUMAN, ROUTES, Intent, asks_for_person, intent_of
+from agents.core.naturals import natural_id
 from agents.core.texts import BUBBLES, bubbles, corrected
 from schemas.changing import replace
 from schemas.events import (
@@ -30,6 +31,7 @@ TURN_LIMIT_MS: Final = 120_000
 CANCEL_LIMIT_MS: Final = 30_000
 """How long the end of a cancelled turn is awaited: longer than a tool may run."""
 
+EFFECTS: Final = "effects_without_answer"
 MAX_SUPERSEDED: Final = 2
 """How often a newer message may cancel the answer: a customer who never stops gets one too."""
 MAX_HOPS: Final = 3
@@ -128,18 +130,30 @@ def supersede(step: Step) -> None:
 
 
 def on_response(step: Step, event: ResponseGenerated) -> None:
-    """Act on the end of a turn; the end of a turn that is not running changes nothing."""
+    """Act on the end of a turn; the end of one that is not awaited gives at most to a person."""
     turn = step.state.turn
+    news = step.first_time(natural_id(event))
     if turn is None or turn.turn_id != event.turn_id:
-        # The person who has the conversation must learn that something was done outside.
-        reason = "side_effects" if event.side_effects else str(event.outcome)
-        step.decided("stale_response", reason, turn_id=event.turn_id)
+        _stale(step, event, news=news)
         return
     step.disarm("turn")
     if turn.cancelled:
         _cancelled(step, turn, event)
     else:
         _finished(step, turn, event)
+
+
+def _stale(step: Step, event: ResponseGenerated, *, news: bool) -> None:
+    """Nobody waits for this end any more, but somebody must learn what was done outside.
+
+    That is whoever has the conversation. When it is the AI again, after a release say, it does
+    not know: it could do it a second time.
+    """
+    reason = "side_effects" if event.side_effects else str(event.outcome)
+    step.decided("stale_response", reason, turn_id=event.turn_id)
+    if news and step.state.phase in (Phase.IDLE, Phase.GATHERING, Phase.THINKING):
+        hand_over(step, EFFECTS)
+        step.decided("handed_over", EFFECTS, turn_id=event.turn_id)
 
 
 def _cancelled(step: Step, turn: RunningTurn, event: ResponseGenerated) -> None:
@@ -159,7 +173,7 @@ def _cancelled(step: Step, turn: RunningTurn, event: ResponseGenerated) -> None:
         _finished(step, turn, event)
         return
     if event.side_effects or wants_person:
-        hand_over(step, "effects_without_answer" if event.side_effects else _code(event))
+        hand_over(step, EFFECTS if event.side_effects else _code(event))
         return
     step.change(turn=None, pending=waiting(step.state))
     if step.state.phase is Phase.THINKING:  # the burst is over already

@@ -9,6 +9,7 @@ from schemas.events import (
     MessageReceived,
     OutboundKind,
     OutboundSettled,
+    ResponseGenerated,
 )
 
 
@@ -24,6 +25,8 @@ def natural_id(event: Event) -> str | None:
             return f"control:{event.command}:{event.request_id}"
         case OutboundSettled(kind=OutboundKind.REPORT):
             return f"report:{event.bubble_id}"
+        case ResponseGenerated() if event.side_effects:
+            return f"effects:{event.turn_id}"
         case _:
             return None
 

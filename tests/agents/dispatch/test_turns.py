@@ -8,6 +8,7 @@ from agents.core.dispatch_people import NOTICE
 from agents.core.texts import BUBBLE_CHARS
 from schemas.events import (
     Author,
+    Command,
     HandoffRequested,
     MemoryUpdateRequested,
     OutboundKind,
@@ -163,3 +164,46 @@ def test_a_burst_that_a_clock_ahead_has_opened_is_over_when_its_timer_comes() ->
     talk.now -= 3_600_000
 
     assert talk.apply(over).decision == "turn_started"
+
+
+def late() -> tuple[Talk, HandoffRequested]:
+    """A conversation that the AI has again, while a turn of it that was given up has not ended."""
+    talk = thinking("faz o pedido", settings=with_settings(handoff_minutes=1))
+    talk.fire("turn")
+    talk.fire("handoff")
+    assert talk.it.phase is Phase.IDLE
+    return talk, talk.started[0]
+
+
+def test_what_a_turn_did_that_was_given_up_is_told_to_a_person() -> None:
+    """Else the next turn does it a second time, and nobody knows of the first."""
+    talk, turn = late()
+    talk.hear("w2", "e o meu pedido?")
+    talk.fire("burst")
+
+    decided = talk.respond(turn=turn, outcome=ResponseOutcome.CANCELLED, side_effects=("call-1",))
+
+    assert (decided.decision, decided.reason) == ("handed_over", "effects_without_answer")
+    assert (decided.phase, decided.turn_id) == (Phase.WITH_HUMAN, turn.turn_id)
+    assert talk.outcomes["w2"] is OutcomeKind.HANDED
+    assert {each.to_agent for each in talk.of(HandoffRequested)} >= {"human"}
+
+
+def test_it_is_told_once() -> None:
+    talk, turn = late()
+    talk.respond(turn=turn, outcome=ResponseOutcome.CANCELLED, side_effects=("call-1",))
+    end = talk.history[-1]
+    talk.control(Command.RELEASE)
+
+    again = talk.apply(end)
+
+    assert (again.decision, again.phase) == ("stale_response", Phase.IDLE)
+
+
+def test_an_answer_that_told_of_it_calls_nobody_when_it_is_read_again() -> None:
+    talk = thinking("faz o pedido")
+    talk.respond("Pedido feito.", side_effects=("call-1",))
+
+    again = talk.apply(talk.history[-1])
+
+    assert (again.decision, again.phase) == ("stale_response", Phase.IDLE)
