@@ -13,6 +13,7 @@ from agents.core.gate import Bubble, Gate
 from agents.core.gate_next import too_late, wake_next
 from agents.core.gate_plan import SEEN_IDS, apply_marker, bubble_of
 from agents.core.gate_settle import Posted, recall
+from agents.core.gate_status import told_before
 from agents.core.gate_step import GateStep, opened
 from agents.core.gate_typing import TIMER, stop
 from agents.ports.whatsapp import Accepted, NotSent, Refused
@@ -119,6 +120,8 @@ def _bubble(step: GateStep, event: OutboundRequested, newest_epoch: int, ends: _
     bubble = bubble_of(event)
     step.change(bubbles=(*step.state.bubbles, bubble))
     step.updated(bubble, BubbleState.PLANNED, text=bubble.text)
+    if told_before(step, bubble):
+        return
     if bubble.bubble_id in ends.posted:
         ends.doubt(bubble)
     elif bubble.author is Author.AI and bubble.epoch < newest_epoch:

@@ -80,6 +80,16 @@ async def test_a_failure_is_its_end(office: Office) -> None:
     assert office.courier.letters == []
 
 
+def test_it_proves_that_a_bubble_was_sent_whose_request_is_given_up() -> None:
+    desk = Desk()
+    desk.apply(report(DELIVERED))
+
+    desk.give_up(bubble("b1"))
+
+    assert desk.ends == [("b1", ACCEPTED, "")]
+    assert desk.it.early == ()
+
+
 async def test_the_next_part_waits_for_the_delivery_of_what_was_sent(office: Office) -> None:
     office.claims.results["bubble", "b1", 1] = None
     state, _ = await office.handle(report(DeliveryStatus.SENT))
