@@ -7,6 +7,7 @@ has seen and that takeovers have written down, and nothing that the AI says woul
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
@@ -19,7 +20,7 @@ from streams.kafka.publish import Publisher, Record
 from streams.kafka.tailing import Tail
 from streams.state.absent import fingerprint_of
 from streams.state.belief import believe
-from streams.state.records import Head
+from streams.state.records import Head, Unreadable
 
 CLIENT: Final = "whaticket.forget"
 
@@ -63,7 +64,8 @@ async def _heads(records: AsyncIterator[Any], key: bytes) -> Mapping[str, Head]:
     heads: dict[str, Head] = {}
     async for record in records:
         if record.key == key:
-            believe(heads, record.topic, record.value)
+            with suppress(Unreadable):  # it is left out there too
+                believe(heads, record.topic, record.value)
     return heads
 
 

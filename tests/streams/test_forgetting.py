@@ -2,8 +2,54 @@
 
 from __future__ import annotations
 
-from streams.state.forgetting import Where, forget
+from collections.abc import AsyncIterator, Iterable
+from types import SimpleNamespace
+from typing import Any, Self
+
+import pytest
+
+from schemas.topics import STATEFUL_STAGES, changelog
+from streams.state import forgetting
+from streams.state.forgetting import Where, forget, whereabouts
+from streams.state.records import Entry
 from tests.streams.loop.fakes import FakePublisher
+
+KEY = b"conv_1"
+
+
+class Changelogs:
+    """Every changelog has a value, and behind it one that nobody can read."""
+
+    def __init__(self, _: str, *, client_id: str) -> None:
+        self.client_id = client_id
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def partitions(self, topics: Iterable[str]) -> dict[str, int]:
+        return dict.fromkeys(topics, 1)
+
+    async def follow(self, places: Iterable[tuple[str, int]]) -> None:
+        assert [number for _, number in places] == [0] * len(STATEFUL_STAGES)
+
+    async def catch_up(self) -> AsyncIterator[Any]:
+        for stage in STATEFUL_STAGES:
+            for value in (Entry(b"{}", {"m": 1}).dumps(), b"of a release to come"):
+                yield SimpleNamespace(topic=changelog(stage), key=KEY, value=value)
+
+
+async def test_a_value_that_cannot_be_read_is_skipped_as_recovery_skips_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nobody: Any = None
+    monkeypatch.setattr(forgetting, "Tail", Changelogs)
+
+    found = await whereabouts("nowhere:1", nobody, KEY)
+
+    assert found == dict.fromkeys(STATEFUL_STAGES, Where.CHANGELOG)
 
 
 async def test_what_is_lost_is_forgotten_last_so_that_a_cut_is_found_again() -> None:
