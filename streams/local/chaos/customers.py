@@ -19,6 +19,7 @@ from streams.local.demo.shop import NUMBER, TENANT
 from streams.local.load.plan import message_object
 from streams.local.outside import FAULTS, OK, Outside
 from streams.local.simulator.envelopes import SIGNATURE_HEADER, received, sign
+from streams.local.stack.together import together
 from streams.settings import Settings
 from streams.webhook.serve import hash_key
 
@@ -79,9 +80,7 @@ class Customers:
     async def play(self, plan: Sequence[Sequence[Act]]) -> None:
         """Play all of it: many conversations at once, each one in order."""
         began = time.monotonic()
-        async with asyncio.TaskGroup() as tasks:
-            for acts in plan:
-                tasks.create_task(self._conversation(acts, began))
+        await together(self._conversation(acts, began) for acts in plan)
 
     def conversation_of(self, customer: str) -> str:
         """Return the conversation of a customer who was never seen under another name."""

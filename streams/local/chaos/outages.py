@@ -21,6 +21,7 @@ from streams.local.chaos.facts import Seen
 from streams.local.chaos.ground import LOOK_S, Ground, lasting
 from streams.local.chaos.proxy import Weather
 from streams.local.chaos.schedule import Planned
+from streams.local.stack.together import together
 
 TERMINATE: Final = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -245,6 +246,4 @@ def _values(chance: random.Random) -> list[bytes | None]:
 
 
 async def _start(ground: Ground, names: tuple[str, ...]) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        for name in names:
-            tasks.create_task(ground.stack.start(name))
+    await together(ground.stack.start(name) for name in names)

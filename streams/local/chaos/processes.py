@@ -21,6 +21,7 @@ from streams.local.chaos.facts import Seen
 from streams.local.chaos.ground import Ground, last_words, lasting
 from streams.local.chaos.schedule import Planned
 from streams.local.stack import Stack
+from streams.local.stack.together import together
 from streams.processor.failpoint import POINTS, REACHED
 
 CRASHES: Final = 6
@@ -133,9 +134,7 @@ async def scale(ground: Ground, planned: Planned) -> Seen:
         (stack.start, others),
     ):
         began = time.monotonic()
-        async with asyncio.TaskGroup() as tasks:
-            for part in whom:
-                tasks.create_task(change(part))
+        await together(change(part) for part in whom)
         slowest_s = max(slowest_s, time.monotonic() - began)
         if change == stack.stop:
             left += len(whom)
@@ -173,7 +172,5 @@ async def reset_offsets(ground: Ground, planned: Planned) -> Seen:
             await asyncio.to_thread(groups.commit, name, back)
             partitions += len(back)
             again += sum(row.offset for row in rows)
-    async with asyncio.TaskGroup() as tasks:
-        for part in planned.whom:
-            tasks.create_task(ground.stack.start(part))
+    await together(ground.stack.start(part) for part in planned.whom)
     return {"partitions": partitions, "again": again}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from schemas.errors import Unavailable
 from streams.local.chaos import processes
 from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.schedule import Planned
@@ -193,3 +194,14 @@ async def test_workers_are_scaled_to_one_to_six_to_two_and_all_come_back(
     ]
     assert (seen["left"], seen["joined"]) == (9, 9)
     assert FAULTS["F13"].proof(seen) is None
+
+
+async def test_a_part_that_does_not_start_again_is_named(tmp_path: Path) -> None:
+    class Stuck(Standing):
+        async def start(self, name: str) -> None:
+            raise Unavailable(name)
+
+    here, _ = ground(Stuck(tmp_path))
+
+    with pytest.raises(Unavailable, match="worker-2"):
+        await processes.scale(here, planned("F13", "worker-2"))
