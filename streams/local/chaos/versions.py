@@ -70,12 +70,13 @@ async def added_topic(ground: Ground, planned: Planned) -> Seen:
     """F2t: an older release that does not know one input yet, then the newer one, in turn."""
     chance = random.Random(planned.seed)  # noqa: S311 - a plan, not a secret
     topic = chance.choice(addable(stage_of(planned.whom[0])))
+    before = 0
     for part in planned.whom:
         await ground.stack.stop(part, back=True)
+        before = await _written(ground, topic)  # after the last of them nobody reads it
         ground.stack.launch(part, {"WITHOUT_TOPIC": topic})
         await ground.ready(part)
     older = await _readers(ground, planned.whom, topic, reads=False)
-    before = await _written(ground, topic)
     await lasting(planned.seconds)
     waiting = await _written(ground, topic) - before
     for part in planned.whom:

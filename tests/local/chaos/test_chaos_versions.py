@@ -19,10 +19,10 @@ COPIES = ("worker-ai", "worker-ai-2")
 
 @dataclass
 class Standing:
-    """A stack that notes what is done to it; its topics grow with each look.
+    """A stack that notes what is done to it; its topics grow when an older release comes up.
 
     Attributes:
-        grows: Whether anybody writes meanwhile.
+        grows: Whether that writes what was begun before, and is not read by it.
         comes_up: Whether a process of the older release comes up.
         knows: Whether the older release reads the topic all the same.
         forgets: Whether the newer one does not.
@@ -34,7 +34,7 @@ class Standing:
     forgets: bool = False
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     reads: dict[str, set[str]] = field(default_factory=dict)
-    looks: int = 0
+    written: int = 0
 
     async def stop(self, part: str, *, back: bool) -> None:
         assert back, "a release comes back at once"
@@ -48,6 +48,7 @@ class Standing:
     def launch(self, part: str, settings: dict[str, str]) -> None:
         self.calls.append(("launch", part, settings["WITHOUT_TOPIC"]))
         if self.comes_up:
+            self.written += self.grows
             self._joined(part, "" if self.knows else settings["WITHOUT_TOPIC"])
 
     def _joined(self, part: str, unknown: str) -> None:
@@ -67,8 +68,7 @@ class Standing:
         }
 
     async def ends(self, topics: tuple[str, ...]) -> dict[str, int]:
-        self.looks += self.grows
-        return dict.fromkeys(topics, self.looks)
+        return dict.fromkeys(topics, self.written)
 
     async def note_commits(self) -> None:
         self.calls.append(("look", "", ""))
