@@ -103,6 +103,20 @@ TRANSITIONS: Final[dict[Phase, dict[Trigger, Phase]]] = {
 """Phase x trigger -> phase. What is not here does not happen."""
 
 
+class Early(Struct, frozen=True):
+    """An edit or a revoke that was delivered before the message that it changes.
+
+    Attributes:
+        wamid: WhatsApp's id of that message.
+        text: Its new words; None when the customer took it back.
+        sent_ms: When the customer changed it.
+    """
+
+    wamid: str
+    text: str | None
+    sent_ms: int
+
+
 class Pending(Struct, frozen=True, kw_only=True):
     """A customer's message that has no outcome yet.
 
@@ -176,6 +190,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
         turn_seq: Number of the newest turn.
         turn: The turn that the AI stage has not ended yet.
         pending: Messages that wait for a turn, oldest first.
+        early: Changes of messages that were not delivered yet, oldest first, bounded.
         gathering_since_ms: When the open burst began; 0 without one.
         superseded: How often the waiting messages' turn was cancelled for a newer message.
         heard_ms: When the newest message for the AI was received; 0 before any.
@@ -211,6 +226,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
     turn_seq: int = 0
     turn: RunningTurn | None = None
     pending: tuple[Pending, ...] = ()
+    early: tuple[Early, ...] = ()
     gathering_since_ms: int = 0
     superseded: int = 0
     heard_ms: int = 0

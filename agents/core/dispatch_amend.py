@@ -3,19 +3,30 @@
 A message can be changed while it waits and while its turn runs. The turn is then taken back and
 starts again with the changed words, or ends when none are left. A turn that has done something
 outside is not thrown away: its answer to the earlier words is sent, and the new ones are the
-question of the next turn. An answered message stays as it was answered.
+question of the next turn. An answered message stays as it was answered. A change may be delivered
+before its message, which is tried again when we were away: it waits for it.
 """
 
 from __future__ import annotations
 
-from agents.core.conversation import Pending, RunningTurn, Trigger
+from typing import Final
+
+from agents.core import seen
+from agents.core.conversation import Early, Pending, RunningTurn, Trigger
 from agents.core.dispatch_burst import excess, open_burst
 from agents.core.dispatch_people import cancel, hand_over
 from agents.core.dispatch_step import Step, waiting
 from agents.core.dispatch_turns import CANCEL_LIMIT_MS, MAX_SUPERSEDED, supersede
+from agents.core.naturals import natural_id
 from agents.core.texts import MESSAGE_CHARS, corrected, named, shortened
 from schemas.changing import replace
 from schemas.events import MessageKind, MessageReceived, OutcomeKind, Phase
+
+REVOKED: Final = "revoked"
+EARLY: Final = 8
+"""Most changes that wait for their messages; the newest are kept."""
+EARLY_MS: Final = 7 * 86_400_000
+"""How long they wait. Source: WhatsApp Cloud API, "Webhooks", "Retry" (7 days)."""
 
 
 def amended(step: Step, event: MessageReceived) -> bool | None:
@@ -23,7 +34,7 @@ def amended(step: Step, event: MessageReceived) -> bool | None:
 
     What became of it is decided when it is True.
     """
-    words, target = (event.text or "").strip(), event.target_wamid
+    words, target = _words(event), event.target_wamid
     if event.kind not in (MessageKind.EDIT, MessageKind.REVOKE) or not target:
         return None
     if event.kind is MessageKind.EDIT and not words:
@@ -47,6 +58,35 @@ def amended(step: Step, event: MessageReceived) -> bool | None:
     return True
 
 
+def awaits_message(step: Step, event: MessageReceived) -> bool:
+    """Keep a change whose message was not delivered yet; False when that was, or there is none."""
+    target = event.target_wamid
+    if not target or seen.knows(step.state.seen, str(natural_id(replace(event, wamid=target)))):
+        return False
+    text = None if event.kind is MessageKind.REVOKE else shortened(_words(event), MESSAGE_CHARS)
+    early = [each for each in step.state.early if each.sent_ms > step.now_ms - EARLY_MS]
+    early.append(Early(target, text, event.sent_at))
+    step.change(early=tuple(early[-EARLY:]))
+    return True
+
+
+def as_changed(step: Step, message: Pending) -> Pending | None:
+    """Return a message as the customer has changed it already; None when it was taken back."""
+    early = [each for each in step.state.early if each.wamid == message.wamid]
+    if not early:
+        return message
+    step.change(early=tuple(each for each in step.state.early if each.wamid != message.wamid))
+    if any(each.text is None for each in early):
+        return None
+    newest = max(early, key=lambda each: each.sent_ms)
+    text = named(message.kind, newest.text or "")
+    return replace(message, text=shortened(text, MESSAGE_CHARS))
+
+
+def _words(event: MessageReceived) -> str:
+    return (event.text or "").strip()
+
+
 def _changed(
     step: Step, messages: tuple[Pending, ...], event: MessageReceived
 ) -> tuple[Pending, ...]:
@@ -56,14 +96,14 @@ def _changed(
         if message.wamid != event.target_wamid:
             kept.append(message)
         elif event.kind is MessageKind.EDIT:
-            text = named(message.kind, (event.text or "").strip())
+            text = named(message.kind, _words(event))
             text = corrected(text) if message.corrects else text
             kept.append(replace(message, text=shortened(text, MESSAGE_CHARS)))
         else:
             turn = step.state.turn
             covered = turn is not None and message in turn.messages
             turn_id = turn.turn_id if turn is not None and covered else None
-            step.outcome(message.wamid, OutcomeKind.IGNORED, "revoked", turn_id)
+            step.outcome(message.wamid, OutcomeKind.IGNORED, REVOKED, turn_id)
             step.change(unread=max(0, step.state.unread - 1))
     return tuple(kept)
 
@@ -91,7 +131,7 @@ def _take_back(step: Step, kind: MessageKind) -> None:
             supersede(step)
             open_burst(step)
         return
-    cancel(step, "revoked")  # its end is awaited: it may have done something
+    cancel(step, REVOKED)  # its end is awaited: it may have done something
     step.arm("turn", step.now_ms + CANCEL_LIMIT_MS)
     step.change(turn=replace(turn, cancelled=True))
 

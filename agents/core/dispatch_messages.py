@@ -6,7 +6,7 @@ from typing import Final
 
 from agents.core import rhythm
 from agents.core.conversation import Conversation, Pending, Trigger
-from agents.core.dispatch_amend import amended
+from agents.core.dispatch_amend import REVOKED, amended, as_changed, awaits_message
 from agents.core.dispatch_burst import FLOOD, excess, open_burst
 from agents.core.dispatch_people import attend, hand_over, park
 from agents.core.dispatch_return import awaits_return
@@ -41,15 +41,32 @@ def on_message(step: Step, event: MessageReceived) -> None:
     step.change(person=event.sender, phone_number_id=event.phone_number_id)
     reason = _unanswerable(event)
     if reason is not None:
-        changed = amended(step, event)
-        reason = f"late:{event.kind}" if changed is False else reason
-        step.outcome(event.wamid, OutcomeKind.IGNORED, reason)
-        if not changed:
-            step.decided("ignored", reason)
+        _unanswered(step, event, reason)
         return
-    step.change(window_expires_ms=window_end(step.state, event), unread=step.state.unread + 1)
+    step.change(window_expires_ms=window_end(step.state, event))
+    message = as_changed(step, _pending(event))
+    if message is None:
+        _ignore(step, event, REVOKED)
+        return
+    step.change(unread=step.state.unread + 1)
     _listen(step, event)
-    _ARRIVALS.get(step.state.phase, _to_ai)(step, _pending(event))
+    _ARRIVALS.get(step.state.phase, _to_ai)(step, message)
+
+
+def _unanswered(step: Step, event: MessageReceived, reason: str) -> None:
+    changed = amended(step, event)
+    if changed:
+        step.outcome(event.wamid, OutcomeKind.IGNORED, reason)
+    elif changed is None:
+        _ignore(step, event, reason)
+    else:
+        came = "early" if awaits_message(step, event) else "late"
+        _ignore(step, event, f"{came}:{event.kind}")
+
+
+def _ignore(step: Step, event: MessageReceived, reason: str) -> None:
+    step.outcome(event.wamid, OutcomeKind.IGNORED, reason)
+    step.decided("ignored", reason)
 
 
 def _listen(step: Step, event: MessageReceived) -> None:
