@@ -210,10 +210,10 @@ class WholeMachine(RuleBasedStateMachine):
         for _ in range(52):
             self.the_customer_writes("mais uma", again=False)
 
-    @precondition(lambda self: self.received)
     @rule(data=st.data(), kind=st.sampled_from((MessageKind.EDIT, MessageKind.REVOKE)))
     def a_message_is_changed(self, data: st.DataObject, kind: MessageKind) -> None:
-        target = data.draw(st.sampled_from(self.received[-4:]))
+        to_come = f"wamid.in.{len(self.received) + 1}"
+        target = data.draw(st.sampled_from((*self.received[-4:], to_come)))
         self.talk.hear(self._wamid(), "o azul", kind=kind, target_wamid=target)
         self.whole.heard()
 

@@ -56,10 +56,10 @@ class Dispatch(RuleBasedStateMachine):
         for _ in range(count):
             self.a_message_comes("mais uma", MessageKind.TEXT, answerable=True)
 
-    @precondition(lambda self: self.received)
     @rule(data=st.data(), kind=st.sampled_from((MessageKind.EDIT, MessageKind.REVOKE)))
     def a_message_is_changed(self, data: st.DataObject, kind: MessageKind) -> None:
-        target = data.draw(st.sampled_from(self.received))
+        to_come = f"wamid.{len(self.received) + 1}"
+        target = data.draw(st.sampled_from((*self.received, to_come)))
         wamid = f"wamid.{len(self.received)}"
         self.received.append(wamid)
         self.talk.hear(wamid, "quis dizer outra coisa", kind=kind, target_wamid=target)
