@@ -154,6 +154,8 @@ class Seat:
         """Begin the books of a new assignment where it is read from; else do nothing.
 
         Raises:
+            Lost: It is over already. What brokers have said meanwhile is of the next one, whose
+                books need it.
             Unavailable: No broker answers.
             OtherLog: A partition is not the one that was read before.
         """
@@ -171,6 +173,8 @@ class Seat:
         self.proofs = {place: told.proof for place, told in vouchers.items() if told.proof}
         self.last = {}
         await self._prove()
+        if self.assignments != now or self.partitions() != places:
+            raise Lost
         begin |= {place: told.offset for place, told in committed.items()}
         self.ledgers = {place: Ledger(offset) for place, offset in begin.items()}
         self.auditor.open(begin)
