@@ -135,3 +135,19 @@ def test_a_damaged_ledger_is_empty(tmp_path: Path, text: str) -> None:
     file = tmp_path / "processes.json"
     file.write_text(text)
     assert Ledger(file).read() == []
+
+
+async def test_a_part_hears_its_signal_though_who_started_it_ignores_it(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        part = Part(
+            name="child", argv=("/bin/sleep", "60"), env={}, stop_signal=signal.SIGINT, stop_s=5
+        )
+        process = Process(part, tmp_path / "child.log")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    await until(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n")
+
+    await process.stop()
+
+    assert process.ended == -signal.SIGINT

@@ -2,10 +2,10 @@
 
 ``python -I -S child.py <parent pid> <signal> <uid> <gid> <idle> <program> [argument…]``
 
-It stands between the supervisor and a part because three things must happen in the new
+It stands between the supervisor and a part because four things must happen in the new
 process, before the program: give up root, ask the kernel for a signal when the supervisor
-dies, and run only when nothing else wants to. Doing them after ``fork`` in a process with
-threads may hang.
+dies, hear that signal, and run only when nothing else wants to. Doing them after ``fork`` in a
+process with threads may hang.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_RAISE: Final = 2
 CAP_DAC_OVERRIDE: Final = 1
 CAPABILITY_VERSION_3: Final = 0x20080522
+SIG_DFL: Final = 0
 
 
 def drop_root(uid: int, gid: int) -> None:
@@ -52,6 +53,14 @@ def die_with(parent: int, signal_number: int) -> None:
         sys.exit(1)
 
 
+def hear(signal_number: int) -> None:
+    """Let the signal end the program until it has a handler of its own.
+
+    What a shell runs in the background ignores SIGINT, and so do its children.
+    """
+    ctypes.CDLL(None).signal(signal_number, SIG_DFL)  # Python's module loads enum
+
+
 def give_way() -> None:
     """Run only while nothing else on this machine wants to.
 
@@ -78,6 +87,7 @@ def main(arguments: list[str]) -> None:
         drop_root(uid, gid)
     if idle:
         give_way()
+    hear(signal_number)
     die_with(parent, signal_number)
     try:
         os.execv(program[0], program)  # noqa: S606 - no shell is the point
