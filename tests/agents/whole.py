@@ -172,6 +172,8 @@ class Whole:
 
     def lose(self, event: Event, answer: Answer | None = None) -> None:
         """Let the gate post and die before it has written that down; the event comes again."""
+        self.now = max(self.now, self.desk.now - self.desk_ahead)
+        self.clocks()
         answer = self._answer(event, answer)
         if not isinstance(answer, Withheld):
             self.desk.lose(event, answer)

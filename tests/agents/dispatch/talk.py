@@ -156,10 +156,12 @@ class Talk:
         **more: Any,
     ) -> ConversationChanged:
         turn = turn or self.started[-1]
+        # A turn that was given up may end once more: that is another event.
+        key = f"{turn.turn_id}:{self.offset}" if turn.turn_id in self.responded else turn.turn_id
         self.responded.add(turn.turn_id)
         return self.apply(
             ResponseGenerated(
-                **envelope("agent.ai.response.generated", turn.turn_id, self.now),
+                **envelope("agent.ai.response.generated", key, self.now),
                 turn_id=turn.turn_id,
                 turn_seq=turn.turn_seq,
                 epoch=turn.epoch,

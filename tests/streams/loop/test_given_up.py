@@ -41,6 +41,8 @@ from schemas.topics import (
     TOOL_COMPLETED,
     TOOL_REQUESTED,
 )
+from sinks.database import open_pool
+from sinks.migrations import migrate
 from streams.clock import WallClock
 from streams.kafka.publish import record_of
 from streams.kafka.reading import Reading
@@ -74,10 +76,19 @@ async def codec(provisioned: Settings) -> Codec:
 
 
 @pytest.fixture
-async def said(provisioned: Settings, codec: Codec, tmp_path: Path) -> AsyncIterator[Said]:
+async def said(
+    provisioned: Settings, codec: Codec, tmp_path: Path, postgres_dsn: str
+) -> AsyncIterator[Said]:
     """A worker of which only dispatch works; returns what a conversation has on a topic."""
     log, reading = tmp_path / "log", Reading(provisioned.kafka_bootstrap, codec)
-    more = {"EMBEDDER": "openai", "WORKER_PORT": "0", "SESSION_TIMEOUT_S": "6"}
+    async with await open_pool(postgres_dsn) as pool:
+        await migrate(pool)  # the gate looks for the claim of what it gives up
+    more = {
+        "EMBEDDER": "openai",
+        "WORKER_PORT": "0",
+        "SESSION_TIMEOUT_S": "6",
+        "POSTGRES_DSN": postgres_dsn,
+    }
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(ROOT / "tests/streams/loop/broken.py"), TENANT),
