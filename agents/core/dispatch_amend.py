@@ -34,7 +34,7 @@ def amended(step: Step, event: MessageReceived) -> bool | None:
 
     What became of it is decided when it is True.
     """
-    words, target = _words(event), event.target_wamid
+    words, target = words_of(event), event.target_wamid
     if event.kind not in (MessageKind.EDIT, MessageKind.REVOKE) or not target:
         return None
     if event.kind is MessageKind.EDIT and not words:
@@ -63,7 +63,7 @@ def awaits_message(step: Step, event: MessageReceived) -> bool:
     target = event.target_wamid
     if not target or seen.knows(step.state.seen, str(natural_id(replace(event, wamid=target)))):
         return False
-    text = None if event.kind is MessageKind.REVOKE else shortened(_words(event), MESSAGE_CHARS)
+    text = None if event.kind is MessageKind.REVOKE else shortened(words_of(event), MESSAGE_CHARS)
     early = [each for each in step.state.early if each.sent_ms > step.now_ms - EARLY_MS]
     early.append(Early(target, text, event.sent_at))
     step.change(early=tuple(early[-EARLY:]))
@@ -79,12 +79,18 @@ def as_changed(step: Step, message: Pending) -> Pending | None:
     if any(each.text is None for each in early):
         return None
     newest = max(early, key=lambda each: each.sent_ms)
-    text = named(message.kind, newest.text or "")
-    return replace(message, text=shortened(text, MESSAGE_CHARS))
+    return _reworded(message, newest.text or "")
 
 
-def _words(event: MessageReceived) -> str:
+def words_of(event: MessageReceived) -> str:
+    """Return what a customer has written; empty when that is nothing."""
     return (event.text or "").strip()
+
+
+def _reworded(message: Pending, words: str) -> Pending:
+    text = named(message.kind, words)
+    text = corrected(text) if message.corrects else text
+    return replace(message, text=shortened(text, MESSAGE_CHARS))
 
 
 def _changed(
@@ -96,9 +102,7 @@ def _changed(
         if message.wamid != event.target_wamid:
             kept.append(message)
         elif event.kind is MessageKind.EDIT:
-            text = named(message.kind, _words(event))
-            text = corrected(text) if message.corrects else text
-            kept.append(replace(message, text=shortened(text, MESSAGE_CHARS)))
+            kept.append(_reworded(message, words_of(event)))
         else:
             turn = step.state.turn
             covered = turn is not None and message in turn.messages

@@ -6,7 +6,7 @@ from typing import Final
 
 from agents.core import rhythm
 from agents.core.conversation import Conversation, Pending, Trigger
-from agents.core.dispatch_amend import REVOKED, amended, as_changed, awaits_message
+from agents.core.dispatch_amend import REVOKED, amended, as_changed, awaits_message, words_of
 from agents.core.dispatch_burst import FLOOD, excess, open_burst
 from agents.core.dispatch_people import attend, hand_over, park
 from agents.core.dispatch_return import awaits_return
@@ -84,16 +84,15 @@ def _unanswerable(event: MessageReceived) -> str | None:
         return "not_answerable"
     if event.kind in UNANSWERED:
         return f"kind:{event.kind}"
-    if not (event.text or "").strip() and event.kind not in PLACEHOLDERS:
+    if not words_of(event) and event.kind not in PLACEHOLDERS:
         return f"kind:{event.kind}"
     return None
 
 
 def _pending(event: MessageReceived) -> Pending:
-    words = (event.text or "").strip()
     return Pending(
         wamid=event.wamid,
-        text=shortened(named(event.kind, words), MESSAGE_CHARS),
+        text=shortened(named(event.kind, words_of(event)), MESSAGE_CHARS),
         kind=event.kind,
         trace_id=event.trace_id,
         received_ms=event.occurred_at,

@@ -21,7 +21,8 @@ from schemas.events import (
 )
 from schemas.topics import CONVERSATION_CHANGED, OUTBOUND_SETTLED, TOPICS
 from sinks.ports import Recorded
-from streams.local.chaos.story import Story, cause_of, place_of
+from streams.local.chaos.story import Story
+from streams.local.load.history import cause_of, place_of
 
 HUMAN: Final = "human"
 DISPATCHED: Final = frozenset(topic.name for topic in TOPICS if "dispatch" in topic.readers)

@@ -25,7 +25,8 @@ from schemas.events import (
     TurnKind,
 )
 from sinks.ports import Recorded
-from streams.local.chaos.story import Place, Story, cause_of, place_of
+from streams.local.chaos.story import Story
+from streams.local.load.history import Place, cause_of, place_of
 
 HUMAN: Final = "human"
 TURN_RUNS: Final = (Phase.GATHERING, Phase.THINKING)

@@ -33,10 +33,7 @@ from streams.local.chaos.facts import (
     Taken,
 )
 from streams.local.chaos.shown import Marked, Shown
-from streams.local.load.history import Accepted, History, Sent, history
-
-Place = tuple[str, int, int]
-"""Topic, partition and offset."""
+from streams.local.load.history import Accepted, History, Sent, history, place_of
 
 
 @dataclass(slots=True)
@@ -156,15 +153,3 @@ def _once(records: Iterable[Recorded]) -> list[Recorded]:
 
 
 _by_id = attrgetter("event.event_id")
-
-
-def place_of(record: Recorded) -> Place:
-    """Return where a record is."""
-    where = record.position
-    return where.topic, where.partition, where.offset
-
-
-def cause_of(record: Recorded) -> Place | None:
-    """Return which record made a stage say this."""
-    cause = record.event.cause
-    return None if cause is None else (cause.topic, cause.partition, cause.offset)

@@ -129,10 +129,9 @@ def _add(known: History, record: Recorded) -> None:
         case MessageReceived():
             known.received.setdefault(event.wamid, []).append(record)
         case ConversationChanged():
-            _decide(known, event)
+            _decide(known, record, event)
         case ControlRequested() | HumanReplied():
-            where = record.position
-            known.asked.add((where.topic, where.partition, where.offset))
+            known.asked.add(place_of(record))
         case HandoffRequested(kind=TurnKind.START):
             known.turns[event.turn_id] = event
         case OutboundRequested():
@@ -145,10 +144,10 @@ def _add(known: History, record: Recorded) -> None:
             pass
 
 
-def _decide(known: History, event: ConversationChanged) -> None:
+def _decide(known: History, record: Recorded, event: ConversationChanged) -> None:
     known.steps.setdefault(event.conversation_id, []).append(event)
-    if event.cause:
-        known.decided.add((event.cause.topic, event.cause.partition, event.cause.offset))
+    if (cause := cause_of(record)) is not None:
+        known.decided.add(cause)
     for outcome in event.outcomes:
         known.outcomes.setdefault(outcome.wamid, []).append(outcome)
 
@@ -169,3 +168,15 @@ def unfinished(known: History, wamids: Sequence[str]) -> int:
     open_bubbles = known.requested.keys() - known.settled.keys()
     open_markers = known.markers.keys() - set(known.applied)
     return open_messages + len(open_bubbles) + len(open_markers) + len(known.asked - known.decided)
+
+
+def place_of(record: Recorded) -> Place:
+    """Return where a record is."""
+    where = record.position
+    return where.topic, where.partition, where.offset
+
+
+def cause_of(record: Recorded) -> Place | None:
+    """Return which record made a stage say this."""
+    cause = record.event.cause
+    return None if cause is None else (cause.topic, cause.partition, cause.offset)
