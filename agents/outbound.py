@@ -143,8 +143,7 @@ async def posted_unwritten(ended: Iterable[tuple[str, int]], desk: Desk) -> Post
     """
     for bubble_id, attempt in ended:
         if (posted := await _posted_if_claimed(bubble_id, attempt, desk)) is not None:
-            receipt, at_ms = posted
-            return Posted(bubble_id=bubble_id, receipt=receipt, at_ms=at_ms)
+            return Posted(bubble_id=bubble_id, receipt=posted, at_ms=desk.clock.now_ms())
     return None
 
 
@@ -160,12 +159,12 @@ def _asked(state: Gate, bubble: Bubble) -> Asked:
 
 async def _permitted(
     asked: Asked, bubble: Bubble, letter: Letter, desk: Desk
-) -> tuple[Receipt | Withheld, int]:
+) -> tuple[Receipt | Withheld, int | None]:
     """Post with a permit; what was posted before the event came again needs none."""
     withheld = await desk.permits.ask(asked)
     if withheld is not None:
         posted = await _posted_if_claimed(bubble.bubble_id, bubble.attempt, desk)
-        return posted or (withheld, 0)
+        return posted or withheld, None
     written: Receipt | None = None
     try:
         receipt, posted_ms = await _post_once(asked, bubble, letter, desk)
@@ -177,22 +176,22 @@ async def _permitted(
 
 async def _post_once(
     asked: Asked, bubble: Bubble, letter: Letter, desk: Desk
-) -> tuple[Receipt | Withheld, int]:
+) -> tuple[Receipt | Withheld, int | None]:
     """Claim the attempt and post it; without the claim return what the claim's holder wrote.
 
     What the AI says gets no claim once a takeover was written down, although the gate has not
     come to its marker yet.
 
     Returns:
-        The result, and when the request was written (now, when that is not known).
+        The result, and when the request was written; None when that is not known.
     """
     clock = desk.clock
     asked_ms = clock.now_ms()
     claimed = await _claimed(asked.conversation_id, bubble, desk.claims)
     if claimed == "barred":
-        return Withheld(reason=TAKEN_OVER), 0
+        return Withheld(reason=TAKEN_OVER), None
     if claimed == "taken":
-        return await _posted_before(bubble.bubble_id, bubble.attempt, desk)
+        return await _posted_before(bubble.bubble_id, bubble.attempt, desk), None
     posted_ms = clock.now_ms()
     until_ms = asked_ms + CLAIM_VALID_MS
     if letter.template is None:  # permit and claim may have taken what was left of its window
@@ -211,18 +210,16 @@ async def _claimed(conversation_id: str, bubble: Bubble, claims: BubbleClaims) -
     return "given" if given else "taken"
 
 
-async def _posted_if_claimed(
-    bubble_id: str, attempt: int, desk: Desk
-) -> tuple[Receipt, int] | None:
+async def _posted_if_claimed(bubble_id: str, attempt: int, desk: Desk) -> Receipt | None:
     """Return what was posted with the claim of an attempt, or None when nobody took it."""
     if not await desk.claims.taken("bubble", bubble_id, attempt):
         return None
     return await _posted_before(bubble_id, attempt, desk)
 
 
-async def _posted_before(bubble_id: str, attempt: int, desk: Desk) -> tuple[Receipt, int]:
+async def _posted_before(bubble_id: str, attempt: int, desk: Desk) -> Receipt:
     stored = await desk.claims.result("bubble", bubble_id, attempt)
-    return (_read(stored) if stored else Unknown(reason="claimed")), desk.clock.now_ms()
+    return _read(stored) if stored else Unknown(reason="claimed")
 
 
 async def _note(claims: Claims, bubble: Bubble, receipt: Receipt) -> None:

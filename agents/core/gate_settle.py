@@ -9,7 +9,7 @@ from msgspec import Struct
 from agents.core.gate import Bubble, Gate
 from agents.core.gate_next import Plan, wake_next
 from agents.core.gate_step import GateStep
-from agents.core.gate_waits import pair_spent
+from agents.core.gate_waits import pair_doubted, pair_spent
 from agents.core.gate_window import person_due, person_reason, template_for
 from agents.core.whatsapp_errors import POLICIES, Action, ErrorClass, classify, wait_ms
 from agents.ports.permits import TAKEN_OVER, Withheld
@@ -32,7 +32,7 @@ class Posted(Struct, frozen=True, kw_only=True):
     Attributes:
         bubble_id: The bubble.
         receipt: What its claim's holder wrote down; unknown when that is nothing.
-        at_ms: When it was posted; when it was found out, if that is not known.
+        at_ms: When it was found out: when it was posted is not known.
     """
 
     bubble_id: str
@@ -41,14 +41,14 @@ class Posted(Struct, frozen=True, kw_only=True):
 
 
 def settle(
-    plan: Plan, receipt: Receipt | Withheld, *, posted_ms: int, now_ms: int
+    plan: Plan, receipt: Receipt | Withheld, *, posted_ms: int | None, now_ms: int
 ) -> tuple[Gate, tuple[Event, ...]]:
     """Apply the result of a plan's POST.
 
     Args:
         plan: The plan whose letter was posted.
         receipt: What came of it; withheld when it was not even tried.
-        posted_ms: When it was written.
+        posted_ms: When it was written; None: before the event came again, nobody knows when.
         now_ms: When the result was there; waits are measured from it.
     """
     if plan.bubble is None:
@@ -57,24 +57,27 @@ def settle(
     if isinstance(receipt, Withheld):
         _withheld(step, plan.bubble, receipt.reason)
     else:
-        _received(step, replace(plan.bubble, posted_ms=posted_ms), receipt, now_ms)
+        _received(step, plan.bubble, receipt, posted_ms, now_ms)
     wake_next(step, now_ms)
     return step.state, tuple(step.effects)
 
 
 def recall(step: GateStep, bubble: Bubble, posted: Posted) -> None:
     """Apply what came of a bubble's next attempt, which was posted before the event came again."""
-    attempt = replace(bubble, attempt=bubble.attempt + 1, posted_ms=posted.at_ms)
-    _received(step, attempt, posted.receipt, step.now_ms)
+    attempt = replace(bubble, attempt=bubble.attempt + 1)
+    _received(step, attempt, posted.receipt, None, posted.at_ms)
 
 
-def _received(step: GateStep, bubble: Bubble, receipt: Receipt, now_ms: int) -> None:
+def _received(
+    step: GateStep, bubble: Bubble, receipt: Receipt, posted_ms: int | None, now_ms: int
+) -> None:
+    bubble = replace(bubble, posted_ms=now_ms if posted_ms is None else posted_ms)
     match receipt:
         case Accepted():
-            _spend(step, bubble.posted_ms)
+            _spend(step, posted_ms, now_ms)
             step.end(replace(bubble, wamid=receipt.wamid), BubbleState.ACCEPTED)
         case Unknown():
-            _spend(step, bubble.posted_ms)
+            _spend(step, posted_ms, now_ms)
             _unknown(step, replace(bubble, reason=receipt.reason), now_ms)
         case Refused():
             kind = classify(receipt.code, receipt.status)
@@ -112,15 +115,17 @@ def _withheld(step: GateStep, planned: Bubble, reason: str) -> None:
     step.arm(timer, due_ms if person_ms is None else min(due_ms, person_ms))
 
 
+def _spend(step: GateStep, posted_ms: int | None, now_ms: int) -> None:
+    pair = step.state.pair
+    spent = pair_doubted(pair, now_ms) if posted_ms is None else pair_spent(pair, posted_ms)
+    step.change(pair=spent)
+
+
 def _drop_older(step: GateStep, epoch: int) -> None:
     """Drop what the AI said up to an epoch that a person has ended."""
     for bubble in step.state.bubbles:
         if bubble.waits and bubble.author is Author.AI and bubble.epoch <= epoch:
             step.drop(bubble, TAKEN_OVER)
-
-
-def _spend(step: GateStep, posted_ms: int) -> None:
-    step.change(pair=pair_spent(step.state.pair, posted_ms))
 
 
 def _unknown(step: GateStep, bubble: Bubble, now_ms: int) -> None:

@@ -111,3 +111,12 @@ def pair_spent(pair: Pair, posted_ms: int) -> Pair:
     if posted_ms >= pair.paid_ms:
         pair = Pair(began_ms=posted_ms, paid_ms=posted_ms + PAIR_MARGIN_MS)
     return replace(pair, count=pair.count + 1, paid_ms=pair.paid_ms + PAIR_EVERY_MS)
+
+
+def pair_doubted(pair: Pair, now_ms: int) -> Pair:
+    """Return the burst with one more message, which was posted before now, nobody knows when.
+
+    One that it began may be over already, so nothing more is borrowed in it.
+    """
+    spent = pair_spent(pair, now_ms)
+    return spent if now_ms < pair.paid_ms else replace(spent, count=PAIR_BURST)

@@ -16,6 +16,7 @@ from agents.core.gate_settle import Posted, recall
 from agents.core.gate_status import told_before
 from agents.core.gate_step import GateStep, opened
 from agents.core.gate_typing import TIMER, stop
+from agents.core.gate_waits import pair_doubted
 from agents.ports.whatsapp import Accepted, NotSent, Refused
 from schemas.changing import replace
 from schemas.events import (
@@ -88,8 +89,10 @@ class _Ends:
         found = self.posted.get(bubble.bubble_id)
         if found is not None and isinstance(found.receipt, Accepted):
             recall(self.step, bubble, found)
-        else:
-            self.close(replace(bubble, attempt=bubble.attempt + 1), BubbleState.UNKNOWN)
+            return
+        if found is not None:
+            self.step.change(pair=pair_doubted(self.step.state.pair, self.step.now_ms))
+        self.close(replace(bubble, attempt=bubble.attempt + 1), BubbleState.UNKNOWN)
 
     def close(self, bubble: Bubble, state: BubbleState) -> None:
         """Settle a bubble; the other parts of its answer are left alone: one may be out."""

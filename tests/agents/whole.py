@@ -111,8 +111,12 @@ class Whole:
     # Dispatch
 
     def heard(self) -> None:
-        """Put what dispatch has just said on its way."""
-        self.now = max(self.now, self.talk.now - self.talk_ahead)
+        """Put what dispatch has just said on its way.
+
+        Its next decision is later: two timers of one name are not due at one millisecond, even
+        if its clock was ahead in between.
+        """
+        self.now = max(self.now, self.talk.now - self.talk_ahead) + 1
         self.clocks()
         changed = self.talk.effects[-1]
         assert isinstance(changed, ConversationChanged)

@@ -170,10 +170,11 @@ class Desk:
         planned = self.plan(event, source)
         known = self.claims.get(_attempt(planned.bubble))
         answer = known or receipt or self._accept(planned.bubble)
-        after, effects = settle(planned, answer, posted_ms=self.now + 1, now_ms=self.now + 2)
+        posted_ms = None if known else self.now + 1
+        after, effects = settle(planned, answer, posted_ms=posted_ms, now_ms=self.now + 2)
         again = self.plan(event, source)
         for _ in range(2):  # settling a plan does not use it up
-            same = settle(again, answer, posted_ms=self.now + 1, now_ms=self.now + 2)
+            same = settle(again, answer, posted_ms=posted_ms, now_ms=self.now + 2)
             assert msgspec.json.encode(same) == msgspec.json.encode((after, effects))
         self.state, self.effects = after, effects
         self.said += effects
@@ -198,8 +199,10 @@ class Desk:
         answer = receipt or self._accept(planned.bubble)
         self._ask(event)
         self.state = planned.step.state
-        self._judge_post(planned.bubble, planned.letter, answer)
-        self.state = before
+        try:
+            self._judge_post(planned.bubble, planned.letter, answer)
+        finally:
+            self.state = before
 
     def plan(self, event: Event, source: Position) -> Plan:
         """Plan an event as the shell does, which finds what was posted and is in no state."""

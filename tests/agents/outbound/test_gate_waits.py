@@ -14,6 +14,7 @@ from agents.core.gate_waits import (
     PAIR_EVERY_MS,
     PAIR_MARGIN_MS,
     SKEW_MS,
+    pair_doubted,
     pair_due,
     pair_spent,
 )
@@ -237,19 +238,32 @@ def test_a_number_without_a_limit_has_none_for_a_customer() -> None:
         assert desk.apply(bubble(f"b{number}")) is not None
 
 
-@given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 900)), max_size=120))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 20_000), st.integers(0, 900), st.one_of(st.none(), st.integers(0, 9_000))
+        ),
+        max_size=120,
+    )
+)
 def test_whatsapp_never_refuses_however_long_requests_are_on_their_way(
-    sends: list[tuple[int, int]],
+    sends: list[tuple[int, int, int | None]],
 ) -> None:
-    """Each send: the time since the one before was answered, and how long it is on its way."""
+    """Each send: the time since the one before was answered, how long it is on its way, and
+
+    when it is found out that it was posted, if its worker died before it wrote that down.
+    """
     now, pair, judge = T0, Pair(), Pairs()
-    for gap, way in sends:
+    for gap, way, found in sends:
         now += gap
         now = max(now, pair_due(pair, now))
-        pair = pair_spent(pair, now)
+        pair = pair_spent(pair, now) if found is None else pair
         now += way
         assert judge.free_ms(("n", "c"), now) == now
         judge.count(("n", "c"), now)
+        if found is not None:
+            now += found
+            pair = pair_doubted(pair, now)
 
 
 @given(st.lists(st.integers(PAIR_EVERY_MS + PAIR_MARGIN_MS, 40_000), max_size=50))

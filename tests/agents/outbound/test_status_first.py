@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from agents.core.gate import Gate, Pair
+from agents.core.gate import Gate
 from agents.core.gate_status import KEPT_EARLY
-from agents.core.gate_waits import PAIR_EVERY_MS, PAIR_MARGIN_MS
+from agents.core.gate_waits import PAIR_EVERY_MS, PAIR_MARGIN_MS, pair_due
 from schemas.events import BubbleState, DeliveryStatus, OutboundUpdated, StatusReceived
 from tests.agents.outbound.desk import T0, Desk, bubble, status
 from tests.agents.outbound.office import Office, fired, told
@@ -43,7 +43,7 @@ async def test_it_proves_that_a_bubble_that_waited_was_sent(
 
     state, effects = await office.handle(report(name), state)
     assert told(effects) == [("b1", ACCEPTED, "")]
-    assert state.pair == Pair(began_ms=T0, count=1, paid_ms=T0 + PAIR_EVERY_MS + PAIR_MARGIN_MS)
+    assert pair_due(state.pair, T0) == T0 + PAIR_EVERY_MS + PAIR_MARGIN_MS
     state, effects = await office.handle(again, state)
 
     assert (told(effects), state.timers, office.courier.letters) == ([], {}, [])
