@@ -158,9 +158,7 @@ class SafeConsumer(driver.Consumer):
         """
         async with self.position_lock:
             self.fetch_epoch += 1
-            committed = await self.seek_to_committed()
-            mine = self.inputs()
-            earliest = await self.earliest_offsets(*mine) if mine else {}
+            mine, committed, earliest = await self._beginnings()
             self.positions.set(mine, committed, earliest, self.app.proofs)
             for tp, offset in self.positions.read.items():
                 if offset != committed.get(tp) or not offset:
@@ -170,6 +168,19 @@ class SafeConsumer(driver.Consumer):
             self.auditor.open(self.positions.begin)
             audited = {tp for tp in mine if committed.get(tp)}
             self.auditor.warn_unvouched(await self._thread.commits(audited))
+
+    async def _beginnings(self) -> tuple[set[TP], Mapping[TP, int], Mapping[TP, int]]:
+        """Return the input partitions, what is committed of them, and where they begin.
+
+        Looked up again when others came meanwhile: their books begin with ours, or what brokers
+        have said of them already would be forgotten.
+        """
+        while True:
+            mine = self.inputs()
+            committed = await self.seek_to_committed()
+            earliest = await self.earliest_offsets(*mine) if mine else {}
+            if self.inputs() == mine:
+                return mine, committed, earliest
 
     def _moved(self, tp: TP, before: int, offset: int) -> None:
         """Go on where a log begins now; one that ends before our position is another log."""

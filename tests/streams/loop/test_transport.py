@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from schemas.errors import Misconfigured
+from streams.consumer.account import Account
 from streams.consumer.ledger import Ledger
 from streams.worker import _measure
 from tests.streams.loop.berth import Berth
@@ -59,6 +60,32 @@ async def test_what_was_fetched_before_a_rebalance_is_read_again_and_nothing_is_
     again = berth.room.offsets.index(0)
 
     assert berth.room.offsets[again:] == list(range(120))
+
+
+async def test_what_was_fetched_of_a_partition_that_came_during_the_seek_can_be_committed(
+    berth: Berth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def slowly(*places: TP) -> dict[TP, int]:
+        asked.set()
+        await answered.wait()
+        return dict.fromkeys(places, 0)
+
+    monkeypatch.setattr(berth.log, "earliest_offsets", slowly)
+    seeking = asyncio.create_task(berth.assigned())
+    await asked.wait()
+
+    berth.log.lengths[OTHER] = 2
+    auditor = berth.consumer.auditor
+    auditor.accounts.setdefault(OTHER, Account(0)).told(0, 2, [(0, 2)])  # as a fetch does
+    answered.set()
+    await seeking
+    await berth.assigned()  # what is fetched and not handed on is not fetched again
+
+    for offset in (0, 1):
+        auditor.finish(OTHER, offset)
+    assert auditor.allowed({OTHER: 2}) == {OTHER: 2}
 
 
 async def test_nothing_is_handed_on_while_the_flow_is_stopped(berth: Berth) -> None:
