@@ -15,7 +15,9 @@ LOST_S: Final = 5.0
 """A bubble that was let go and did not come back so long is no longer expected."""
 LEAD_PART: Final = 0.2
 LONGEST_LEAD_S: Final = 0.5
-HEADROOM_PERCENT: Final = 125
+HEADROOM_PERCENT: Final = 105
+"""What a worker asks for, of what it has to do: more would lie idle while another's bubbles wait.
+One that gets more to do lets it wait until its next renewal, and asks for that too."""
 HALVED_S: Final = 10.0
 """How long a number that was refused for its rate takes to come back to its whole share."""
 

@@ -103,7 +103,7 @@ def rates(  # noqa: PLR0913 - options of a command
     limit: Annotated[int, typer.Option(min=1, help="Messages a second of the number.")] = 80,
     load: Annotated[float, typer.Option(min=0.1, help="Traffic, as a part of the limit.")] = 1.0,
     seconds: Annotated[float, typer.Option(min=6, help="How long it is given.")] = 60.0,
-    kill: Annotated[bool, typer.Option(help="Kill one worker on the way.")] = True,
+    kill: Annotated[bool, typer.Option(help="Kill the busiest worker on the way.")] = True,
     window: Annotated[
         float, typer.Option(min=1, help="Seconds until a customer's window closes.")
     ] = 86_400.0,
@@ -111,7 +111,7 @@ def rates(  # noqa: PLR0913 - options of a command
         float, typer.Option(min=0, help="Messages a second that other customers write.")
     ] = 0.0,
 ) -> None:
-    """Send from one number with several workers, against Meta's rules; one of them is killed.
+    """Send from one number with several workers, against Meta's rules; the busiest is killed.
 
     Starts a stack of its own and stops it again. Exit status 1 when something was refused, sent
     twice or lost: what cannot be sent in time is a person's.

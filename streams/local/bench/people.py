@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Protocol
 
 from streams.kafka.partitioner import home
 
 CUSTOMERS: Final = 3_000
 SKEWED: Final = 0.7
 """Share of the conversations that lie on the first third of the partitions."""
+
+
+class Place(Protocol):
+    """A partition of a topic."""
+
+    @property
+    def partition(self) -> int:
+        """Its number."""
+
+
+def busiest(held: Mapping[str, Iterable[Place]], partitions: int) -> str:
+    """Return the worker that has most of the partitions on which most conversations lie.
+
+    Args:
+        held: What each worker reads.
+        partitions: Partitions of each topic.
+    """
+    return max(held, key=lambda name: sum(at.partition < partitions // 3 for at in held[name]))
 
 
 def customers(

@@ -1,7 +1,8 @@
 """One business number, several outbound workers, Meta's rules on: what is refused, what is used.
 
 The bubbles are given straight to the gate; the conversations lie mostly on a part of the
-partitions, and one worker is killed on the way. The simulator judges, with counters of its own.
+partitions, and the worker that has most of these is killed on the way. The simulator judges,
+with counters of its own.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from sinks.processes import Processes
 from sinks.tenants import Tenants
 from sinks.vault import Vault
 from streams.clock import WallClock
+from streams.kafka.groups import Groups
+from streams.kafka.naming import group_of
 from streams.kafka.publish import Publisher, record_of
 from streams.kafka.reading import Reading
 from streams.kafka.registry import open_codec
@@ -39,7 +42,7 @@ from streams.local.bench.ends import Ends, following
 from streams.local.bench.figure import Allowance
 from streams.local.bench.inbound import Inbound
 from streams.local.bench.pace import paced
-from streams.local.bench.people import customers
+from streams.local.bench.people import busiest, customers
 from streams.local.demo.seed import publish
 from streams.local.demo.shop import NUMBER, TENANT
 from streams.local.simulator.envelopes import envelope
@@ -49,7 +52,6 @@ from streams.local.stack.supervisor import Tell
 from streams.settings import Settings, load
 from streams.tenancy.applied import applied
 
-WORKER: Final = "worker-outbound"
 DISPATCH: Final = "worker-dispatch"
 WRITERS: Final = 300
 BATCH: Final = 500
@@ -68,7 +70,7 @@ class Asked:
         limit: Messages a second that the number may carry.
         load: Traffic, as a part of the limit.
         seconds: How long it is given.
-        kill: Whether one worker is killed after a third of it.
+        kill: Whether the busiest worker is killed after a third of it.
         window_s: Seconds from the request until the customer's window closes.
         inbound: Messages a second that other customers write meanwhile.
     """
@@ -208,7 +210,9 @@ class Bench:
                 tasks.create_task(self.inbound.write(count, per_second))
             if self.asked.kill:
                 await asyncio.sleep(self.asked.seconds / 3)
-                await self.stack.kill(f"{WORKER}-2")
+                groups = Groups(self.stack.kafka_bootstrap)
+                held = await asyncio.to_thread(groups.held, group_of(("outbound",)))
+                await self.stack.kill(busiest(held, load(self.stack.home).topic_partitions))
 
     async def _messages(self) -> list[dict[str, Any]]:
         """Return what was taken, in order."""

@@ -211,7 +211,7 @@ def test_who_waits_wants_more_than_it_has() -> None:
     for name in range(8):
         number.queue.put(AI, "conv", f"rate:b{name}", 0.0)
 
-    assert number.wanted(1.0) == 10
+    assert number.wanted(1.0) == 9
 
 
 @given(st.lists(st.tuples(st.sampled_from(Author), st.integers(0, 5)), min_size=1, max_size=30))
