@@ -21,7 +21,9 @@ _URL = re.compile(
     re.IGNORECASE,
 )
 _MARKDOWN_LINK = re.compile(r"\[([^\]\n]*)\]\(([^)\s]*)\)")
-_TRAILING = ".,;:!?)]}'\"»…*_"
+_TRAILING = ".,;:!?)]}'\"»…*_>`"
+_MARKS = re.compile(r'["\\<>`]')
+"""They stand in no link: around one in JSON, which has no spaces, HTML and Markdown."""
 
 
 def clean(text: str, limit: int) -> str:
@@ -39,7 +41,7 @@ def links(texts: Iterable[str]) -> frozenset[str]:
 
     No link has a space in it, and each has a dot or a colon inside: no other word is searched.
     """
-    words = (word for text in texts for word in text.split())
+    words = (word for text in texts for word in _MARKS.sub(" ", text).split())
     likely = (word for word in words if "." in word[1:-1] or ":" in word[1:-1])
     return frozenset(_same(match.group()) for word in likely for match in _URL.finditer(word))
 

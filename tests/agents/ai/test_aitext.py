@@ -39,6 +39,23 @@ def test_a_link_of_a_passage_may_be_sent_whatever_stands_after_it() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        '{"url":"https://loja.com.br/p/1","price":"10.00"}',  # a tool's result: JSON, no spaces
+        r'{"text":"https://loja.com.br/p/1\nNovo"}',
+        r'{"truncated":true,"text":"{\"url\":\"https://loja.com.br/p/1\",\"n\":1',
+        '<a href="https://loja.com.br/p/1">aqui</a>',
+        "<https://loja.com.br/p/1>",
+        "`https://loja.com.br/p/1`.",
+    ],
+)
+def test_a_link_between_the_marks_of_json_html_or_markdown_may_be_sent(told: str) -> None:
+    assert bubbles(
+        "Veja https://loja.com.br/p/1 e <https://loja.com.br/p/1>", allowed=links([told])
+    ) == ("Veja https://loja.com.br/p/1 e <https://loja.com.br/p/1>",)
+
+
 WORDS = st.sampled_from(
     [
         "https://loja.com.br/a",
@@ -68,6 +85,10 @@ def test_a_link_that_only_begins_like_an_allowed_one_is_removed() -> None:
     allowed = links(["https://loja.com.br"])
 
     assert bubbles("https://loja.com.br.evil.test https://loja.com.br?to=x", allowed=allowed) == ()
+    assert (
+        bubbles('https://loja.com.br"@evil.test https://loja.com.br>.evil.test', allowed=allowed)
+        == ()
+    )
 
 
 def test_an_answer_too_long_for_one_bubble_is_split_at_blank_lines() -> None:

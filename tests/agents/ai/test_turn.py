@@ -114,6 +114,19 @@ def test_the_model_goes_on_when_every_tool_of_the_step_is_back() -> None:
     assert running.messages[2]["content"] == '{"name":"\\u003c/question>"}'
 
 
+def test_a_link_that_a_tool_gave_may_be_sent() -> None:
+    state, events = answered(begun(), wants("search_catalogue"))
+    (asked,) = requests(events)
+    content = '{"payment":"https://pague.example.com/c/8Zq","expires":"2026-12-01"}'
+    state, _ = returned(state, result(asked, content))
+
+    _, events = answered(state, said("Pague em https://pague.example.com/c/8Zq até amanhã."))
+
+    assert only_response(events).bubbles == (
+        "Pague em https://pague.example.com/c/8Zq até amanhã.",
+    )
+
+
 def test_a_late_a_repeated_and_a_foreign_tool_result_change_nothing_but_seq() -> None:
     state, events = answered(begun(), wants("search_catalogue", "order_status"))
     first, _ = requests(events)
