@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from agents.ai import ai
+from agents.core.dispatch_burst import WAITING_BYTES, WAITING_MESSAGES
 from agents.core.turn import Turn
 from agents.ports import Completion, Tool
 from schemas.changing import replace
@@ -369,6 +370,17 @@ async def test_while_the_knowledge_base_is_down_nothing_is_decided() -> None:
 async def test_an_event_of_another_stage_is_rejected(event: Event) -> None:
     with pytest.raises(Rejected, match="unexpected_event"):
         await Stage().apply(None, event)
+
+
+async def test_all_of_a_burst_that_dispatch_lets_wait_is_read_by_the_model() -> None:
+    words = ["x" * (WAITING_BYTES // WAITING_MESSAGES - 1)] * (WAITING_MESSAGES - 1)
+    question = "\n".join([*words, "cancela tudo?"])
+    stage = Stage(said("ok"))
+
+    await stage.apply(None, start(question=question))
+
+    (prompt,) = stage.model.prompts
+    assert question in prompt.messages[-1]["content"]
 
 
 async def test_links_of_the_company_stay_and_all_others_go() -> None:
