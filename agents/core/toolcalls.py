@@ -82,12 +82,13 @@ def refusal(
 def arguments(tool: Tool, text: str) -> Mapping[str, Any] | ToolReturned:
     """Return the arguments of a call, or what the model is told about them.
 
-    Only the place and the kind of a mistake are told, never the value.
+    Only the place and the kind of a mistake are told, never the value. Escaped characters that
+    no store takes (NUL, half of a surrogate pair) are left out, as where others' texts enter.
     """
     if len(text.encode("utf-8", "replace")) > ARGUMENT_BYTES:
         return _bad("the arguments are too large")
     try:
-        given = json.loads(text, parse_constant=_no_constant)
+        given = _storable(json.loads(text, parse_constant=_no_constant))
     except (ValueError, RecursionError):
         return _bad("the arguments are no valid JSON")
     if not isinstance(given, dict):
@@ -97,6 +98,16 @@ def arguments(tool: Tool, text: str) -> Mapping[str, Any] | ToolReturned:
         for error in Draft202012Validator(dict(tool.parameters)).iter_errors(given)
     )
     return _bad("; ".join(mistakes[:5])) if mistakes else given
+
+
+def _storable(given: Any) -> Any:
+    if isinstance(given, str):
+        return clean(given, ARGUMENT_BYTES)
+    if isinstance(given, list):
+        return [_storable(each) for each in given]
+    if isinstance(given, dict):
+        return {_storable(name): _storable(each) for name, each in given.items()}
+    return given
 
 
 def completed(

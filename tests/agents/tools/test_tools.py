@@ -101,6 +101,7 @@ async def test_a_repeated_call_is_answered_once() -> None:
         ({"arguments": ""}, "bad_arguments"),
         ({"arguments": '{"word":NaN}'}, "bad_arguments"),
         ({"arguments": "[" * 4_000}, "bad_arguments"),  # deeper than the parser goes
+        ({"arguments": '{"word":' * 450 + "1" + "}" * 450}, "bad_arguments"),  # deep, but read
         ({"arguments": '{"word":"' + "x" * 5_000 + '"}'}, "bad_arguments"),
         ({"arguments": "{}"}, "bad_arguments"),  # a required one is missing
         ({"arguments": '{"word":"x","customer_id":"cust_2"}'}, "bad_arguments"),
@@ -118,6 +119,17 @@ async def test_a_refused_call_runs_nothing_and_the_model_sees_why(
     assert json.loads(completed.content)["error"] == error
     assert stage.bench.runs == []
     assert stage.claims.rows == {}
+
+
+@pytest.mark.parametrize("written", [r"\u0000", r"\ud83d", r"\u200b"])
+async def test_a_tool_is_given_no_characters_that_cannot_be_stored(written: str) -> None:
+    stage = Stage()
+
+    completed = await stage.run(call(arguments=f'{{"word":"x{written}"}}'))
+
+    assert completed.ok
+    ((_, given_),) = stage.bench.runs
+    assert given_ in ({"word": "x"}, {"word": "x?"})
 
 
 async def test_a_mistake_in_arguments_names_the_place_and_never_the_value() -> None:
