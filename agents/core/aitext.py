@@ -22,6 +22,7 @@ _URL = re.compile(
 )
 _MARKDOWN_LINK = re.compile(r"\[([^\]\n]*)\]\(([^)\s]*)\)")
 _TRAILING = ".,;:!?)]}'\"»…*_>`"
+_END = re.compile(r"(?:(?<=\w{3})[.…]|[!?])[\"'»)\]*_]*(?=\s)|\n")
 _MARKS = re.compile(r'["\\<>`]')
 """They stand in no link: around one in JSON, which has no spaces, HTML and Markdown."""
 
@@ -34,6 +35,16 @@ def clean(text: str, limit: int) -> str:
     """
     whole = text[: limit * 2].encode("utf-8", "replace").decode("utf-8")
     return _CONTROL.sub("", whole)[:limit]
+
+
+def whole(text: str) -> str:
+    """Return the whole sentences and lines of a text that was cut off anywhere.
+
+    The rest may be half a price or half a "not". A full stop after one or two characters is an
+    abbreviation's, a list's or a number's as well, so it ends nothing.
+    """
+    ends = [match.end() for match in _END.finditer(text)]
+    return text[: ends[-1]].rstrip() if ends else ""
 
 
 def links(texts: Iterable[str]) -> frozenset[str]:

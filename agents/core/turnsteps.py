@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from agents.core.aiagents import TRANSFER
-from agents.core.aitext import bubbles, clean
+from agents.core.aitext import bubbles, clean, whole
 from agents.core.turn import (
     Limits,
     OpenCall,
@@ -42,6 +42,8 @@ Decided = tuple[Turn, tuple[Event, ...]]
 ANSWER_CHARS: Final = 12_288
 CUT_SHORT: Final = "cancelled"
 """``finish_reason`` of a model call that was cancelled on its way; its tokens are estimated."""
+CUT_OFF: Final = "length"
+"""``finish_reason`` of an answer that had no tokens left; nobody is sent half a sentence."""
 REFUSALS: Final = frozenset({"content_filter", "refusal"})
 HANDED_EVEN_SO: Final = frozenset({"unavailable", "unknown_result", "timeout"})
 """A customer who wants a person gets one, whether or not the note about it could be written."""
@@ -106,7 +108,8 @@ def answered(
         return _ended(state, running, moment, ResponseOutcome.HANDOFF, reason="refused")
     if completion.tools:
         return _tools_asked(state, running, completion.tools, moment, writes)
-    texts = bubbles(clean(completion.text, ANSWER_CHARS), allowed=frozenset(running.links))
+    text = whole(completion.text) if completion.finish_reason == CUT_OFF else completion.text
+    texts = bubbles(clean(text, ANSWER_CHARS), allowed=frozenset(running.links))
     if texts:
         return _ended(state, running, moment, ResponseOutcome.ANSWERED, said=texts)
     if running.empty_answers:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.core.aitext import MAX_BUBBLE_CHARS, MAX_BUBBLES, bubbles, clean, links
+from agents.core.aitext import MAX_BUBBLE_CHARS, MAX_BUBBLES, bubbles, clean, links, whole
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,23 @@ def test_an_answer_too_long_for_one_bubble_is_split_at_blank_lines() -> None:
     long, short = "a" * 4_000, "b" * 200
 
     assert bubbles(f"{long}\n\n{short}\n\n{short}") == (long, f"{short}\n\n{short}")
+
+
+@pytest.mark.parametrize(
+    ("cut", "kept"),
+    [
+        ("Temos três modelos. O azul custa R$ 1.", "Temos três modelos."),
+        ("Chega em 5 dias! Para acompanhar, abra htt", "Chega em 5 dias!"),
+        ("Opções:\n- azul: R$ 199,90\n- preto: R$ 1", "Opções:\n- azul: R$ 199,90"),
+        ("Abrimos às nove. Ficamos na R. das Flo", "Abrimos às nove."),
+        ("O valor é R$ 1", ""),
+        ("", ""),
+    ],
+)
+def test_of_an_answer_that_was_cut_off_whole_sentences_and_lines_are_kept(
+    cut: str, kept: str
+) -> None:
+    assert whole(cut) == kept
 
 
 @given(st.text(max_size=200).map(lambda text: text * 100))

@@ -114,6 +114,25 @@ def test_the_model_goes_on_when_every_tool_of_the_step_is_back() -> None:
     assert running.messages[2]["content"] == '{"name":"\\u003c/question>"}'
 
 
+def test_an_answer_that_ran_out_of_tokens_ends_with_a_whole_sentence() -> None:
+    cut = said("Temos em azul e preto. O azul custa R$ 1.", finish_reason="length")
+
+    _, events = answered(begun(), cut)
+
+    assert only_response(events).bubbles == ("Temos em azul e preto.",)
+
+
+def test_an_answer_without_one_whole_sentence_is_an_empty_one() -> None:
+    cut = said("O azul custa R$ 1", finish_reason="length")
+
+    state, events = answered(begun(), cut)
+    assert events == ()
+    _, events = answered(state, cut)
+
+    response = only_response(events)
+    assert (response.outcome, response.reason) == (ResponseOutcome.HANDOFF, "empty_answer")
+
+
 def test_a_link_that_a_tool_gave_may_be_sent() -> None:
     state, events = answered(begun(), wants("search_catalogue"))
     (asked,) = requests(events)
