@@ -43,9 +43,10 @@ ANSWER_CHARS: Final = 12_288
 CUT_SHORT: Final = "cancelled"
 """``finish_reason`` of a model call that was cancelled on its way; its tokens are estimated."""
 CUT_OFF: Final = "length"
-"""``finish_reason`` of an answer that had no tokens left; nobody is sent half a sentence."""
+"""``finish_reason`` of an answer that had no tokens left."""
 REFUSALS: Final = frozenset({"content_filter", "refusal"})
-HANDED_EVEN_SO: Final = frozenset({"unavailable", "unknown_result", "timeout"})
+UNKNOWN: Final = "unknown_result"
+HANDED_EVEN_SO: Final = frozenset({"unavailable", UNKNOWN, "timeout"})
 """A customer who wants a person gets one, whether or not the note about it could be written."""
 
 
@@ -135,8 +136,8 @@ def tool_completed(state: Turn, completed: ToolCallCompleted, moment: Moment) ->
     )
     if any(call.content is None for call in calls):
         return replace(state, running=running), ()
-    if any(_hands_over(call) for call in calls):
-        return _ended(state, running, moment, ResponseOutcome.HANDOFF, reason=f"tool:{TRANSFER}")
+    if reason := next(filter(None, map(_handed, calls)), ""):
+        return _ended(state, running, moment, ResponseOutcome.HANDOFF, reason=reason)
     return replace(state, running=told(running)), ()
 
 
@@ -210,8 +211,7 @@ def stillborn(
         deadline_at=handoff.deadline_at,
     )
     said = response(state, unborn, moment, outcome, reason=reason)
-    kept = state.running
-    return replace(closed(state, handoff.turn_id, handoff.turn_seq), running=kept), (said,)
+    return replace(closed(state, handoff.turn_id, handoff.turn_seq), running=state.running), (said,)
 
 
 def declined(
@@ -293,5 +293,8 @@ def _tools_asked(
     return replace(state, running=replace(asked, unreported=asked.unreported[:-1])), said
 
 
-def _hands_over(call: OpenCall) -> bool:
-    return call.tool == TRANSFER and (call.ok or call.error in HANDED_EVEN_SO)
+def _handed(call: OpenCall) -> str:
+    """Return why a result gives the turn to a person; a doubt, since a model would ask again."""
+    if call.tool == TRANSFER and (call.ok or call.error in HANDED_EVEN_SO):
+        return f"tool:{TRANSFER}"
+    return f"tool:{UNKNOWN}" if call.writes and call.error == UNKNOWN else ""

@@ -299,6 +299,33 @@ def test_the_transfer_tool_gives_the_turn_to_a_person(
         assert (events, thinking(state) is not None) == ((), True)
 
 
+@pytest.mark.parametrize(
+    ("tool", "error", "handed"),
+    [
+        ("open_ticket", "unknown_result", True),  # told so, the model would ask for it again
+        ("open_ticket", "stale_epoch", False),
+        ("search_catalogue", "timeout", False),
+    ],
+)
+def test_what_may_have_been_done_outside_is_for_a_person(
+    tool: str, error: str, handed: bool
+) -> None:
+    state, events = answered(begun(), wants(tool, "order_status"))
+    asked, other = requests(events)
+    state, events = returned(state, result(asked, ok=False, error=error, side_effect=handed))
+    assert events == ()
+
+    state, events = returned(state, result(other))
+
+    if handed:
+        response = only_response(events)
+        assert (response.outcome, response.handoff_to) == (ResponseOutcome.HANDOFF, "human")
+        assert response.reason == "tool:unknown_result"
+        assert response.side_effects == (asked.call_id,)
+    else:
+        assert (events, thinking(state) is not None) == ((), True)
+
+
 def test_an_event_of_another_conversation_is_rejected() -> None:
     with pytest.raises(Rejected, match="wrong_conversation"):
         stepped(begun(), start(conversation_id="conv_2"))
