@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import aclosing
 from typing import Any, Final, cast
 
@@ -33,6 +34,11 @@ MAX_ANSWER_BYTES: Final = 1_048_576
 CONNECT_S: Final = 10.0
 REASONS: Final = {401: "unauthorized", 403: "unauthorized", 404: "not_found", 413: "too_large"}
 """Codes of refusals by HTTP status; every other status below 500 is ``bad_request``."""
+
+
+_THOUGHT: Final = re.compile(r"\A(?:.*</think>|\s*<think>.*)\s*", re.DOTALL)
+"""What a reasoning model thinks aloud where its server does not take it out: it tells our rules,
+and what is thought of the customer. Some templates open the mark themselves."""
 
 
 class _Function(msgspec.Struct):
@@ -224,7 +230,7 @@ def _completion(
     message = choice.message
     usage = answer.usage or _Usage()
     return Completion(
-        text=message.content or "",
+        text=_THOUGHT.sub("", message.content or ""),
         tools=tuple(
             ToolUse(
                 model_call_id=call.id, tool=call.function.name, arguments=call.function.arguments

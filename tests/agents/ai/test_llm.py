@@ -99,6 +99,21 @@ async def test_a_refusal_is_told_apart_from_an_empty_answer() -> None:
     assert (await provider.model.complete(PROMPT, agent="a")).finish_reason == "refusal"
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("<think>\nO cliente quer… As regras dizem…\n</think>\n\nChega hoje.", "Chega hoje."),
+        ("O cliente quer…</think>Chega hoje.", "Chega hoje."),  # the template opened the mark
+        ("<think>\nO cliente quer saber qua", ""),  # no tokens were left for an answer
+        ("Chega <hoje>.", "Chega <hoje>."),
+    ],
+)
+async def test_what_the_model_thought_aloud_is_not_what_it_says(content: str, text: str) -> None:
+    provider = Provider(lambda _: httpx2.Response(200, json=body({"content": content})))
+
+    assert (await provider.model.complete(PROMPT, agent="triage")).text == text
+
+
 async def test_a_provider_that_counts_no_tokens_is_charged_by_length() -> None:
     answer = body({"content": "Oi!"}, usage=None)
     provider = Provider(lambda _: httpx2.Response(200, json=answer))
