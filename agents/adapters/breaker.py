@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from agents.ports import CircuitChanged, Clock, Observe, unobserved
@@ -43,7 +45,20 @@ class Breaker:
         self._observe = observe
         self._failed = 0
         self._opened_at_ms = 0
+        self._changed = asyncio.Event()
         self.state = CLOSED
+
+    async def passable(self, patience_s: float) -> None:
+        """Wait until a call may pass, but not for ever.
+
+        Args:
+            patience_s: Most seconds.
+        """
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + patience_s
+        while (seconds := min(self._refuses_s(), end_s - loop.time())) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), seconds)
 
     @contextmanager
     def guard(self) -> Iterator[None]:
@@ -72,10 +87,19 @@ class Breaker:
             if self.state == HALF_OPEN:
                 self._turn(OPEN)  # cancelled: the next call probes instead
 
+    def _refuses_s(self) -> float:
+        """Return how long calls are refused; endless while one probes, whose end is a change."""
+        if self.state == CLOSED:
+            return 0.0
+        return math.inf if self.state == HALF_OPEN else self._left_ms() / 1000
+
+    def _left_ms(self) -> int:
+        return self._opened_at_ms + self._open_ms - self._clock.now_ms()
+
     def _enter(self) -> None:
         if self.state == CLOSED:
             return
-        left_ms = self._opened_at_ms + self._open_ms - self._clock.now_ms()
+        left_ms = self._left_ms()
         if self.state == HALF_OPEN or left_ms > 0:
             raise Unavailable(self._service, max(left_ms, 100) / 1000)
         self._turn(HALF_OPEN)
@@ -93,4 +117,6 @@ class Breaker:
     def _turn(self, state: int) -> None:
         if state != self.state:
             self.state = state
+            self._changed.set()
+            self._changed = asyncio.Event()
             self._observe(CircuitChanged(service=self._service, state=state))

@@ -32,6 +32,8 @@ KEEPALIVE_S: Final = 4.0
 MAX_ANSWER_BYTES: Final = 1_048_576
 """An answer of 600 tokens is 4 KiB; a provider that sends far more is broken."""
 CONNECT_S: Final = 10.0
+CIRCUIT_WAIT_S: Final = 8.0
+"""Longer than a circuit stays open, with one answer of the model."""
 REASONS: Final = {401: "unauthorized", 403: "unauthorized", 404: "not_found", 413: "too_large"}
 """Codes of refusals by HTTP status; every other status below 500 is ``bad_request``."""
 
@@ -113,6 +115,8 @@ class OpenAIModel:
         model: Name of the model.
         clock: Tells when a request was sent and answered.
         breaker: Guards the provider.
+        patience_s: How long a call waits for an open circuit: a turn has three tries only, and
+            one that asks nobody is no try.
         observe: Told of every call.
     """
 
@@ -123,12 +127,14 @@ class OpenAIModel:
         *,
         clock: Clock,
         breaker: Breaker | None = None,
+        patience_s: float = CIRCUIT_WAIT_S,
         observe: Observe = unobserved,
     ) -> None:
         self._api = api
         self._model = model
         self._clock = clock
         self._breaker = breaker or Breaker("model", clock, observe=observe)
+        self._patience_s = patience_s
         self._observe = observe
 
     async def complete(self, prompt: Prompt, /, *, agent: str) -> Completion:
@@ -139,12 +145,14 @@ class OpenAIModel:
                 answer, or asks us to wait.
             Rejected: It refuses this request for good, or its answer is far too large.
         """
+        ends_at_s = asyncio.get_running_loop().time() + prompt.timeout_s
+        await self._breaker.passable(min(prompt.timeout_s, self._patience_s))
         requested_at_ms = self._clock.now_ms()
         # Whoever cancels a call has had its prompt read: it is paid for.
         outcome, tokens = "cancelled", estimated_tokens(prompt.messages)
         try:
             with self._breaker.guard(), translated(_refusal):
-                async with asyncio.timeout(prompt.timeout_s):
+                async with asyncio.timeout_at(ends_at_s):
                     body = await self._body(prompt)
                 answer = _read(body)
             completion = _completion(answer, body, prompt, (requested_at_ms, self._clock.now_ms()))

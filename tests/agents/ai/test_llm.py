@@ -36,7 +36,7 @@ def body(message: dict[str, Any], **changes: Any) -> dict[str, Any]:
 class Provider:
     """The real client over a function."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, *, patience_s: float = 0.0) -> None:
         self.seen: list[Observation] = []
         self.requests: list[dict[str, Any]] = []
         self.clock = HandClock()
@@ -53,7 +53,12 @@ class Provider:
             "model", self.clock, failures=2, open_s=5.0, observe=self.seen.append
         )
         self.model = OpenAIModel(
-            self.api, "gpt-x", clock=self.clock, breaker=self.breaker, observe=self.seen.append
+            self.api,
+            "gpt-x",
+            clock=self.clock,
+            breaker=self.breaker,
+            patience_s=patience_s,
+            observe=self.seen.append,
         )
 
 
@@ -250,6 +255,46 @@ async def test_the_circuit_opens_after_failures_in_a_row_and_closes_after_an_ans
     assert (await provider.model.complete(PROMPT, agent="a")).text == "Oi!"
     changes = [seen.state for seen in provider.seen if isinstance(seen, CircuitChanged)]
     assert changes == [2, 1, 0]
+
+
+async def test_calls_wait_for_the_one_that_a_half_open_circuit_lets_through() -> None:
+    probing, let_be = asyncio.Event(), asyncio.Event()
+    good = body({"content": "Oi!"})
+
+    async def handler(_: httpx2.Request) -> httpx2.Response:
+        if len(provider.requests) <= 2:
+            return httpx2.Response(500)
+        probing.set()
+        await let_be.wait()
+        return httpx2.Response(200, json=good)
+
+    provider = Provider(handler, patience_s=5.0)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await provider.model.complete(PROMPT, agent="a")
+    provider.clock.at_ms += 4_950
+
+    calls = [asyncio.create_task(provider.model.complete(PROMPT, agent="a")) for _ in range(3)]
+    provider.clock.at_ms += 50
+    await probing.wait()
+    assert len(provider.requests) == 3
+
+    let_be.set()
+    assert [answer.text for answer in await asyncio.gather(*calls)] == ["Oi!"] * 3
+
+
+async def test_a_call_waits_for_an_open_circuit_no_longer_than_it_may() -> None:
+    provider = Provider(lambda _: httpx2.Response(500), patience_s=5.0)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await provider.model.complete(PROMPT, agent="a")
+    hasty = Prompt(messages=PROMPT.messages, timeout_s=0.01)
+
+    with pytest.raises(Unavailable) as caught:
+        await provider.model.complete(hasty, agent="a")
+
+    assert caught.value.retry_after_s == 5.0
+    assert len(provider.requests) == 2
 
 
 def test_a_half_open_circuit_lets_one_call_through_and_opens_again_when_it_fails() -> None:
