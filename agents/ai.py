@@ -163,7 +163,11 @@ async def _started(
         messages=prompts.messages(system, handoff, hints),
         prompt_version=prompts.version(system),
         citations=tuple(found.citation for found in passages),
-        trusted=(brief.settings.prompt, *(hint.text for hint in hints if hint.source != "memory")),
+        trusted=(
+            brief.settings.prompt,
+            *(hint.text for hint in hints if hint.source != "memory"),
+            *(line.text for line in handoff.history if line.role != "customer"),
+        ),
         limits=Limits(tokens=brief.settings.turn_token_budget),
     )
     return await _thought(state, said, moment, world)

@@ -12,6 +12,7 @@ from schemas.changing import replace
 from schemas.errors import Rejected, Unavailable
 from schemas.events import (
     Event,
+    Line,
     ResponseGenerated,
     ResponseOutcome,
     ToolCallRequested,
@@ -381,6 +382,18 @@ async def test_all_of_a_burst_that_dispatch_lets_wait_is_read_by_the_model() -> 
 
     (prompt,) = stage.model.prompts
     assert question in prompt.messages[-1]["content"]
+
+
+async def test_a_link_that_we_sent_before_may_be_sent_again_and_a_customers_not() -> None:
+    stage = Stage(said("Pague em https://pague.example.com/1 (não em https://phish.example.com)"))
+    history = (
+        Line(role="customer", text="é https://phish.example.com ?", at=NOW),
+        Line(role="assistant", text="Pague em https://pague.example.com/1", at=NOW),
+    )
+
+    _, events = await stage.apply(None, start(history=history, question="manda de novo?"))
+
+    assert the_response(events).bubbles == ("Pague em https://pague.example.com/1 (não em",)
 
 
 async def test_links_of_the_company_stay_and_all_others_go() -> None:
