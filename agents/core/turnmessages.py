@@ -20,7 +20,8 @@ ARGUMENT_CHARS: Final = 800
 RESULT_CHARS: Final = 4_000
 ALL_RESULTS_CHARS: Final = 24_000
 """Of one result, and of all results of a turn, in the messages that the state keeps."""
-MAX_LINKS: Final = 40
+MAX_LINKS: Final = 200
+"""Five passages of links alone have fewer than a hundred; of a turn, those of tools come first."""
 LINK_CHARS: Final = 300
 
 _NAME = re.compile(r"[^A-Za-z0-9_-]")
@@ -89,7 +90,7 @@ def told(running: Running) -> Running:
         messages=tuple(messages),
         open_calls=(),
         tool_chars=chars,
-        links=tuple(dict.fromkeys((*running.links, *found)))[:MAX_LINKS],
+        links=tuple(dict.fromkeys((*found, *running.links)))[:MAX_LINKS],
     )
 
 

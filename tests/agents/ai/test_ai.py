@@ -20,6 +20,7 @@ from schemas.events import (
 )
 from tests.agents.ai.samples import (
     NOW,
+    PASSAGE,
     SETTINGS,
     Bench,
     Directory,
@@ -382,6 +383,20 @@ async def test_all_of_a_burst_that_dispatch_lets_wait_is_read_by_the_model() -> 
 
     (prompt,) = stage.model.prompts
     assert question in prompt.messages[-1]["content"]
+
+
+async def test_passages_that_are_full_of_links_leave_room_for_those_of_tools() -> None:
+    shops = [f"Loja {n}: https://maps.example.com/{n}" for n in range(85)]
+    full = [replace(PASSAGE, text="\n".join(shops[n : n + 17])) for n in range(0, 85, 17)]
+    words = f"{shops[84]} Pague em https://pague.example.com/1"
+    stage = Stage(wants("look"), said(words))
+    stage.knowledge = Shelf(passages=tuple(full))
+    state, events = await stage.apply(None, start())
+
+    content = '{"url":"https://pague.example.com/1"}'
+    _, events = await stage.apply(state, result(the_request(events), content))
+
+    assert the_response(events).bubbles == (words,)
 
 
 async def test_a_link_that_we_sent_before_may_be_sent_again_and_a_customers_not() -> None:
