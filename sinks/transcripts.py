@@ -2,8 +2,9 @@
 
 Rule 1: every statement is a merge: writing a batch again, or records of different topics in
 another order, ends in the same rows. Rule 2: one transaction for each batch, a fixed number
-of round trips, rows in key order so that two writers cannot deadlock. Rule 3: the feed is
-told after the commit and never makes a batch fail.
+of round trips, conversations taken in key order: of one conversation one worker may have what
+the customer writes and another what we send. Rule 3: the feed is told after the commit and never
+makes a batch fail.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from sinks.transcript_rows import STATE_RESET_MS, Row, newer, rows_of
 SQL: Final = queries("transcripts")
 
 FIRST: Final = ("contacts_missing", "contacts_named", "conversations_seen")
+TAKEN: Final = ("messages_received", "messages_sent", "states")
+"""What changes the row of a conversation that is there."""
 LAST: Final = ("statuses", "replies", "turns", "outcomes")
 
 
@@ -48,7 +51,7 @@ class Transcripts:
         try:
             with reachable():
                 async with self.pool.acquire() as connection, connection.transaction():
-                    changes = await _merge(connection, rows)
+                    changes = await merge(connection, rows)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as exc:
             # The server's message may quote the row: only its code is told (promise I7).
             raise Rejected("bad_row", f"postgres refuses a row ({exc.sqlstate})") from None
@@ -85,8 +88,12 @@ def _storable(value: Any) -> Any:
             return value
 
 
-async def _merge(connection: Any, rows: Mapping[str, list[Row]]) -> Changes:
+async def merge(connection: Any, rows: Mapping[str, list[Row]]) -> Changes:
+    """Write rows inside a transaction; return what they changed."""
     await _run(connection, rows, FIRST)
+    if taken := [row for statement in TAKEN for row in rows.get(statement, ())]:
+        keys = _keys((row["tenant_id"], row["conversation_id"]) for row in taken)
+        await connection.execute(SQL["conversations_taken"], keys)
     messages = await _messages(connection, rows)
     moved = {}
     if "states" in rows:

@@ -49,7 +49,7 @@ not see a quarter of a second."""
 TRIES: Final = 3
 BUG: Final = "bug"
 CALL_LIMIT_S: Final = 120.0
-"""A batch is up to thirteen statements of at most 15 s each; so slow are never all of them."""
+"""A batch is up to fourteen statements of at most 15 s each; so slow are never all of them."""
 WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 

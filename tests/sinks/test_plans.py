@@ -51,6 +51,7 @@ async def filled(pool: asyncpg.Pool) -> asyncpg.Pool:
     ("file", "name"),
     [
         ("transcripts", "conversations_seen"),
+        ("transcripts", "conversations_taken"),
         ("transcripts", "newest"),
         ("conversations", "tickets"),
         ("conversations", "bubbles"),

@@ -78,6 +78,16 @@ WHERE NOT EXISTS (
 ORDER BY r.tenant_id, r.conversation_id
 ON CONFLICT DO NOTHING;
 
+-- name: conversations_taken
+-- Writers of one conversation wait for each other here, in the order of their keys. Who comes
+-- second sees what the first has written: else its newest message would be taken for the newest.
+SELECT c.ticket_id
+FROM conversations c
+JOIN jsonb_to_recordset($1) AS r (tenant_id text, conversation_id text)
+    ON c.tenant_id = r.tenant_id AND c.conversation_id = r.conversation_id
+ORDER BY c.tenant_id, c.conversation_id
+FOR NO KEY UPDATE OF c;
+
 -- name: messages_received
 INSERT INTO messages (
     tenant_id, conversation_id, id, wamid, from_me, author, kind, body, media,
