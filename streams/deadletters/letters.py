@@ -13,7 +13,7 @@ from typing import Any, Final
 from schemas.events import Position
 from schemas.topics import DLQ_SUFFIX
 from streams.kafka.publish import Headers, Record, filled
-from streams.state.parking import DROP, PARKING, PREFIX, SEQUENCE, Parking
+from streams.state.parking import DROP, PARKING, PREFIX, SEQUENCE, STAGE, Parking
 
 TRACE_PARTS: Final = 4
 """Parts of a W3C ``traceparent``: version, trace id, parent id, flags."""
@@ -207,7 +207,7 @@ def first_run(queue: Mapping[int, Letter], flag: Parking) -> tuple[Letter, ...]:
 def lost(stage: str, key: bytes, topic: str, flag: Parking) -> Record:
     """Return a record that drops the next number of a parking when its letter is gone."""
     headers = (
-        (PREFIX + "stage", stage.encode()),
+        (STAGE, stage.encode()),
         (PARKING, flag.parking_id.encode()),
         (SEQUENCE, str(flag.next).encode()),
         (DROP, b"1"),

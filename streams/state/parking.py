@@ -25,6 +25,7 @@ PARKING: Final = PREFIX + "parking"
 SEQUENCE: Final = PREFIX + "sequence"
 EPOCH: Final = PREFIX + "epoch"
 DROP: Final = PREFIX + "drop"
+STAGE: Final = PREFIX + "stage"
 
 DIGITS: Final = 18
 """Longest number that is believed: nobody sets so much aside."""
@@ -97,6 +98,15 @@ class Returned:
         return cls(parking_id, number, DROP in found) if parking_id and number else None
 
 
+def for_another(headers: Headers, stage: str) -> bool:
+    """Tell whether a record comes back for another reader of its topic, who had given it up.
+
+    The stage had it when it came first. Whether it would still know that is a matter of days.
+    """
+    said = next((value for name, value in headers if name == STAGE), None)
+    return bool(said) and said != stage.encode()
+
+
 class Arm(Enum):
     """What is to be done with a record."""
 
@@ -104,7 +114,7 @@ class Arm(Enum):
     BEHIND = auto()  #: It is, and the record is new: it is set aside.
     RETURN = auto()  #: It is this record's turn to be decided.
     DROP = auto()  #: It is its turn, but it was given up for good.
-    STALE = auto()  #: It came back, but it is not its turn, or not any more.
+    STALE = auto()  #: It came back, but it is not its turn, or not any more, or for another.
 
 
 def arm_of(parking: Parking | None, returned: Returned | None) -> Arm:

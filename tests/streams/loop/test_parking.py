@@ -15,10 +15,11 @@ from schemas.changing import replace
 from schemas.errors import Rejected
 from schemas.events import Event, MessageReceived
 from schemas.topics import CONTROL_REQUESTED
+from streams.deadletters.dlq import Verdict, dead_letter
 from streams.deadletters.fuse import FUSE
 from streams.kafka.publish import Record
 from streams.processor import loop
-from streams.processor.deciding import EFFECT_BYTES
+from streams.processor.deciding import EFFECT_BYTES, original
 from streams.state.records import STATE_BYTES
 from tests.streams.loop.fakes import NAMES, FakeMessage, Rig
 from tests.streams.loop.toy import JsonCodec, Tally, Toys, received, step
@@ -392,3 +393,27 @@ async def test_an_event_of_another_company_behind_a_parked_one_is_given_up_alone
     )
     after = rig.table.entry(KEY)
     assert (after.state, after.parked) == (before.state, before.parked)
+
+
+async def test_what_a_sink_gave_up_comes_back_for_that_sink_alone() -> None:
+    """The stage decided it when it came; days later it would take it for another message."""
+    rig = rig_of(TOYS.talk)
+    came = rig.message(received(NAMES, 0, 1), 1)
+    verdict = Verdict(reason="bug", group="g", stage="transcripts", first_failed_at_ms=1)
+    letter = dead_letter(original(came), verdict)
+    await rig.feed(rig.message(received(NAMES, 0, 0), 0))
+
+    await rig.feed(returned(letter, 10))
+
+    assert seen(rig) == ("wamid.0.0",)
+    assert [message.offset for message in rig.app.consumer.settled] == [0, 10]
+
+
+async def test_what_the_stage_gave_up_alone_is_decided_when_it_comes_back() -> None:
+    rig = rig_of(TOYS.talk)
+    came = rig.message(received(NAMES, 0, 1), 1)
+    verdict = Verdict(reason="unknown_schema", group="g", stage="unit", first_failed_at_ms=1)
+
+    await rig.feed(returned(dead_letter(original(came), verdict), 10))
+
+    assert seen(rig) == ("wamid.0.1",)
