@@ -10,6 +10,8 @@ from streams.kafka.publish import Foreign, Record, filled
 from streams.state.parking import EPOCH, PARKING, PREFIX, SEQUENCE
 
 MESSAGE_BYTES: Final = 1024
+FIRST: Final = ("original.offset", "original.partition", "original.timestamp", "first_failed_at")
+"""What stays as it was when a record comes back and fails again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +94,8 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
         "first_failed_at": verdict.first_failed_at_ms,
     }
     added = {PREFIX + name: str(fact).encode()[:MESSAGE_BYTES] for name, fact in told.items()}
+    added |= _first(original.headers, parked=place is not None)
     if place is not None:
-        added |= _first(original.headers)
         numbers = {SEQUENCE: place.number, EPOCH: place.epoch}
         added |= {name: str(number).encode() for name, number in numbers.items()}
         added[PARKING] = place.parking_id.encode()
@@ -102,10 +104,13 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
     )
 
 
-def _first(headers: Foreign) -> dict[str, bytes]:
-    """Return what a record that came back says of its first failure."""
+def _first(headers: Foreign, *, parked: bool) -> dict[str, bytes]:
+    """Return what a record that came back says of its first failure.
+
+    One that had parked nothing and is set aside now begins there: each number has its own letter.
+    """
     said = dict(filled(pair for pair in headers if pair[0].startswith(PREFIX)))
-    if PARKING not in said:
+    names = [PREFIX + name for name in FIRST]
+    if (PARKING if parked else names[0]) not in said:
         return {}
-    names = ("original.partition", "original.offset", "original.timestamp", "first_failed_at")
-    return {PREFIX + name: said[PREFIX + name] for name in names if PREFIX + name in said}
+    return {name: said[name] for name in names if name in said}

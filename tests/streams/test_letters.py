@@ -114,6 +114,43 @@ def test_a_letter_that_a_crash_wrote_twice_counts_once() -> None:
     ]
 
 
+def failed_again(alone: Letter, offset: int, place: Place | None = None) -> Letter:
+    """A letter that parked nothing, written back and given up, or set aside, at another place."""
+    back = alone.back()
+    original = Original(
+        topic=back.topic,
+        partition=3,
+        offset=70 + offset,
+        timestamp_ms=1_700_000_500_000,
+        key=back.key,
+        value=back.value,
+        headers=back.headers,
+    )
+    verdict = Verdict(reason="bug", group="g", stage="dispatch", first_failed_at_ms=1_800_000)
+    record = dead_letter(original, verdict, place)
+    return Letter.of(Read(record.topic, 3, offset, record.key, record.value, record.headers))
+
+
+def test_a_letter_that_came_back_alone_and_failed_again_counts_once() -> None:
+    """Else there were twice as many each time that all of them are written back."""
+    first = letter(0, offset=5, place=9)
+    second = failed_again(first, 6)
+
+    assert newest([first, second]) == [second]
+    assert second.original == first.original
+    assert second.original_ms == first.original_ms
+    assert second.first_failed_ms == first.first_failed_ms
+    assert second.standing({}) is Standing.ALONE
+
+
+def test_a_record_that_came_back_twice_behind_a_parked_one_has_a_letter_for_each_number() -> None:
+    """A number without a letter would hold back all that is behind it."""
+    alone = letter(0, offset=5, place=9)
+    found = [failed_again(alone, number, Place(FLAG.parking_id, number)) for number in (2, 3)]
+
+    assert list(waiting(newest(found), FLAG)) == [2, 3]
+
+
 def test_a_number_that_a_former_owner_gave_to_another_record_is_not_believed() -> None:
     known = letter(1, place=101, epoch=3)
     zombie = letter(2, "b", offset=9, place=55, epoch=3)
