@@ -106,6 +106,9 @@ def redrive(  # noqa: PLR0913, PLR0917 - each is an option of the command
         results = []
         parked = _parked(desk, selection)
         for who, key in parked:
+            if (who, key) not in desk.flags:  # brought back since by what was written before
+                typer.echo(f"{key.decode()} goes on already")
+                continue
             _announce(desk, who, key, execute=execute)
             if execute:
                 results.append(await _redriven(desk, who, key, wait_s=wait))
