@@ -14,8 +14,9 @@ def forget(
 ) -> None:
     """Let a conversation begin anew whose state at rest is lost; every worker must be stopped.
 
-    Nothing is known of it afterwards: what was delivered may be answered twice, and the AI has
-    it. Bring the rows back from a backup instead where there is one.
+    Where dispatch has lost it, nothing is known of it afterwards: what was delivered may be
+    answered twice, and the AI has it. Any other stage begins anew alone. Bring the rows back from
+    a backup instead where there is one.
     """
     from streams.kafka.groups import Groups
     from streams.kafka.layouts import Layouts
@@ -47,9 +48,11 @@ async def _forget(conversation: str, *, execute: bool) -> None:
         forgetting.check(found)
         if execute:
             await publisher.start()
-            await PostgresClaims(pool).unbar(conversation)
+            stages = forgetting.anew(found)
+            if forgetting.ROOT in stages:
+                await PostgresClaims(pool).unbar(conversation)
             await forgetting.forget(publisher, key, found)
-            typer.echo("forgotten: start the workers, it begins anew")
+            typer.echo(f"forgotten: start the workers, it begins anew at {', '.join(stages)}")
     finally:
         await publisher.stop()
         await pool.close()

@@ -1,7 +1,9 @@
-"""A conversation whose state at rest is lost begins anew, at every stage at once.
+"""A conversation whose state at rest is lost begins anew.
 
-At one stage alone it would not. Dispatch would count its epochs from 0, below those that the gate
-has seen and that takeovers have written down, and nothing that the AI says would be sent.
+Where dispatch has lost it, at every stage at once: dispatch counts its epochs from 0 again, below
+those that the gate has seen and that takeovers have written down, and nothing that the AI says
+would be sent. A stage behind dispatch begins anew alone, for the same reason: what waits for it
+has an epoch of dispatch's, and teaches it that one. Dispatch must go on from there.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from streams.state.belief import believe
 from streams.state.records import Head, Unreadable
 
 CLIENT: Final = "whaticket.forget"
+ROOT: Final = "dispatch"
+"""The stage that counts the epochs of a conversation."""
 
 
 class Shelf(Protocol):
@@ -79,15 +83,24 @@ async def _where(shelf: Shelf, stage: str, key: bytes, head: Head | None) -> Whe
     return Where.LOST if found is None or fingerprint_of(found) != head.away else Where.AT_REST
 
 
+def anew(found: Mapping[str, Where]) -> list[str]:
+    """Return the stages at which a conversation begins anew; what is lost goes last."""
+    every = found.get(ROOT) is Where.LOST
+    stages = [stage for stage, where in found.items() if every or where is Where.LOST]
+    return sorted(stages, key=lambda stage: found[stage] is Where.LOST)
+
+
 def check(found: Mapping[str, Where]) -> None:
     """Check that a conversation is to be forgotten.
 
     Raises:
-        Misconfigured: Nothing of it is lost, or something of it is still to be done.
+        Misconfigured: Nothing of it is lost, or something is still to be done of what would be
+            forgotten with it.
     """
-    if Where.LOST not in found.values():
+    stages = anew(found)
+    if not stages:
         raise Misconfigured("no state of it is lost, so nothing is to be forgotten")
-    if busy := [stage for stage, where in found.items() if where is Where.BUSY]:
+    if busy := [stage for stage in stages if found[stage] is Where.BUSY]:
         raise Misconfigured(
             f"something of it waits at {', '.join(busy)} (a bubble, a timer, or it is parked),"
             " and would be forgotten with it"
@@ -95,12 +108,12 @@ def check(found: Mapping[str, Where]) -> None:
 
 
 async def forget(publisher: Publisher, key: bytes, found: Mapping[str, Where]) -> None:
-    """Write that no stage knows anything of a conversation; the workers must be stopped.
+    """Write that stages know nothing of a conversation any more; the workers must be stopped.
 
     What is lost goes last, so that what was cut short is found, and done, again.
 
     Raises:
         Unavailable: No broker answers.
     """
-    for stage in sorted(found, key=lambda each: found[each] is Where.LOST):
+    for stage in anew(found):
         await publisher.publish([Record(changelog(stage), key, None)])

@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import pytest
 
+from schemas.errors import Misconfigured
 from schemas.topics import STATEFUL_STAGES, changelog
 from streams.state import forgetting
-from streams.state.forgetting import Where, forget, whereabouts
+from streams.state.forgetting import Where, anew, check, forget, whereabouts
 from streams.state.records import Entry
 from tests.streams.loop.fakes import FakePublisher
 
@@ -67,3 +68,28 @@ async def test_what_is_lost_is_forgotten_last_so_that_a_cut_is_found_again() -> 
     stages = [record.topic.split(".")[1] for record in sent]
     assert stages == ["ai", "tools", "dispatch", "outbound"]
     assert {(record.key, record.value) for record in sent} == {(b"conv_1", None)}
+
+
+@pytest.mark.parametrize("stage", ["ai", "tools", "outbound"])
+async def test_a_stage_that_lost_its_state_begins_anew_alone_when_dispatch_knows_the_epoch(
+    stage: str,
+) -> None:
+    """What waits for it has dispatch's epoch: it would take what a new dispatch says for old."""
+    publisher = FakePublisher()
+    found = dict.fromkeys(STATEFUL_STAGES, Where.CHANGELOG) | {stage: Where.LOST}
+
+    await forget(publisher, b"conv_1", found)
+
+    assert [record.topic for record, _ in publisher.posted] == [changelog(stage)]
+
+
+def test_what_waits_at_a_stage_that_goes_on_keeps_nobody_from_forgetting() -> None:
+    """A turn that dispatch waits for is at the stage that lost its state."""
+    found = {"dispatch": Where.BUSY, "ai": Where.LOST, "tools": Where.NOWHERE}
+    check(found)
+    assert anew(found) == ["ai"]
+
+    with pytest.raises(Misconfigured, match="waits at outbound"):
+        check({"dispatch": Where.LOST, "outbound": Where.BUSY})
+    with pytest.raises(Misconfigured, match="nothing is to be forgotten"):
+        check({"dispatch": Where.BUSY, "outbound": Where.AT_REST})
