@@ -21,6 +21,7 @@ from schemas.events import (
     OutboundKind,
     OutboundUpdated,
     Person,
+    Phase,
     ReplyOrigin,
 )
 
@@ -186,6 +187,17 @@ def _sent(event: OutboundUpdated) -> Iterator[Merge]:
     yield "statuses", bubble | {"event_id": event.event_id, "status_ms": event.occurred_at}
 
 
+def _stands(event: ConversationChanged) -> Row:
+    return {
+        "phase": event.phase.value,
+        "agent_user": event.agent_user,
+        "intent": event.intent,
+        "takeover_pending": event.takeover_pending,
+        "unread": event.unread,
+        "window_expires_ms": event.window_expires_at,
+    }
+
+
 def _changed(event: ConversationChanged) -> Iterator[Merge]:
     step = _here(event) | {
         "seq": event.cause.seq if event.cause else 0,
@@ -196,18 +208,10 @@ def _changed(event: ConversationChanged) -> Iterator[Merge]:
         "decision": event.decision,
         "reason": event.reason,
     }
-    yield (
-        "states",
-        step
-        | {
-            "phase": event.phase.value,
-            "agent_user": event.agent_user,
-            "intent": event.intent,
-            "takeover_pending": event.takeover_pending,
-            "unread": event.unread,
-            "window_expires_ms": event.window_expires_at,
-        },
-    )
+    if step["seq"] > 0:
+        yield "states", step | _stands(event)
+    elif event.phase is Phase.WITH_HUMAN:  # outside the order: of its state only the call is true
+        yield "called", step | _stands(event)
     if event.turn_id is not None:
         yield "turns", step | {"turn_id": event.turn_id}
     for outcome in event.outcomes:

@@ -23,7 +23,9 @@ from sinks.transcript_rows import STATE_RESET_MS, Row, newer, rows_of
 SQL: Final = queries("transcripts")
 
 FIRST: Final = ("contacts_missing", "contacts_named", "conversations_seen")
-TAKEN: Final = ("messages_received", "messages_sent", "states")
+MOVING: Final = ("states", "called")
+"""In this order: a call outside the order is the later one, or says nothing."""
+TAKEN: Final = ("messages_received", "messages_sent", *MOVING)
 """What changes the row of a conversation that is there."""
 LAST: Final = ("statuses", "replies", "turns", "outcomes")
 
@@ -62,19 +64,17 @@ class Transcripts:
 def gathered(batch: Iterable[Recorded]) -> Mapping[str, list[Row]]:
     """Return the rows of a batch for each statement; of states only the newest of each key."""
     rows: dict[str, list[Row]] = {}
-    states: dict[Key, Row] = {}
+    states: dict[str, dict[Key, Row]] = {name: {} for name in MOVING}
     for recorded in batch:
         for statement, row in rows_of(recorded.event):
             clean = {name: _storable(value) for name, value in row.items()}
-            if statement != "states":
+            if statement not in MOVING:
                 rows.setdefault(statement, []).append(clean)
                 continue
-            key = (row["tenant_id"], row["conversation_id"])
-            if key not in states or newer(clean, states[key]):
-                states[key] = clean
-    if states:
-        rows["states"] = list(states.values())
-    return rows
+            key, found = (row["tenant_id"], row["conversation_id"]), states[statement]
+            if key not in found or newer(clean, found[key]):
+                found[key] = clean
+    return rows | {name: list(found.values()) for name, found in states.items() if found}
 
 
 def _storable(value: Any) -> Any:
@@ -95,12 +95,12 @@ async def merge(connection: Any, rows: Mapping[str, list[Row]]) -> Changes:
         keys = _keys((row["tenant_id"], row["conversation_id"]) for row in taken)
         await connection.execute(SQL["conversations_taken"], keys)
     messages = await _messages(connection, rows)
-    moved = {}
-    if "states" in rows:
-        moved = {
-            (row["tenant_id"], row["conversation_id"]): (row["status_before"], row["user_before"])
-            for row in await connection.fetch(SQL["states"], rows["states"], STATE_RESET_MS)
-        }
+    moved: dict[Key, tuple[str, str | None]] = {}
+    for statement in (name for name in MOVING if name in rows):
+        more = (STATE_RESET_MS,) if statement == "states" else ()
+        for row in await connection.fetch(SQL[statement], rows[statement], *more):
+            key = (row["tenant_id"], row["conversation_id"])
+            moved.setdefault(key, (row["status_before"], row["user_before"]))
     await _run(connection, rows, LAST)
     return Changes(messages=messages, moved=moved)
 

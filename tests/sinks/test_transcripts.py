@@ -185,6 +185,28 @@ async def test_a_state_that_began_again_is_taken_after_two_hours(pool: asyncpg.P
     assert (kept, taken) == ("with_human", "closed")
 
 
+async def test_a_call_while_the_state_cannot_be_read_is_shown_and_undone_by_the_next_step(
+    pool: asyncpg.Pool,
+) -> None:
+    story, outside = Story(tenant_id="blank", seq=40), Story(tenant_id="blank", seq=-1)
+    sink = Transcripts(pool)
+    called = outside.step(Phase.WITH_HUMAN, 1000, owner="human")
+
+    async def stands() -> tuple[str, int]:
+        row = await pool.fetchrow("SELECT phase, seq FROM conversations WHERE tenant_id = 'blank'")
+        assert row is not None
+        return row["phase"], row["seq"]
+
+    await sink.write([story.step(Phase.IDLE, 0)])
+    await sink.write([called])
+    while_parked = await stands()
+    await sink.write([story.step(Phase.IDLE, 2000)])
+    await sink.write([called])
+
+    assert while_parked == ("with_human", 41)
+    assert await stands() == ("idle", 42)
+
+
 async def test_a_marker_is_no_message(pool: asyncpg.Pool) -> None:
     story = Story(tenant_id="marker")
     await Transcripts(pool).write(

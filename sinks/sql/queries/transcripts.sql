@@ -219,6 +219,33 @@ WHERE
     AND (r.seq > c.seq OR r.decided_ms > c.decided_ms + $2)
 RETURNING c.tenant_id, c.conversation_id, b.status AS status_before, b.agent_user AS user_before;
 
+-- name: called
+-- A person is called while the state of a conversation cannot be read. What is known of it stays
+-- as it was; who has it already keeps it.
+WITH r AS (
+    SELECT * FROM jsonb_to_recordset($1) AS x (
+        tenant_id text, conversation_id text, decided_ms bigint, phase text, owner text,
+        agent_user text, decision text, reason text
+    )
+    ORDER BY tenant_id, conversation_id
+), before AS (
+    SELECT t.tenant_id, t.conversation_id, t.status, t.agent_user
+    FROM tickets t JOIN r USING (tenant_id, conversation_id)
+)
+UPDATE conversations c
+SET
+    decided_ms = r.decided_ms,
+    phase = r.phase,
+    owner = r.owner,
+    agent_user = r.agent_user,
+    decision = r.decision,
+    reason = r.reason
+FROM r JOIN before b USING (tenant_id, conversation_id)
+WHERE
+    c.tenant_id = r.tenant_id AND c.conversation_id = r.conversation_id
+    AND r.decided_ms > c.decided_ms AND c.phase IN ('idle', 'gathering', 'thinking', 'closed')
+RETURNING c.tenant_id, c.conversation_id, b.status AS status_before, b.agent_user AS user_before;
+
 -- name: turns
 INSERT INTO turns AS t (
     tenant_id, turn_id, conversation_id, turn_seq, epoch, seq, owner, decision, reason,
