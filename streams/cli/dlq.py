@@ -96,6 +96,9 @@ def redrive(  # noqa: PLR0913, PLR0917 - each is an option of the command
     alone: Annotated[
         bool, typer.Option(help="Also write letters back that parked nothing, once, in any order.")
     ] = False,
+    older: Annotated[
+        bool, typer.Option(help="With --alone: also what a stage gave up over 7 days ago.")
+    ] = False,
     wait: Wait = 30.0,
     execute: Execute = False,
 ) -> None:
@@ -112,7 +115,7 @@ def redrive(  # noqa: PLR0913, PLR0917 - each is an option of the command
             _announce(desk, who, key, execute=execute)
             if execute:
                 results.append(await _redriven(desk, who, key, wait_s=wait))
-        written = await _alone(desk, selection, execute=execute) if alone else 0
+        written = await _alone(desk, selection, older=older, execute=execute) if alone else 0
         return results if parked or written else None
 
     _finish(_at_desk(run), execute=execute)
@@ -212,7 +215,7 @@ async def _redriven(desk: Desk, stage: str, key: bytes, **how: Any) -> Result:
     return result
 
 
-async def _alone(desk: Desk, selection: Selection, *, execute: bool) -> int:
+async def _alone(desk: Desk, selection: Selection, *, older: bool, execute: bool) -> int:
     """Write back, once, what parked nothing; return how much."""
     from streams.deadletters.letters import Standing
     from streams.story.details import where
@@ -222,12 +225,26 @@ async def _alone(desk: Desk, selection: Selection, *, execute: bool) -> int:
         for letter in _chosen(desk, selection)
         if letter.standing(desk.flags) is Standing.ALONE and letter.original.offset >= 0
     ]
-    for letter in chosen:
+    kept = [] if older else [letter for letter in chosen if _forgotten(letter)]
+    back = [letter for letter in chosen if letter not in kept]
+    for letter in back:
         typer.echo(f"alone: {where(letter.original)} ({letter.stage}: {letter.reason})")
+    if kept:
+        typer.echo(f"left out: {len(kept)} of over 7 days ago, which --older writes back as well")
     if execute:
         await desk.publisher.start()
-        await desk.publisher.publish(letter.back() for letter in chosen)
-    return len(chosen)
+        await desk.publisher.publish(letter.back() for letter in back)
+    return len(back)
+
+
+def _forgotten(letter: Letter) -> bool:
+    """Tell whether the stage may have decided it since, when it came back, and not know it."""
+    from agents.core.seen import DAY_MS, KEPT_DAYS
+    from streams.clock import WallClock
+    from streams.deadletters.redriving import INPUTS
+
+    known_ms = WallClock().now_ms() - (KEPT_DAYS - 1) * DAY_MS
+    return letter.stage in INPUTS and letter.first_failed_ms < known_ms
 
 
 def _finish(results: list[Result] | None, *, execute: bool) -> None:

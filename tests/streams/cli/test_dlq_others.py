@@ -3,38 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
 
+from schemas.changing import replace
 from schemas.events import Position
 from streams.cli import dlq
+from streams.clock import WallClock
 from streams.deadletters.letters import Flags, Letter
 from streams.deadletters.redriving import End, Result
+from streams.kafka.publish import Record
 from streams.state.parking import Parking
 
 KEYS = (b"conv_1", b"conv_2", b"conv_3")
 
 
-def letter(key: bytes) -> Letter:
-    return Letter(
-        position=Position(topic="in.box.dlq", partition=0, offset=1),
-        original=Position(topic="in.box", partition=0, offset=9),
-        original_ms=0,
-        key=key,
-        value=b"bytes",
-        headers=(),
-        stage="dispatch",
-        group="g",
-        reason="bug",
-        detail="",
-        attempts=5,
-        first_failed_ms=1,
-        parking_id=key.decode(),
-        number=1,
-        epoch=1,
-    )
+def letter(key: bytes, **more: Any) -> Letter:
+    return replace(LETTER, key=key, parking_id=key.decode(), **more)
+
+
+LETTER = Letter(
+    position=Position(topic="in.box.dlq", partition=0, offset=1),
+    original=Position(topic="in.box", partition=0, offset=9),
+    original_ms=0,
+    key=b"",
+    value=b"bytes",
+    headers=(),
+    stage="dispatch",
+    group="g",
+    reason="bug",
+    detail="",
+    attempts=5,
+    first_failed_ms=1,
+    parking_id="",
+    number=1,
+    epoch=1,
+)
+
+
+class Publisher:
+    def __init__(self) -> None:
+        self.posted: list[Record] = []
+
+    async def start(self) -> None:
+        pass
+
+    async def publish(self, records: Iterable[Record]) -> None:
+        self.posted += records
 
 
 class Desk:
@@ -44,6 +61,7 @@ class Desk:
         self.letters = [letter(key) for key in KEYS]
         self.flags: Flags = {("dispatch", key): Parking(key.decode(), "bug", 0) for key in KEYS}
         self.redriven: list[bytes] = []
+        self.publisher = Publisher()
 
     async def redrive(self, stage: str, key: bytes, **_: Any) -> Result:
         self.redriven.append(key)
@@ -52,20 +70,45 @@ class Desk:
         return Result(End.RESUMED, 1, None)
 
 
-def test_a_conversation_that_went_on_meanwhile_holds_back_no_other(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    desk = Desk()
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    found = Desk()
 
     def at_desk(run: Callable[[Any], Awaitable[Any]]) -> Any:
         async def work() -> Any:
-            return await run(desk)
+            return await run(found)
 
         return asyncio.run(work())
 
     monkeypatch.setattr(dlq, "_at_desk", at_desk)
+    return found
 
+
+def test_a_conversation_that_went_on_meanwhile_holds_back_no_other(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
     dlq.redrive(execute=True)
 
     assert desk.redriven == [b"conv_1", b"conv_3"]
     assert "conv_2 goes on already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("older", "back"), [(False, [b"new", b"sink"]), (True, [b"new", b"old", b"sink"])]
+)
+def test_what_a_stage_may_have_decided_and_forgotten_since_goes_back_only_when_it_is_asked_for(
+    desk: Desk, capsys: pytest.CaptureFixture[str], older: bool, back: list[bytes]
+) -> None:
+    """A letter does not say whether it came back before: a message would be answered twice."""
+    now_ms, day_ms = WallClock().now_ms(), 86_400_000
+    desk.flags = {}
+    desk.letters = [
+        letter(b"new", number=0, first_failed_ms=now_ms - 6 * day_ms),
+        letter(b"old", number=0, first_failed_ms=now_ms - 8 * day_ms),
+        letter(b"sink", number=0, first_failed_ms=now_ms - 20 * day_ms, stage="transcripts"),
+    ]
+
+    dlq.redrive(alone=True, older=older, execute=True)
+
+    assert sorted(record.key or b"" for record in desk.publisher.posted) == back
+    assert ("--older" in capsys.readouterr().out) is not older
