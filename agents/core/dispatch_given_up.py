@@ -26,9 +26,11 @@ from schemas.events import (
     MessageReceived,
     OutboundSettled,
     OutcomeKind,
+    Phase,
     Position,
     ReplyOrigin,
     SettingsChanged,
+    TimerFired,
 )
 
 Said = tuple[Conversation, tuple[Event, ...]]
@@ -113,8 +115,18 @@ def dropped(  # noqa: PLR0913 - what the shell looked up, keyword-only
         step.outcome(event.wamid, OutcomeKind.IGNORED, reason)
     elif isinstance(event, OutboundSettled):
         note_end(step, event)  # it has ended at the gate, whatever is done about it here
+    elif isinstance(event, TimerFired) and step.state.phase is Phase.WITH_HUMAN:
+        _lapse(step, event, reason)
     step.decided("dropped", reason)
     return step.finish()
+
+
+def _lapse(step: Step, event: TimerFired, reason: str) -> None:
+    """Let a timer not fire again; what waited for it is the person's. The AI's own go on."""
+    if step.state.timers.get(event.timer) == event.due_at:
+        step.disarm(event.timer)
+        step.ended(step.state.pending, OutcomeKind.HANDED, reason)
+        step.change(pending=())
 
 
 def _park(step: Step, event: MessageReceived, code: str) -> None:

@@ -23,7 +23,15 @@ from schemas.events import (
     Position,
     ReplyOrigin,
 )
-from tests.agents.dispatch.talk import NUMBER, SETTINGS, Talk, envelope, message, thinking
+from tests.agents.dispatch.talk import (
+    NUMBER,
+    SETTINGS,
+    Talk,
+    envelope,
+    message,
+    thinking,
+    with_settings,
+)
 
 Fate = Callable[..., tuple[Conversation, tuple[Event, ...]]]
 
@@ -204,6 +212,27 @@ def test_a_takeover_whose_confirmation_was_dropped_is_not_pending_any_more() -> 
     assert changed(say(given_up, talk, end)).takeover_pending
 
     assert not changed(say(dropped, talk, end, "dropped")).takeover_pending
+
+
+@pytest.mark.parametrize("timer", ["handoff", "return"])
+def test_a_timer_that_was_dropped_does_not_fire_again_and_what_waited_for_it_is_a_persons(
+    timer: str,
+) -> None:
+    """It would be due at once, fail as before, and park the conversation again."""
+    talk = Talk(with_settings(handoff_minutes=10, human_silence_minutes=10))
+    talk.hear("w0", "quero falar com um atendente")
+    if timer == "return":
+        talk.control(Command.TAKEOVER)
+    talk.hear("w1")
+    assert [each.wamid for each in talk.it.pending] == ["w1"]
+    fired = talk.fired(timer)
+    say(given_up, talk, fired)
+
+    effects = say(dropped, talk, fired, "dropped")
+
+    assert timer not in talk.it.timers
+    assert outcomes(effects) == [("w1", OutcomeKind.HANDED, "dropped")]
+    assert talk.it.pending == ()
 
 
 @pytest.mark.parametrize("fate", [given_up, behind, dropped])
