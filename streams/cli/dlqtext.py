@@ -131,6 +131,8 @@ def ending(result: Result) -> str:
     said = {
         End.RESUMED: left,
         End.STOPPED: left,
+        End.AGAIN: "everything was decided, and another event has parked it since"
+        f" ({flag.reason}); {left}",
         End.FAILED: f"number {flag.next} failed again ({flag.reason}); {left}",
         End.LOST: f"the letter of number {flag.next} is gone: only `dlq drop` helps; {left}",
         End.UNHEARD: "no worker took them yet; they are on their topics, and it is safe to run"

@@ -50,6 +50,7 @@ class End(StrEnum):
     """How the redrive of one conversation ended."""
 
     RESUMED = "resumed"  #: Everything was decided; the conversation goes on.
+    AGAIN = "again"  #: Everything was decided, and another event has parked it since.
     FAILED = "failed"  #: An event failed again; it still holds the others back.
     LOST = "lost"  #: The letter of the next number is gone; it can only be dropped.
     UNHEARD = "unheard"  #: No worker of the stage took what was written, in time.
@@ -185,8 +186,10 @@ class Desk:
         begun, dropped, written = await self.flag(stage, key), frozenset(drop), 0
         while True:
             flag = await self.flag(stage, key)
-            if begun is None or flag is None or flag.parking_id != begun.parking_id:
+            if begun is None or flag is None:
                 return Result(End.RESUMED, written, None)
+            if flag.parking_id != begun.parking_id:
+                return Result(End.AGAIN, written, flag)
             if flag.failures > begun.failures:
                 return Result(End.FAILED, written, flag)
             if stop_at is not None and flag.next > stop_at:
