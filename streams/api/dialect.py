@@ -39,6 +39,9 @@ MEDIA_TYPES: Final = MappingProxyType(
         "reaction": "reactionMessage",
     }
 )
+DROPPED: Final = "dropped"
+"""State of what the gate never sends, after a takeover: nearest to it is what was taken back."""
+
 TEXT_TYPE: Final = "conversation"
 
 SIDE_NOTES: Final = frozenset({"edit", "revoke"})
@@ -198,7 +201,7 @@ def message_json(ticket: Row, bubble: Row) -> Json:
         "body": bubble["body"],
         "mediaUrl": None,
         "mediaType": MEDIA_TYPES.get(bubble["kind"], TEXT_TYPE),
-        "isDeleted": bubble["deleted"],
+        "isDeleted": bubble["deleted"] or bubble["state"] == DROPPED,
         "isEdited": bubble["edited"],
         "quotedMsgId": bubble["quoted_id"],
         "quotedMsg": quoted,

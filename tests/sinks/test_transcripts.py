@@ -24,6 +24,7 @@ TABLES = (
     "turns",
     "outcomes",
 )
+LAST = "SELECT last_message FROM tickets WHERE tenant_id = 'unsaid'"
 SURROGATES = ("id", "ticket_id")
 """Numbers given in order of arrival: they differ between two writings."""
 
@@ -111,6 +112,17 @@ async def test_a_story_ends_as_a_closed_ticket_with_its_newest_message(pool: asy
         "last_message": "Oi, aqui é o Zé",
         "last_from_me": True,
     }
+
+
+async def test_what_the_gate_has_dropped_is_not_the_last_that_was_said(pool: asyncpg.Pool) -> None:
+    story, sink = Story(tenant_id="unsaid"), Transcripts(pool)
+    await sink.write([story.said("m1", "oi", 0)])
+    await sink.write([story.bubble("b1", BubbleState.PLANNED, 10, text="Temos!", attempt=0)])
+    shown = [await pool.fetchval(LAST)]
+    await sink.write([story.bubble("b1", BubbleState.DROPPED, 20, requested=10, attempt=0)])
+    shown.append(await pool.fetchval(LAST))
+
+    assert shown == ["Temos!", "oi"]
 
 
 @pytest.mark.parametrize(

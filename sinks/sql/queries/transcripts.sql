@@ -315,7 +315,7 @@ CROSS JOIN LATERAL (
     SELECT n.at_ms, n.id, n.body, n.kind, n.from_me FROM messages n
     WHERE
         n.tenant_id = r.tenant_id AND n.conversation_id = r.conversation_id
-        AND n.kind NOT IN ('reaction', 'edit', 'revoke', 'system')
+        AND n.kind NOT IN ('reaction', 'edit', 'revoke', 'system') AND n.state <> 'dropped'
     ORDER BY n.at_ms DESC, n.id DESC
     LIMIT 1
 ) m

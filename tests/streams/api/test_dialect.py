@@ -1,0 +1,42 @@
+"""What a console is told of a message, without a database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streams.api.dialect import message_json
+
+TICKET: dict[str, Any] = {"id": 7, "company": 1, "unread": 0, "contact_id": 3}
+
+
+def bubble(state: str, **more: Any) -> dict[str, Any]:
+    given = {
+        "id": "b1",
+        "state": state,
+        "from_me": True,
+        "body": "Temos!",
+        "kind": "text",
+        "deleted": False,
+        "edited": False,
+        "quoted_id": None,
+        "at_ms": 1_790_000_000_000,
+    }
+    return given | more
+
+
+@pytest.mark.parametrize(
+    ("state", "ack", "deleted"),
+    [("planned", 0, False), ("failed", 0, False), ("read", 4, False), ("dropped", 0, True)],
+)
+def test_what_the_gate_has_dropped_does_not_look_as_if_it_were_still_to_be_sent(
+    state: str, ack: int, deleted: bool
+) -> None:
+    shown = message_json(TICKET, bubble(state))
+
+    assert (shown["ack"], shown["isDeleted"]) == (ack, deleted)
+
+
+def test_what_the_customer_took_back_is_deleted() -> None:
+    assert message_json(TICKET, bubble("read", deleted=True))["isDeleted"]
