@@ -21,6 +21,7 @@ from streams.local.chaos.facts import Seen
 from streams.local.chaos.ground import LOOK_S, Ground, lasting
 from streams.local.chaos.proxy import Weather
 from streams.local.chaos.schedule import Planned
+from streams.local.stack.process import Crashed
 from streams.local.stack.together import together
 
 TERMINATE: Final = """
@@ -44,6 +45,8 @@ MODEL_FAULTS: Final = (
     {"kind": "empty"},
 )
 MODEL_ROUNDS: Final = 3
+STARTS: Final = 5
+"""How often the registry is started; it ends at once while Postgres is away."""
 WHATSAPP_WISHES: Final = (
     {"kind": "cut", "times": 4, "among": 20},
     {"kind": "gateway", "times": 4, "among": 20},
@@ -202,11 +205,28 @@ async def registry(ground: Ground, planned: Planned) -> Seen:
     await ground.stack.kill(name)
     await ground.stack.stop(worker)
     starting = asyncio.create_task(ground.stack.start(worker))
-    down_s = await lasting(planned.seconds)
-    waited = not starting.done()
-    await ground.stack.start(name)
-    await starting
+    try:
+        down_s = await lasting(planned.seconds)
+        waited = not starting.done()
+        await _started(ground, name)
+        await starting
+    finally:
+        starting.cancel()
+        await asyncio.wait({starting})
     return {"down_s": down_s, "waited": int(waited)}
+
+
+async def _started(ground: Ground, name: str) -> None:
+    """Start a part; again where it ends, because another fault has taken what it needs."""
+    for _ in range(STARTS - 1):
+        try:
+            await ground.stack.start(name)
+        except Crashed:
+            ground.say(f"{name} ended at its start, and is started again")
+            await asyncio.sleep(LOOK_S)
+        else:
+            return
+    await ground.stack.start(name)
 
 
 async def poison(ground: Ground, planned: Planned) -> Seen:

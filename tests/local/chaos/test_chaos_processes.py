@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from schemas.errors import Unavailable
-from streams.local.chaos import processes
+from streams.local.chaos import outages, processes
 from streams.local.chaos.catalogue import FAULTS
 from streams.local.chaos.schedule import Planned
+from streams.local.stack.process import Crashed
 from streams.processor.failpoint import POINTS, REACHED
 
 
@@ -205,3 +206,26 @@ async def test_a_part_that_does_not_start_again_is_named(tmp_path: Path) -> None
 
     with pytest.raises(Unavailable, match="worker-2"):
         await processes.scale(here, planned("F13", "worker-2"))
+
+
+@pytest.mark.parametrize("times", [outages.STARTS - 1, outages.STARTS])
+async def test_a_registry_that_ends_while_postgres_is_away_is_started_again(
+    tmp_path: Path, times: int
+) -> None:
+    class Ending(Standing):
+        async def start(self, name: str) -> None:
+            await super().start(name)
+            if name == "registry" and self.calls.count(("start", name)) <= times:
+                raise Crashed("registry ended with exit status 1")
+
+    stack = Ending(tmp_path)
+    here, _ = ground(stack)
+    here.say = [].append
+    fault = planned("F10", "registry", "worker")
+
+    if times < outages.STARTS:
+        assert await outages.registry(here, fault)
+    else:
+        with pytest.raises(Crashed):
+            await outages.registry(here, fault)
+    assert stack.calls.count(("start", "registry")) == outages.STARTS
