@@ -248,8 +248,10 @@ async def _kept(client: Any, group: str, member: tuple[str, str]) -> int | str |
         async with asyncio.timeout(LEAVE_S):
             while True:
                 try:
-                    found = await _removed(client, group, [member])
-                    return min({error for _, _, error in found} - {0, UNKNOWN_MEMBER}, default=None)
+                    errors = {error for _, _, error in await _removed(client, group, [member])}
+                    if not (kept := errors - {0, UNKNOWN_MEMBER}):
+                        log.info("group.left", group=group, errors=sorted(errors))
+                    return min(kept, default=None)
                 except KafkaError as exc:
                     last = type(exc).__name__
                     if not exc.retriable:

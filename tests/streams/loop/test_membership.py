@@ -130,7 +130,12 @@ async def test_a_worker_that_leaves_for_good_or_is_dismissed_gives_its_place_up_
                 (names.group, "TimeoutError")
             ]
             await dismiss(bootstrap, names.group, ["two"])
-        assert await members() == {"one"}
+
+        async def two_left() -> bool:
+            return await members() == {"one"}
+
+        left = [each["errors"] for each in workers[1].said("group.left")]
+        await until(two_left, f"one member; the other was told {left} and {late}", seconds=10)
 
 
 @asynccontextmanager
