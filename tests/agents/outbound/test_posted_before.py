@@ -250,3 +250,32 @@ async def test_where_asking_is_what_fails_nothing_is_said_to_be_unsent(office: O
 
     _, effects = await office.give_up(bubble("b3", epoch=0), state)
     assert told(effects) == [("b3", BubbleState.UNKNOWN, "given_up:bug")]
+
+
+@pytest.mark.parametrize("permit", ["", "number_rate"])
+async def test_what_waits_behind_one_that_comes_again_borrows_nothing(
+    office: Office, permit: str
+) -> None:
+    state = await waiting(office, bubble("b1"), bubble("b2"))
+    await lost(office, state)
+    office.permits.reason = permit
+
+    state, effects = await office.handle(fired("rate:b1", state), state)
+    assert told(effects) == SENT
+
+    office.permits.reason = ""
+    _, effects = await goes_on(office, state, "b2")
+    assert told(effects) == [("b2", BubbleState.ACCEPTED, "")]
+
+
+async def test_nor_does_what_waits_behind_one_that_is_given_up_and_may_be_out(
+    office: Office,
+) -> None:
+    state = await waiting(office, bubble("b1"), bubble("b2"))
+    office.claims.results["bubble", "b1", 1] = None
+
+    state, effects = await office.give_up(fired("rate:b1", state), state)
+    assert [(name, end) for name, end, _ in told(effects)] == [("b1", BubbleState.UNKNOWN)]
+
+    _, effects = await goes_on(office, state, "b2")
+    assert told(effects) == [("b2", BubbleState.ACCEPTED, "")]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -229,3 +230,25 @@ async def test_a_registry_that_ends_while_postgres_is_away_is_started_again(
         with pytest.raises(Crashed):
             await outages.registry(here, fault)
     assert stack.calls.count(("start", "registry")) == outages.STARTS
+
+
+async def test_nothing_waits_on_for_a_registry_that_never_starts(tmp_path: Path) -> None:
+    begun, ended = asyncio.Event(), []
+
+    class Never(Standing):
+        async def start(self, name: str) -> None:
+            if name == "registry":
+                await begun.wait()
+                raise Crashed("registry ended with exit status 1")
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(name)
+
+    here, _ = ground(Never(tmp_path))
+    here.say = [].append
+
+    with pytest.raises(Crashed):
+        await asyncio.wait_for(outages.registry(here, planned("F10", "registry", "worker")), 5)
+    assert ended == ["worker"]
