@@ -9,7 +9,6 @@ from msgspec import Struct
 from agents.core.gate import Bubble, Gate
 from agents.core.gate_next import Plan, wake_next
 from agents.core.gate_step import GateStep
-from agents.core.gate_waits import pair_doubted, pair_spent
 from agents.core.gate_window import person_due, person_reason, template_for
 from agents.core.whatsapp_errors import POLICIES, Action, ErrorClass, classify, wait_ms
 from agents.ports.permits import TAKEN_OVER, Withheld
@@ -74,10 +73,10 @@ def _received(
     bubble = replace(bubble, posted_ms=now_ms if posted_ms is None else posted_ms)
     match receipt:
         case Accepted():
-            _spend(step, posted_ms, now_ms)
+            step.spend(bubble.posted_ms, sure=posted_ms is not None)
             step.end(replace(bubble, wamid=receipt.wamid), BubbleState.ACCEPTED)
         case Unknown():
-            _spend(step, posted_ms, now_ms)
+            step.spend(bubble.posted_ms, sure=posted_ms is not None)
             _unknown(step, replace(bubble, reason=receipt.reason), now_ms)
         case Refused():
             kind = classify(receipt.code, receipt.status)
@@ -113,12 +112,6 @@ def _withheld(step: GateStep, planned: Bubble, reason: str) -> None:
     due_ms = step.now_ms + (RATE_LOOK_MS if rate else HELD_LOOK_MS)
     timer = f"{'rate' if rate else 'held'}:{bubble.bubble_id}"
     step.arm(timer, due_ms if person_ms is None else min(due_ms, person_ms))
-
-
-def _spend(step: GateStep, posted_ms: int | None, now_ms: int) -> None:
-    pair = step.state.pair
-    spent = pair_doubted(pair, now_ms) if posted_ms is None else pair_spent(pair, posted_ms)
-    step.change(pair=spent)
 
 
 def _drop_older(step: GateStep, epoch: int) -> None:

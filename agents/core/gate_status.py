@@ -11,7 +11,6 @@ from typing import Final
 from agents.core import seen
 from agents.core.gate import Bubble, merged
 from agents.core.gate_step import GateStep, belongs
-from agents.core.gate_waits import pair_doubted
 from schemas.changing import replace
 from schemas.events import Author, BubbleState, DeliveryStatus, StatusReceived
 
@@ -61,7 +60,7 @@ def _keep(step: GateStep, event: StatusReceived) -> None:
 def _proven(step: GateStep, bubble: Bubble, event: StatusReceived) -> Bubble:
     """A status of a bubble whose result was not known, or refused, proves that it was sent."""
     if event.attempt > bubble.attempt:  # its worker died before it wrote that down
-        step.change(pair=pair_doubted(step.state.pair, step.now_ms))
+        step.spend(step.now_ms)
         bubble = replace(bubble, attempt=event.attempt, posted_ms=step.now_ms)
     bubble = replace(bubble, wamid=event.wamid, reason="")
     if event.status is DeliveryStatus.FAILED:

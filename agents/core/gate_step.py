@@ -6,7 +6,7 @@ from copy import copy
 from typing import Any, Final
 
 from agents.core.gate import Bubble, Gate, trimmed
-from agents.core.gate_waits import noticed, timers_of
+from agents.core.gate_waits import noticed, pair_doubted, pair_spent, timers_of
 from agents.core.sequels import Sequels, caused_by
 from agents.ports.whatsapp import Read
 from schemas.changing import replace
@@ -89,6 +89,16 @@ class GateStep:
     def disarm(self, *timers: str) -> None:
         """Disarm timers that may be armed."""
         self.change(timers={k: v for k, v in self.state.timers.items() if k not in timers})
+
+    def spend(self, at_ms: int, *, sure: bool = False) -> None:
+        """Count a message for the customer's own limit.
+
+        Args:
+            at_ms: When it was posted, if that is sure; else now: it was before.
+            sure: Whether anybody knows when it was.
+        """
+        count = pair_spent if sure else pair_doubted
+        self.change(pair=count(self.state.pair, at_ms))
 
     def put(self, bubble: Bubble) -> None:
         """Store a bubble in its place."""

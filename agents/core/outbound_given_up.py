@@ -16,7 +16,6 @@ from agents.core.gate_settle import Posted, recall
 from agents.core.gate_status import told_before
 from agents.core.gate_step import GateStep, opened
 from agents.core.gate_typing import TIMER, stop
-from agents.core.gate_waits import pair_doubted
 from agents.ports.whatsapp import Accepted, NotSent, Refused
 from schemas.changing import replace
 from schemas.events import (
@@ -91,7 +90,7 @@ class _Ends:
             recall(self.step, bubble, found)
             return
         if found is not None:
-            self.step.change(pair=pair_doubted(self.step.state.pair, self.step.now_ms))
+            self.step.spend(self.step.now_ms)
         self.close(replace(bubble, attempt=bubble.attempt + 1), BubbleState.UNKNOWN)
 
     def close(self, bubble: Bubble, state: BubbleState) -> None:
