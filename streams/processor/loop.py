@@ -36,7 +36,7 @@ from streams.processor.lanes import Lanes
 from streams.processor.parker import Parker
 from streams.processor.resting import Resting
 from streams.state.controls import CONTROL
-from streams.state.parking import Arm, Returned, arm_of, for_another
+from streams.state.parking import Arm, Returned, arm_at
 from streams.state.records import Entry, Head, Kept
 from streams.state.table import AckedTable
 from streams.watch.health import Dependencies
@@ -201,7 +201,8 @@ class Loop:
                 await self._publish(message, kept.outbox())
             self.app.consumer.settle(message)
             return
-        arm = self._arm(message, kept)
+        parking = kept.head.parked if kept else None
+        arm = arm_at(self.stage_name, parking, message.headers or ())
         if arm is Arm.STALE:
             self._settle(message, trial, arm)
             return
@@ -219,12 +220,6 @@ class Loop:
         if self.fuse.burnt and trial.verdict is None and arm in (Arm.DECIDE, Arm.RETURN):
             await self.fuse.mend()
         self._settle(message, trial, arm)
-
-    def _arm(self, message: Any, kept: Kept | None) -> Arm:
-        headers = message.headers or ()
-        if for_another(headers, self.stage_name):
-            return Arm.STALE
-        return arm_of(kept.head.parked if kept else None, Returned.of(headers))
 
     async def _step(self, message: Any, kept: Kept | None, trial: Trial, arm: Arm) -> Step:
         """Say what the message makes of its conversation."""

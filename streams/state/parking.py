@@ -117,6 +117,13 @@ class Arm(Enum):
     STALE = auto()  #: It came back, but it is not its turn, or not any more, or for another.
 
 
+def arm_at(stage: str, parking: Parking | None, headers: Headers) -> Arm:
+    """Return what a stage does with a record, by its headers."""
+    if for_another(headers, stage):
+        return Arm.STALE
+    return arm_of(parking, Returned.of(headers))
+
+
 def arm_of(parking: Parking | None, returned: Returned | None) -> Arm:
     """Say what is to be done with a record of a conversation."""
     if returned is None:

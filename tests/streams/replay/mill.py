@@ -46,7 +46,7 @@ from streams.processor.parker import Parker
 from streams.processor.stage import Stage
 from streams.processor.stages import ai_stage, dispatch_stage, outbound_stage, tools_stage
 from streams.replay.found import Found
-from streams.state.parking import DROP, SEQUENCE, Arm, Returned, arm_of
+from streams.state.parking import DROP, SEQUENCE, Arm, arm_at
 from streams.state.records import Entry, Kept
 from tests.agents.dispatch.talk import SETTINGS, T0
 from tests.streams.loop.fakes import FakeMessage
@@ -336,7 +336,7 @@ class Mill:
         """Decide as the loop does; None when the record is stale."""
         decider = self.deciders[name]
         parker = Parker(decider, "g", lambda _: 1)
-        arm = arm_of(kept.head.parked if kept else None, Returned.of(message.headers))
+        arm = arm_at(name, kept.head.parked if kept else None, message.headers)
         reason = "bug"
         if self.mood.random() > BUGS:
             try:
