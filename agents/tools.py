@@ -12,7 +12,7 @@ import structlog
 
 from agents.core import toolcalls
 from agents.core.patience import wait_s
-from agents.core.toolcalls import ToolCalls, refused
+from agents.core.toolcalls import UNKNOWN_RESULT, ToolCalls, refused
 from agents.core.turnevents import Moment
 from agents.ports import (
     Clock,
@@ -143,7 +143,7 @@ async def _refused(
 
 async def _begun_before(call_id: str, claims: WriteClaims) -> tuple[ToolReturned, bool]:
     returned = _stored(await claims.result(CLAIM, call_id, ATTEMPT))
-    return returned, returned.ok or returned.error == "unknown_result"
+    return returned, returned.ok or returned.error == UNKNOWN_RESULT
 
 
 async def _attempt(
@@ -199,7 +199,7 @@ async def _written(run: _Run, epoch: int, world: _World) -> tuple[ToolReturned, 
         expired = world.clock.now_ms() - asked_ms > CLAIM_VALID_MS
         returned = refused("claim_expired") if expired else await _limited(run)
     except (TimeoutError, Unavailable):
-        return refused("unknown_result"), True
+        return refused(UNKNOWN_RESULT), True
     except Rejected as refusal:
         returned = refused(refusal.reason)
     await _settled(claims, call_id, returned)
@@ -224,7 +224,7 @@ async def _settled(claims: WriteClaims, call_id: str, returned: ToolReturned) ->
 def _stored(result: str | None) -> ToolReturned:
     """Return the result that an earlier run of this call stored, if it did."""
     if result is None:
-        return refused("unknown_result")
+        return refused(UNKNOWN_RESULT)
     stored = json.loads(result)
     return ToolReturned(
         ok=stored["ok"], content=json.loads(stored["content"]), error=stored["error"]
@@ -234,5 +234,5 @@ def _stored(result: str | None) -> ToolReturned:
 def _outcome(returned: ToolReturned) -> str:
     if returned.ok:
         return "ok"
-    down = ("unavailable", "timeout", "unknown_result")
+    down = ("unavailable", "timeout", UNKNOWN_RESULT)
     return "unavailable" if returned.error in down else "refused"

@@ -71,7 +71,7 @@ def gathered(batch: Iterable[Recorded]) -> Mapping[str, list[Row]]:
             if statement not in MOVING:
                 rows.setdefault(statement, []).append(clean)
                 continue
-            key, found = (row["tenant_id"], row["conversation_id"]), states[statement]
+            key, found = _key(row), states[statement]
             if key not in found or newer(clean, found[key]):
                 found[key] = clean
     return rows | {name: list(found.values()) for name, found in states.items() if found}
@@ -92,15 +92,13 @@ async def merge(connection: Any, rows: Mapping[str, list[Row]]) -> Changes:
     """Write rows inside a transaction; return what they changed."""
     await _run(connection, rows, FIRST)
     if taken := [row for statement in TAKEN for row in rows.get(statement, ())]:
-        keys = _keys((row["tenant_id"], row["conversation_id"]) for row in taken)
-        await connection.execute(SQL["conversations_taken"], keys)
+        await connection.execute(SQL["conversations_taken"], _keys(map(_key, taken)))
     messages = await _messages(connection, rows)
     moved: dict[Key, tuple[str, str | None]] = {}
     for statement in (name for name in MOVING if name in rows):
         more = (STATE_RESET_MS,) if statement == "states" else ()
         for row in await connection.fetch(SQL[statement], rows[statement], *more):
-            key = (row["tenant_id"], row["conversation_id"])
-            moved.setdefault(key, (row["status_before"], row["user_before"]))
+            moved.setdefault(_key(row), (row["status_before"], row["user_before"]))
     await _run(connection, rows, LAST)
     return Changes(messages=messages, moved=moved)
 
@@ -121,6 +119,10 @@ async def _messages(connection: Any, rows: Mapping[str, list[Row]]) -> tuple[Mes
     if messages:
         await connection.execute(SQL["newest"], _keys(message.key for message in messages))
     return tuple(messages)
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return row["tenant_id"], row["conversation_id"]
 
 
 def _keys(keys: Iterable[Key]) -> list[Row]:

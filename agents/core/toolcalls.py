@@ -24,6 +24,8 @@ from schemas.events import ToolCallCompleted, ToolCallRequested
 REMEMBERED_CALLS: Final = 64
 ARGUMENT_BYTES: Final = 4_096
 CONTENT_BYTES: Final = 16_384
+UNKNOWN_RESULT: Final = "unknown_result"
+"""Code of a call that may have changed something, nobody knows."""
 
 
 class ToolCalls(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.core.toolcalls import ToolCalls, completed, refused, stepped
+from agents.core.toolcalls import UNKNOWN_RESULT, ToolCalls, completed, refused, stepped
 from agents.core.turnevents import Moment
 from agents.ports import Tool
 from schemas.errors import Rejected
@@ -32,5 +32,5 @@ def given_up(
     if call.call_id in current.seen:
         return current, ()
     doubtful = tool is not None and tool.side_effect
-    returned = refused("unknown_result" if doubtful else "failed", f"given_up:{reason}")
+    returned = refused(UNKNOWN_RESULT if doubtful else "failed", f"given_up:{reason}")
     return completed(current, call, returned, moment, side_effect=doubtful)

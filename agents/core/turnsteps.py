@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from agents.core.aiagents import TRANSFER
 from agents.core.aitext import bubbles, clean, whole
+from agents.core.toolcalls import UNKNOWN_RESULT
 from agents.core.turn import (
     Limits,
     OpenCall,
@@ -45,8 +46,7 @@ CUT_SHORT: Final = "cancelled"
 CUT_OFF: Final = "length"
 """``finish_reason`` of an answer that had no tokens left."""
 REFUSALS: Final = frozenset({"content_filter", "refusal"})
-UNKNOWN: Final = "unknown_result"
-HANDED_EVEN_SO: Final = frozenset({"unavailable", UNKNOWN, "timeout"})
+HANDED_EVEN_SO: Final = frozenset({"unavailable", UNKNOWN_RESULT, "timeout"})
 """A customer who wants a person gets one, whether or not the note about it could be written."""
 
 
@@ -297,4 +297,4 @@ def _handed(call: OpenCall) -> str:
     """Return why a result gives the turn to a person; a doubt, since a model would ask again."""
     if call.tool == TRANSFER and (call.ok or call.error in HANDED_EVEN_SO):
         return f"tool:{TRANSFER}"
-    return f"tool:{UNKNOWN}" if call.writes and call.error == UNKNOWN else ""
+    return f"tool:{UNKNOWN_RESULT}" if call.writes and call.error == UNKNOWN_RESULT else ""

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+from schemas.events import BubbleState
 from sinks.changes import Changes, Key
 
 Row = Mapping[str, Any]
@@ -39,9 +40,6 @@ MEDIA_TYPES: Final = MappingProxyType(
         "reaction": "reactionMessage",
     }
 )
-DROPPED: Final = "dropped"
-"""State of what the gate never sends, after a takeover: nearest to it is what was taken back."""
-
 TEXT_TYPE: Final = "conversation"
 
 SIDE_NOTES: Final = frozenset({"edit", "revoke"})
@@ -201,7 +199,8 @@ def message_json(ticket: Row, bubble: Row) -> Json:
         "body": bubble["body"],
         "mediaUrl": None,
         "mediaType": MEDIA_TYPES.get(bubble["kind"], TEXT_TYPE),
-        "isDeleted": bubble["deleted"] or bubble["state"] == DROPPED,
+        # What the gate never sends, after a takeover, is nearest to what was taken back.
+        "isDeleted": bubble["deleted"] or bubble["state"] == BubbleState.DROPPED,
         "isEdited": bubble["edited"],
         "quotedMsgId": bubble["quoted_id"],
         "quotedMsg": quoted,

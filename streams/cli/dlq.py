@@ -225,12 +225,11 @@ async def _alone(desk: Desk, selection: Selection, *, older: bool, execute: bool
         for letter in _chosen(desk, selection)
         if letter.standing(desk.flags) is Standing.ALONE and letter.original.offset >= 0
     ]
-    kept = [] if older else [letter for letter in chosen if _forgotten(letter)]
-    back = [letter for letter in chosen if letter not in kept]
+    back = [letter for letter in chosen if older or not _forgotten(letter)]
     for letter in back:
         typer.echo(f"alone: {where(letter.original)} ({letter.stage}: {letter.reason})")
-    if kept:
-        typer.echo(f"left out: {len(kept)} of over 7 days ago, which --older writes back as well")
+    if left := len(chosen) - len(back):
+        typer.echo(f"left out: {left} of over 7 days ago, which --older writes back as well")
     if execute:
         await desk.publisher.start()
         await desk.publisher.publish(letter.back() for letter in back)

@@ -28,7 +28,11 @@ def busiest(held: Mapping[str, Iterable[Place]], partitions: int) -> str:
         held: What each worker reads.
         partitions: Partitions of each topic.
     """
-    return max(held, key=lambda name: sum(at.partition < partitions // 3 for at in held[name]))
+    return max(held, key=lambda name: sum(_busy(at.partition, partitions) for at in held[name]))
+
+
+def _busy(partition: int, partitions: int) -> bool:
+    return partition < partitions // 3
 
 
 def customers(
@@ -41,7 +45,7 @@ def customers(
     while len(found) < count:
         number += 1
         digest = blake2b(f"bench:{run}:{number}".encode(), digest_size=16).hexdigest()
-        busy = home(f"conv_{digest}".encode(), partitions) < partitions // 3
+        busy = _busy(home(f"conv_{digest}".encode(), partitions), partitions)
         if wanted[busy] > 0:
             wanted[busy] -= 1
             found.append((f"conv_{digest}", f"{prefix}{number:08d}"))
