@@ -38,6 +38,10 @@ Failed = Callable[["Producer", BaseException], None]
 QUEUED: Final = 32
 """Batches of a partition that may wait to be sent; more than a stage's events in flight fill."""
 
+SLICE: Final = 16
+"""Records of a batch that are told of at once. If all were, everybody would work before the next
+request leaves, all of it would be in that one, and nobody could work until it is answered."""
+
 OURS: Final = frozenset(topic.name.encode() for topic in TOPICS)
 """Names of events."""
 
@@ -109,12 +113,19 @@ class Batch(MessageBatch):  # type: ignore[misc] # aiokafka publishes no types
     def done(self, base_offset: int, *times: Any) -> None:
         """Tell everyone that the broker has it."""
         super().done(base_offset, *times)
-        topic, partition = self.tp
-        for offset, sent in enumerate(self.sent, base_offset):
-            if not sent.done():  # whoever waited was cancelled
-                sent.set_result((partition, offset))
+        topic = self.tp.topic
+        self.loop.call_soon(self._tell, base_offset, 0)
         for name, count in self.names.items():
             published(topic, name).inc(count)
+
+    def _tell(self, base_offset: int, begin: int) -> None:
+        """Tell a slice of those who wait; the next one in the next round of the loop."""
+        end = begin + SLICE
+        for offset, sent in enumerate(self.sent[begin:end], base_offset + begin):
+            if not sent.done():  # whoever waited was cancelled
+                sent.set_result((self.tp.partition, offset))
+        if end < len(self.sent):
+            self.loop.call_soon(self._tell, base_offset, end)
 
     def failure(self, exception: BaseException) -> None:
         """Tell everyone that it may not be there; the producer's errors become ours."""

@@ -18,6 +18,7 @@ from aiokafka.errors import (
 )
 
 from schemas.errors import Rejected, Unavailable
+from streams.kafka import batching
 from streams.kafka.batching import QUEUED, Batch, Producer
 from streams.kafka.publish import Record
 from streams.metrics import EVENTS_PUBLISHED
@@ -86,6 +87,23 @@ async def test_what_the_broker_has_is_counted_by_event(producer: Producer) -> No
 
     await asyncio.gather(*sent)
     assert counter._value.get() == before + 3
+
+
+async def test_the_next_request_can_leave_before_all_of_a_batch_were_told(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "SLICE", 2)
+    sent = [producer.put(record(number, 10), 1) for number in range(9)]
+    batch = drained(producer)
+    told: list[int] = []
+    woken = producer._message_accumulator.waiter()
+    woken.add_done_callback(lambda _: told.append(sum(each.done() for each in sent)))
+    sent[0].add_done_callback(lambda _: producer.put(record(0, 10), 0))
+
+    batch.done(0, -1, None)
+
+    assert await asyncio.gather(*sent) == [(1, number) for number in range(9)]
+    assert told == [4]
 
 
 @pytest.mark.parametrize(
