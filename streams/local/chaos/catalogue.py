@@ -6,18 +6,16 @@ Acts are elsewhere (``streams.local.chaos.acts``): this module is what a plan an
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.topics import STATEFUL_STAGES
+from streams.local.chaos.proof import Proof, at_least, outslept, replaced
 
 QUORUM: Final = 3
 SPARED: Final = ("kafka", "registry", "postgres", "redis", "simulator", "model")
 """Real parts and the outside world; other faults are theirs."""
-
-Evidence = Mapping[str, float | str | bool]
-"""What was seen of a fault while it happened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +42,6 @@ class Setting:
 
 
 Victims = Callable[[Setting, random.Random], list[tuple[str, ...]]]
-Proof = Callable[[Evidence], str | None]
-"""Says why a fault did not really happen, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,42 +142,6 @@ def _with_worker(name: str) -> Victims:
     return lambda setting, chance: [(name, chance.choice(setting.stages))]
 
 
-def _number(seen: Evidence, name: str) -> float:
-    found = seen.get(name, 0)
-    return found if isinstance(found, int | float) else 0
-
-
-def at_least(**wanted: float) -> Proof:
-    """Every one of these was seen at least so often, or so long."""
-
-    def proof(seen: Evidence) -> str | None:
-        missing = [
-            f"{n} {_number(seen, n):g} of {w:g}" for n, w in wanted.items() if _number(seen, n) < w
-        ]
-        return ", ".join(missing) or None
-
-    return proof
-
-
-def replaced(seen: Evidence) -> str | None:
-    """Another process took the place of the one that was struck."""
-    if _number(seen, "before") == _number(seen, "after"):
-        return "the process lives on"
-    return None
-
-
-def _outslept(seen: Evidence) -> str | None:
-    if _number(seen, "stopped_s") < 2 * _number(seen, "session_s"):
-        return "it was stopped for less than two session timeouts"
-    if _number(seen, "before") != _number(seen, "after"):
-        return "it did not wake up: it was ended"
-    return None
-
-
-def _refused(seen: Evidence) -> str | None:
-    return at_least(down=1, refused=1)(seen)
-
-
 FAULTS: Final[dict[str, Kind]] = {
     "F1": Kind(what="kill -9 of each process of ours", victims=_each, proof=replaced),
     "F1w": Kind(
@@ -204,7 +164,7 @@ FAULTS: Final[dict[str, Kind]] = {
     "F3": Kind(
         what="SIGSTOP for two session timeouts, then SIGCONT: a zombie",
         victims=_one_of_two,
-        proof=_outslept,
+        proof=outslept,
         workers=2,
     ),
     "F4": Kind(

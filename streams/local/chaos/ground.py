@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from schemas.errors import PipelineError
+from schemas.topics import STATEFUL_STAGES
+from streams.kafka.naming import group_of
+from streams.local.chaos.catalogue import stage_of
 from streams.local.chaos.customers import Customers
 from streams.local.chaos.proxy import Proxy
 from streams.local.chaos.witness import Witness
@@ -83,6 +86,12 @@ class Ground:
     def refusals(self) -> int:
         """Return how often the webhook has said 503 so far."""
         return self.customers.refused["503"]
+
+
+def group_of_worker(part: str) -> str:
+    """Return the consumer group of a worker process that has a table."""
+    stage = stage_of(part)
+    return group_of((stage,) if stage else STATEFUL_STAGES)
 
 
 async def last_words(stack: Stack, part: str, began: int, patience_s: float) -> bytes:

@@ -13,12 +13,12 @@ from typing import Final
 
 from confluent_kafka import TopicPartition
 
-from schemas.errors import Unavailable
+from schemas.errors import PipelineError, Unavailable
 from streams.kafka.groups import Groups
 from streams.kafka.naming import APP
 from streams.local.chaos.catalogue import stage_of
 from streams.local.chaos.facts import Seen
-from streams.local.chaos.ground import Ground, last_words, lasting
+from streams.local.chaos.ground import AGAIN_S, Ground, group_of_worker, last_words, lasting
 from streams.local.chaos.schedule import Planned
 from streams.local.stack import Stack
 from streams.local.stack.together import together
@@ -33,8 +33,12 @@ EMPTY_S: Final = 30.0
 CRASH_S: Final = 90.0
 """How long a worker may take to reach its fail-point: it has nothing to do while those before it
 crash as well."""
+TAKEN_S: Final = 20.0
+"""How long others may take to read what was a stopped worker's, once its session has ended."""
 RARE: Final = {"tools": (1, 3)}
 """Its passes, in a stage that seldom has anything to do."""
+Place = tuple[str, int]
+"""Topic and partition."""
 
 
 async def kill(ground: Ground, planned: Planned) -> Seen:
@@ -90,12 +94,14 @@ async def roll(ground: Ground, planned: Planned) -> Seen:
 
 
 async def freeze(ground: Ground, planned: Planned) -> Seen:
-    """F3: SIGSTOP for more than two session timeouts, then SIGCONT."""
+    """F3: SIGSTOP for more than two session timeouts, and until others read its partitions."""
     (part,) = planned.whom
     stack, session_s = ground.stack, ground.current.session_timeout_s
     before = stack.pid(part)
+    mine, _ = await _shares(ground, part)
     stack.signal(part, signal.SIGSTOP)
     stopped_s = await lasting(2 * session_s + 1)
+    taken = await _taken(ground, part, mine)
     stack.signal(part, signal.SIGCONT)
     await asyncio.sleep(1.0)
     await ground.note_commits()
@@ -105,7 +111,36 @@ async def freeze(ground: Ground, planned: Planned) -> Seen:
         "after": stack.pid(part) if alive else 0,
         "stopped_s": stopped_s,
         "session_s": session_s,
+        "taken": taken,
     }
+
+
+async def _taken(ground: Ground, part: str, mine: set[Place]) -> int:
+    """Return how many partitions of a worker others read; waits for all of them, not for ever."""
+    deadline = time.monotonic() + TAKEN_S
+    while True:
+        _, others = await _shares(ground, part)
+        taken = len(mine & others)
+        if taken == len(mine) or time.monotonic() > deadline:
+            return taken
+        await asyncio.sleep(AGAIN_S)
+
+
+async def _shares(ground: Ground, part: str) -> tuple[set[Place], set[Place]]:
+    """Return which partitions a worker reads, and which the others of its group do.
+
+    Nobody knows while no broker answers.
+    """
+    try:
+        held = await asyncio.to_thread(ground.witness.groups_of().held, group_of_worker(part))
+    except PipelineError as exc:
+        ground.say(f"nobody can tell who reads what: {exc}")
+        return set(), set()
+    mine, others = set[Place](), set[Place]()
+    for member, places in held.items():
+        found = mine if member == part else others
+        found.update((place.topic, place.partition) for place in places)
+    return mine, others
 
 
 async def skew(ground: Ground, planned: Planned) -> Seen:

@@ -22,11 +22,11 @@ from schemas.events import (
     ToolCallRequested,
 )
 from streams.local.chaos.aftermath import marked, remembered
-from streams.local.chaos.catalogue import Evidence
 from streams.local.chaos.commits import passed_holes
 from streams.local.chaos.leaks import SKIPPED
 from streams.local.chaos.order import out_of_order, scattered, steps_of
 from streams.local.chaos.people import applied, called, dropped, heard, shown, silent
+from streams.local.chaos.proof import Evidence
 from streams.local.chaos.sent import addressed, sent_late
 from streams.local.chaos.story import Story
 from streams.local.load.checker import RULES as LOAD_RULES

@@ -24,11 +24,10 @@ from schemas.topics import (
     STATEFUL_STAGES,
 )
 from streams.kafka.layouts import inputs_of
-from streams.kafka.naming import group_of
 from streams.kafka.registry import Registry
 from streams.local.chaos.catalogue import stage_of
 from streams.local.chaos.facts import Posted, Seen
-from streams.local.chaos.ground import AGAIN_S, Ground, lasting
+from streams.local.chaos.ground import AGAIN_S, Ground, group_of_worker, lasting
 from streams.local.chaos.schedule import Planned
 from streams.local.chaos.workload import phone_prefix
 from streams.local.demo.shop import NUMBER, TENANT
@@ -92,8 +91,7 @@ async def _readers(ground: Ground, parts: Sequence[str], topic: str, *, reads: b
 
     The group itself tells it; it is asked until that holds for all of them, but not for ever.
     """
-    stage = stage_of(parts[0])
-    group = group_of((stage,) if stage else STATEFUL_STAGES)
+    group = group_of_worker(parts[0])
     groups, deadline = ground.witness.groups_of(), time.monotonic() + SHARED_S
     while True:
         held = await asyncio.to_thread(groups.held, group)

@@ -9,8 +9,9 @@ from schemas.changing import replace
 from schemas.errors import Misconfigured
 from schemas.events import Command, OutcomeKind
 from streams.local.chaos.acts import ACTS
-from streams.local.chaos.catalogue import FAULTS, Setting, at_least, is_further, ours, replaced
+from streams.local.chaos.catalogue import FAULTS, Setting, is_further, ours
 from streams.local.chaos.command import Shape
+from streams.local.chaos.proof import at_least, replaced
 from streams.local.chaos.runs import LAYOUTS, MIXED, SEEDS, all_runs, short_runs
 from streams.local.chaos.schedule import schedule
 from streams.local.chaos.workload import Ask, Crowd, Write, phone_prefix, workload
@@ -185,6 +186,13 @@ def test_a_proof_says_what_is_missing() -> None:
     assert at_least(cut=3, delayed=1)({"cut": 2}) == "cut 2 of 3, delayed 0 of 1"
     assert replaced({"before": 1, "after": 2}) is None
     assert replaced({"before": 1, "after": 1}) == "the process lives on"
-    assert FAULTS["F3"].proof({"before": 1, "after": 1, "stopped_s": 13, "session_s": 6}) is None
-    assert FAULTS["F3"].proof({"before": 1, "after": 0, "stopped_s": 13, "session_s": 6})
-    assert FAULTS["F3"].proof({"before": 1, "after": 1, "stopped_s": 11, "session_s": 6})
+
+
+def test_a_zombie_slept_until_others_had_its_partitions_and_woke_up() -> None:
+    seen = {"before": 1, "after": 1, "stopped_s": 13.0, "session_s": 6.0, "taken": 4}
+    proof = FAULTS["F3"].proof
+
+    assert proof(seen) is None
+    assert proof({**seen, "after": 0}) == "it did not wake up: it was ended"
+    assert proof({**seen, "stopped_s": 11.0}) == "it was stopped for less than two session timeouts"
+    assert proof({**seen, "taken": 0}) == "nobody took its partitions meanwhile"

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from schemas.errors import Unavailable
 from streams.local.chaos import outages, processes
@@ -161,17 +162,48 @@ async def test_a_rolling_restart_stops_one_after_the_other_in_good_order(tmp_pat
     assert seen == {"restarted": 2, "unclean": 0}
 
 
-@pytest.mark.parametrize(("wakes", "proved"), [(True, True), (False, False)])
-async def test_a_frozen_worker_sleeps_longer_than_two_sessions_and_wakes(
-    tmp_path: Path, *, wakes: bool, proved: bool
+HELD = {"worker": [TopicPartition("in", 0), TopicPartition("in", 1)], "worker-2": []}
+TAKEN = {"worker-2": [TopicPartition("in", 0), TopicPartition("in", 1)]}
+Held = dict[str, list[TopicPartition]]
+
+
+@pytest.mark.parametrize(
+    ("wakes", "answers", "why"),
+    [
+        (True, [HELD, {}, TAKEN], None),
+        (False, [HELD, TAKEN], "it did not wake up: it was ended"),
+        (True, [HELD, HELD], "nobody took its partitions meanwhile"),
+        (True, [Unavailable("kafka")], "nobody took its partitions meanwhile"),
+    ],
+    ids=["taken after a rebalance", "it died", "nobody took them", "nobody can tell"],
+)
+async def test_a_frozen_worker_sleeps_until_others_have_its_partitions(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    wakes: bool,
+    answers: list[Held | Unavailable],
+    why: str | None,
 ) -> None:
+    monkeypatch.setattr(processes, "TAKEN_S", 0.1)
+    left = list(answers)
+
+    def held(group: str) -> Held:
+        assert group == "whaticket.pipeline"
+        found = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(found, Unavailable):
+            raise found
+        return found
+
     stack = Standing(tmp_path, wakes=wakes)
     here, looks = ground(stack, session_s=6.0)
+    here.witness = SimpleNamespace(groups_of=lambda: SimpleNamespace(held=held))
+    here.say = lambda _: None
 
     seen = await processes.freeze(here, planned("F3", "worker"))
 
     assert stack.calls == [("SIGSTOP", "worker"), ("SIGCONT", "worker")]
-    assert (FAULTS["F3"].proof(seen) is None) is proved
+    assert FAULTS["F3"].proof(seen) == why
     assert looks == ["commits"]
 
 
