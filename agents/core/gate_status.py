@@ -32,8 +32,7 @@ def on_status(step: GateStep, event: StatusReceived) -> None:
     bubble = replace(
         merged(bubble, event.status, event.status_at), wamid=bubble.wamid or event.wamid
     )
-    if event.status is DeliveryStatus.FAILED:
-        bubble = replace(bubble, error_code=event.error_code, reason="reported_failed")
+    bubble = _explained(bubble, event)
     step.put(bubble)
     if bubble.shown is not shown:
         step.updated(bubble, bubble.shown)
@@ -55,6 +54,16 @@ def _keep(step: GateStep, event: StatusReceived) -> None:
     if event.bubble_id and event.attempt > 0 and not seen.knows(step.state.seen, event.bubble_id):
         early = (*step.state.early, replace(event, raw=None))
         step.change(early=early[-KEPT_EARLY:])
+
+
+def _explained(bubble: Bubble, event: StatusReceived) -> Bubble:
+    """Say why it failed, if that is what is shown: another device may have it all the same."""
+    if bubble.shown is not BubbleState.FAILED:
+        reached = bubble.shown is not bubble.state
+        return replace(bubble, error_code=0, reason="") if reached else bubble
+    if event.status is not DeliveryStatus.FAILED:
+        return bubble
+    return replace(bubble, error_code=event.error_code, reason="reported_failed")
 
 
 def _proven(step: GateStep, bubble: Bubble, event: StatusReceived) -> Bubble:

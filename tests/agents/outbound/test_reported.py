@@ -13,6 +13,7 @@ from schemas.events import (
     DeliveryStatus,
     OutboundRequested,
     OutboundSettled,
+    OutboundUpdated,
     StatusReceived,
 )
 from tests.agents.outbound.desk import Desk, bubble, status
@@ -115,3 +116,48 @@ def test_a_failure_of_an_attempt_that_was_tried_again_says_nothing(
 
     desk.apply(failed("p1", attempt=2))
     assert desk.bubble("p1").shown is FAILED
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (DeliveryStatus.FAILED, DeliveryStatus.DELIVERED),
+        (DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.READ),
+        (DeliveryStatus.SENT, DeliveryStatus.FAILED, DeliveryStatus.SENT, DeliveryStatus.READ),
+    ],
+)
+def test_what_reached_a_device_is_shown_without_the_failure_of_another(
+    told: tuple[DeliveryStatus, ...],
+) -> None:
+    desk = Desk()
+    desk.apply(part(1))
+
+    for each in told:
+        desk.apply(status(each, "p1", error_code=131026 if each is DeliveryStatus.FAILED else 0))
+
+    (said,) = desk.of(OutboundUpdated)
+    assert said.state is not FAILED
+    assert (said.error_code, said.reason) == (0, "")
+    assert (desk.bubble("p1").error_code, desk.bubble("p1").reason) == (0, "")
+
+
+def test_what_was_given_up_in_doubt_and_was_sent_is_shown_without_the_doubt() -> None:
+    desk = Desk()
+    desk.apply(part(1), Unknown(reason="timeout"))
+    desk.fire("unknown_cap:p1")
+    assert desk.bubble("p1").reason
+
+    desk.apply(status(DeliveryStatus.DELIVERED, "p1"))
+
+    (said,) = desk.of(OutboundUpdated)
+    assert (said.state, said.reason) == (BubbleState.DELIVERED, "")
+
+
+def test_the_failure_stays_while_nothing_but_sent_is_known() -> None:
+    desk = Desk()
+    desk.apply(part(1))
+    desk.apply(failed("p1"))
+
+    desk.apply(status(DeliveryStatus.SENT, "p1"))
+
+    assert (desk.bubble("p1").error_code, desk.bubble("p1").reason) == (131026, "reported_failed")
