@@ -24,13 +24,13 @@ from schemas.events import Event, Position
 from schemas.topics import Topic
 from sinks.ports import Recorded, Sink
 from streams.clock import open_clock
-from streams.consumer.misnamed import read_on
 from streams.consumer.ordering import in_order
 from streams.consumer.seat import Lost, Seat
 from streams.consumer.vouching import OtherLog
 from streams.deadletters.dlq import Original, Verdict, dead_letter
 from streams.deadletters.fuse import Fuse
 from streams.kafka.connections import mend
+from streams.kafka.misnamed import read_on
 from streams.kafka.publish import Publisher
 from streams.logs import place
 from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, SINK_RECORDS, SINK_SECONDS

@@ -23,7 +23,7 @@ from streams.consumer.auditor import VOUCHER
 from streams.consumer.fetching import Witness, keep_sessions
 from streams.consumer.foreign import forgive
 from streams.consumer.membership import Replaced, be_static, leave_for_good
-from streams.consumer.misnamed import read_on
+from streams.kafka.misnamed import read_on
 from streams.logs import FAUST_LOG
 
 log = structlog.get_logger(__name__)

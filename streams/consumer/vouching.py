@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import Misconfigured, Unavailable
 from streams.consumer.auditor import VOUCHER
+from streams.kafka.misnamed import Fetches
 from streams.state.proof import Proof
 
 POLL_MS: Final = 200
@@ -72,14 +73,14 @@ async def disproved(bootstrap: str, proofs: Mapping[Any, Proof]) -> set[Any]:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     try:
         await consumer.start()
-        return await _disproved(consumer, proofs)
+        return await _disproved(consumer, proofs, bootstrap)
     except KafkaError as exc:
         raise Unavailable("kafka") from exc
     finally:
         await consumer.stop()
 
 
-async def _disproved(consumer: Any, proofs: Mapping[Any, Proof]) -> set[Any]:
+async def _disproved(consumer: Any, proofs: Mapping[Any, Proof], bootstrap: str) -> set[Any]:
     begins = await consumer.beginning_offsets(list(proofs))
     ends = await consumer.end_offsets(list(proofs))
     waiting = {
@@ -89,10 +90,11 @@ async def _disproved(consumer: Any, proofs: Mapping[Any, Proof]) -> set[Any]:
     consumer.assign(list(waiting))
     for place in waiting:
         consumer.seek(place, proofs[place].offset)
+    fetches = Fetches(consumer, bootstrap)
     for _ in range(PATIENCE):
         if not waiting:
             return wrong
-        for place, records in (await consumer.getmany(*waiting, timeout_ms=POLL_MS)).items():
+        for place, records in (await fetches.getmany(*waiting, timeout_ms=POLL_MS)).items():
             if proofs[place].fails(records[0]):
                 wrong.add(place)
             waiting.discard(place)

@@ -15,6 +15,7 @@ from aiokafka.partitioner import murmur2
 from schemas.errors import Misconfigured, Rejected, Unavailable
 from schemas.events import Event, Position
 from sinks.ports import Recorded
+from streams.kafka.misnamed import Fetches
 from streams.kafka.partitioner import partition_of
 from streams.kafka.publish import filled
 
@@ -106,8 +107,9 @@ class Reading:
             consumer.assign(places)
             ends = await consumer.end_offsets(places)
             await _seek(consumer, places, since or {})
+            fetches = Fetches(consumer, self.bootstrap)
             while await _behind(consumer, ends):
-                async for record, event in self._batch(consumer, key):
+                async for record, event in self._batch(fetches, key):
                     if record.offset < ends[TopicPartition(record.topic, record.partition)]:
                         yield record, event
 
@@ -134,10 +136,11 @@ class Reading:
             times: list[int] = []
             consumer.assign(list(waiting))
             await _seek(consumer, list(waiting), {})
+            fetches = Fetches(consumer, self.bootstrap)
             for _ in range(PATIENCE):
                 if not waiting:
                     return times
-                batches = await consumer.getmany(*waiting, timeout_ms=POLL_MS)
+                batches = await fetches.getmany(*waiting, timeout_ms=POLL_MS)
                 times += [records[0].timestamp for records in batches.values() if records]
                 waiting -= {place for place, records in batches.items() if records}
         raise Unavailable("kafka")
@@ -153,8 +156,9 @@ class Reading:
             places = await _places(consumer, topics, None)
             consumer.assign(places)
             await _seek(consumer, places, since)
+            fetches = Fetches(consumer, self.bootstrap)
             while True:
-                async for record, event in self._batch(consumer, None):
+                async for record, event in self._batch(fetches, None):
                     yield _recorded(record, event)
 
     @contextlib.asynccontextmanager
@@ -173,9 +177,9 @@ class Reading:
         finally:
             await consumer.stop()
 
-    async def _batch(self, consumer: Any, key: str | None) -> AsyncIterator[tuple[Any, Event]]:
+    async def _batch(self, fetches: Fetches, key: str | None) -> AsyncIterator[tuple[Any, Event]]:
         """Yield what one poll brings, in the order of time; inside a partition by offset."""
-        batches = await consumer.getmany(timeout_ms=POLL_MS)
+        batches = await fetches.getmany(timeout_ms=POLL_MS)
         wanted = None if key is None else key.encode()
         for record in heapq.merge(*batches.values(), key=lambda record: record.timestamp):
             if wanted is not None and record.key != wanted:

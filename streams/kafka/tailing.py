@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.errors import Misconfigured, Unavailable
+from streams.kafka.misnamed import Fetches
 
 POLL_MS: Final = 100
 
@@ -26,6 +27,7 @@ class Tail:
         self._bootstrap = bootstrap
         self._client_id = client_id
         self._consumer: Any = None
+        self._fetches: Any = None
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -81,6 +83,7 @@ class Tail:
                 beginnings = await self._consumer.beginning_offsets(self.places)
             for place, offset in beginnings.items():
                 self._consumer.seek(place, offset)
+        self._fetches = Fetches(self._consumer, self._bootstrap)
 
     async def catch_up(self) -> AsyncIterator[Any]:
         """Yield the records up to the present ends; in order inside each partition.
@@ -93,7 +96,7 @@ class Tail:
         with _answering():
             ends = await self._consumer.end_offsets(self.places)
             while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
-                batches = await self._consumer.getmany(timeout_ms=POLL_MS)
+                batches = await self._fetches.getmany(timeout_ms=POLL_MS)
                 for batch in batches.values():
                     for record in batch:
                         yield record

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from schemas.errors import Misconfigured, Unavailable
 from schemas.events import Channel, Event, SettingsChanged
 from schemas.topics import SETTINGS_CHANGED
-from streams.consumer.misnamed import read_on
+from streams.kafka.misnamed import read_on
 from streams.logs import place
 
 log = structlog.get_logger(__name__)

@@ -19,6 +19,7 @@ from agents.ports import Clock
 from schemas.errors import Unavailable
 from schemas.topics import DLQ_SUFFIX, STATEFUL_STAGES, TOPICS, changelog
 from streams.kafka.groups import Groups
+from streams.kafka.misnamed import Fetches
 from streams.kafka.naming import group_of
 from streams.kafka.reading import Reading
 from streams.local.chaos.book import Book
@@ -175,8 +176,9 @@ class Witness:
             consumer.assign(places)
             for place in places:
                 consumer.seek(place, since.get(place, 0))
+            fetches = Fetches(consumer, self.current.kafka_bootstrap)
             while places and await _behind(consumer, places, ends):
-                for rows in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                for rows in (await fetches.getmany(timeout_ms=POLL_MS)).values():
                     for row in rows:
                         yield row
         finally:

@@ -6,48 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from streams.local.stack import Stack
 from tests.streams.loop.harness import PARTITIONS, everything, lag, publish, publishing, toys, until
 from tests.streams.loop.shelf import group_of
 from tests.streams.loop.toy import BORN_MS, JsonCodec, Names, received
+from tests.streams.misnamed import write
 
 pytestmark = pytest.mark.integration
 
 GOOD = JsonCodec().encode(received(Names("misnamed"), 0, 0))
 
 
-class Misnamed(str):
-    """A name that no client of ours would write."""
-
-    __slots__ = ()
-
-    def encode(self, *_: str) -> bytes:
-        return b"x-\xff\xfe"
-
-
 async def foreign(bootstrap: str, topic: str, *values: bytes) -> None:
-    """Write records with such a header as the last of each partition, in one batch."""
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as writer:
-        for partition in range(PARTITIONS):
-            builder = _DefaultRecordBatchBuilderPy(
-                magic=2,
-                compression_type=0,
-                is_transactional=0,
-                producer_id=-1,
-                producer_epoch=-1,
-                base_sequence=-1,
-                batch_size=1 << 16,
-            )
-            for number, value in enumerate(values):
-                headers = [(Misnamed("x"), b"y")]
-                builder.append(number, BORN_MS, b"conv_0", value, headers)
-            batch = writer.create_batch()
-            batch._relative_offset, batch._buffer = len(values), bytes(builder.build())
-            batch.close()
-            await (await writer.send_batch(batch, topic, partition=partition))
+    """Write such records as the last of each partition."""
+    for partition in range(PARTITIONS):
+        await write(bootstrap, topic, partition, b"conv_0", list(values), BORN_MS)
 
 
 @pytest.mark.parametrize("reader", ["stages", "sink"])
@@ -69,13 +43,19 @@ async def test_a_header_name_that_nobody_can_read_stops_no_partition(
         await until(drained, "no lag behind them")
         await publish(publisher, *(received(names, c, 2) for c in range(20)))
         await until(drained, "no lag later")
+        await foreign(bootstrap, inbox, b"\x01last")
+        await until(drained, "no lag behind the last")
+        assert await worker.stop() == 0
+        worker = await start("one", **sink)
+        await publish(publisher, *(received(names, c, 3) for c in range(20)))
+        await until(drained, "no lag after a restart")
         assert await worker.stop() == 0
         assert worker.said("record.misnamed")
         assert not worker.said("audit.skipped")
 
     letters = await everything(bootstrap, names.inbox.dlq)
     assert sorted(letter.value for letter in letters) == sorted(
-        [b"\x01junk", b"\x01more"] * PARTITIONS
+        [b"\x01junk", b"\x01more", b"\x01last"] * PARTITIONS
     )
     if not sink:
-        assert len(await everything(bootstrap, names.said.name)) == 60
+        assert len(await everything(bootstrap, names.said.name)) == 80

@@ -55,6 +55,34 @@ async def read_on(
     return {place: records for place, records in found.items() if records}
 
 
+class Fetches:
+    """What a consumer that was given its partitions fetches, also what aiokafka cannot read.
+
+    Positions are set before the first fetch, and by nobody later.
+    """
+
+    def __init__(self, consumer: Any, bootstrap: str) -> None:
+        self._consumer = consumer
+        self._bootstrap = bootstrap
+        self._due: dict[Place, int] = {}
+
+    async def getmany(self, *places: Place, timeout_ms: int) -> dict[Place, list[Any]]:
+        """Return what comes in this time of these partitions, or of all."""
+        consumer = self._consumer
+        for place in consumer.assignment() - self._due.keys():
+            self._due[place] = await consumer.position(place)
+        try:
+            found = await consumer.getmany(*places, timeout_ms=timeout_ms)
+        except UnicodeDecodeError:
+            asked = places or consumer.assignment()
+            found = await read_on(consumer, asked, self._begin, self._bootstrap)
+        self._due.update((place, rows[-1].offset + 1) for place, rows in found.items() if rows)
+        return dict(found)
+
+    def _begin(self, place: Place, at: int) -> int:
+        return min(at, self._due[place])
+
+
 async def _up_to_it(consumer: Any, place: Place, bootstrap: str) -> list[ConsumerRecord]:
     found: list[ConsumerRecord] = []
     while len(found) < MOST:
