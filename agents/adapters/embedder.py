@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -13,6 +14,8 @@ from agents.adapters.provider import later, translated
 from agents.adapters.vectors import DIMENSIONS, TEXT_CHARS, unit
 from schemas.errors import Refusing, Rejected, Unavailable
 
+LIMIT_S: Final = 30.0
+"""Most seconds for one answer; the client's own limit is one for each read."""
 CHECK: Final = "check OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_EMBEDDING_MODEL"
 
 
@@ -22,29 +25,32 @@ class OpenAIEmbedder:
     Args:
         api: The client; see ``agents.adapters.llm.client``.
         model: Name of the model; it must be able to give 512 dimensions.
+        limit_s: Most seconds for one answer.
     """
 
-    def __init__(self, api: AsyncOpenAI, model: str) -> None:
+    def __init__(self, api: AsyncOpenAI, model: str, *, limit_s: float = LIMIT_S) -> None:
         self._api = api
+        self._limit_s = limit_s
         self._model = model
 
     async def embed(self, texts: Sequence[str], /) -> list[list[float]]:
         """Return one unit vector for each text.
 
         Raises:
-            Unavailable: The provider is down, sent what is no answer, or asks us to wait.
+            Unavailable: The provider is down, slow, sent what is no answer, or asks us to wait.
             Refusing: It does not let us in, has no such model, or gives vectors of another size.
             Rejected: It refuses these texts.
         """
         if not texts:
             return []
         with _translated():
-            answer = await self._api.embeddings.create(
-                model=self._model,
-                input=[text[:TEXT_CHARS] for text in texts],
-                dimensions=DIMENSIONS,
-                encoding_format="float",
-            )
+            async with asyncio.timeout(self._limit_s):
+                answer = await self._api.embeddings.create(
+                    model=self._model,
+                    input=[text[:TEXT_CHARS] for text in texts],
+                    dimensions=DIMENSIONS,
+                    encoding_format="float",
+                )
             vectors = _vectors(answer)
         if any(len(vector) != DIMENSIONS for vector in vectors):
             raise Refusing(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -83,3 +85,16 @@ async def test_an_embedder_that_refuses_us_is_waited_for_and_says_what_to_check(
 async def test_only_what_it_says_of_the_texts_is_their_fault() -> None:
     with pytest.raises(Rejected, match="embedding_refused"):
         await OpenAIEmbedder(Provider(status(400)).api, "m").embed(["a"])
+
+
+async def test_an_answer_that_comes_byte_by_byte_is_not_waited_for_without_end() -> None:
+    async def drops() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0)
+
+    kind = {"content-type": "application/json"}
+    provider = Provider(lambda _: httpx2.Response(200, content=drops(), headers=kind))
+
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(OpenAIEmbedder(provider.api, "m", limit_s=0.05).embed(["a"]), 10)
