@@ -49,7 +49,7 @@ def read_message(own: Mapping[str, Json], around: Around, alone: Alone) -> Messa
         phone_number_id=around.phone_number_id,
         wamid=_wamid(own, raw),
         content=said,
-        sender=who,
+        sender=_from_now_on(who, own),
         identifiers=(*identifiers(who), *_renamed(own)),
         reply_to_wamid=text(mapping(own, "context").get("id")),
         answerable=around.field in _LIVE and said.kind is not MessageKind.SYSTEM,
@@ -129,6 +129,23 @@ def _renamed(own: Mapping[str, Json]) -> tuple[str, ...]:
         known = [system.get("previous_user_id"), system.get("user_id")]
         return _names([person(user_id=name) for name in known])
     return ()
+
+
+def _from_now_on(who: Person, own: Mapping[str, Json]) -> Person:
+    """Return a customer under the name that WhatsApp says is theirs now, if it says so.
+
+    ``from`` is the name that they had, by Meta's own page.
+
+    Source: WhatsApp Cloud API, "System messages webhook reference" (``system.wa_id``); before
+    version 12 it was ``new_wa_id``.
+    """
+    system = mapping(own, "system")
+    new = Person()
+    if system.get("type") == "user_changed_number":
+        new = person(system.get("new_wa_id"), system.get("wa_id"))
+    elif system.get("type") == "user_changed_user_id":
+        new = person(user_id=system.get("user_id"))
+    return Person(wa_id=new.wa_id or who.wa_id, user_id=new.user_id or who.user_id, name=who.name)
 
 
 def _names(people: list[Person]) -> tuple[str, ...]:

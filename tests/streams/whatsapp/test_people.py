@@ -123,6 +123,27 @@ def test_a_new_number_that_whatsapp_tells_is_the_same_person(
 
 
 @pytest.mark.parametrize(
+    ("system", "number", "user_id"),
+    [
+        ({"type": "user_changed_number", "wa_id": "2"}, "2", USER),
+        ({"type": "user_changed_number", "new_wa_id": "2"}, "2", USER),
+        ({"type": "user_changed_number", "new_wa_id": ""}, "1", USER),
+        ({"type": "user_changed_user_id", "user_id": "BR.2"}, "1", "BR.2"),
+        ({"type": "customer_identity_changed", "wa_id": "2"}, "1", USER),
+    ],
+)
+def test_who_changed_their_number_is_answered_at_the_new_one(
+    system: Any, number: str, user_id: str
+) -> None:
+    own = {"from": "1", "from_user_id": USER, "type": "system", "system": system}
+
+    found = part(messages=[{**text("w"), **own}])
+
+    assert isinstance(found, Message)
+    assert (found.sender.wa_id, found.sender.user_id) == (number, user_id)
+
+
+@pytest.mark.parametrize(
     ("own", "names"),
     [
         ({"recipient_id": "1"}, ("wa:1",)),
