@@ -24,6 +24,7 @@ from schemas.events import (
     Phase,
     ReplyOrigin,
 )
+from schemas.ids import PUSHED
 
 Row = dict[str, Any]
 Merge = tuple[str, Row]
@@ -100,19 +101,24 @@ def _seen(event: Event, phone_number_id: str) -> Iterator[Merge]:
     )
 
 
-def _named(event: Event, person: Person) -> Merge:
+def _named(event: Event, person: Person, *, known: bool = True) -> Merge:
+    """Return what a customer is called; what is not ``known`` stands where nothing else does.
+
+    So it is with what another system says, and with whom we sent a reply to: that was read from
+    these very rows, maybe before they had the newest message.
+    """
     return "contacts_named", {
         "tenant_id": event.tenant_id,
         "customer_id": event.customer_id,
         "name": person.name or "",
         "wa_id": person.wa_id or "",
         "user_id": person.user_id or "",
-        "at_ms": event.occurred_at,
+        "at_ms": event.occurred_at if known else 0,
     }
 
 
 def _received(event: MessageReceived) -> Iterator[Merge]:
-    yield _named(event, event.sender)
+    yield _named(event, event.sender, known=not event.wamid.startswith(PUSHED))
     yield (
         "messages_received",
         _here(event)
@@ -133,7 +139,7 @@ def _received(event: MessageReceived) -> Iterator[Merge]:
 
 def _replied(event: HumanReplied) -> Iterator[Merge]:
     if event.recipient is not None:
-        yield _named(event, event.recipient)
+        yield _named(event, event.recipient, known=event.origin is ReplyOrigin.PHONE_APP)
     if event.origin is ReplyOrigin.PHONE_APP:
         yield (
             "messages_received",

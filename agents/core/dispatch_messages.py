@@ -14,7 +14,8 @@ from agents.core.dispatch_step import Step, waiting
 from agents.core.dispatch_turns import MAX_SUPERSEDED, begin, obstacle, supersede
 from agents.core.naturals import natural_id
 from agents.core.texts import MESSAGE_CHARS, PLACEHOLDERS, named, shortened
-from schemas.events import MessageKind, MessageReceived, OutcomeKind, Phase
+from schemas.changing import replace
+from schemas.events import MessageKind, MessageReceived, OutcomeKind, Person, Phase
 from schemas.ids import PUSHED
 
 WINDOW_MS: Final = 24 * 3_600_000
@@ -38,7 +39,7 @@ def on_message(step: Step, event: MessageReceived) -> None:
     if not step.first_time(natural_id(event)):
         step.decided("duplicate_ignored", "duplicate")
         return
-    step.change(person=event.sender, phone_number_id=event.phone_number_id)
+    step.change(person=_person(step.state, event), phone_number_id=event.phone_number_id)
     reason = _unanswerable(event)
     if reason is not None:
         _unanswered(step, event, reason)
@@ -51,6 +52,14 @@ def on_message(step: Step, event: MessageReceived) -> None:
     step.change(unread=step.state.unread + 1)
     _listen(step, event)
     _ARRIVALS.get(step.state.phase, _to_ai)(step, message)
+
+
+def _person(state: Conversation, event: MessageReceived) -> Person:
+    """Return the customer as WhatsApp names them: another system may know an older number."""
+    known = state.person
+    if event.wamid.startswith(PUSHED) and (known.wa_id or known.user_id):
+        return replace(known, name=known.name or event.sender.name)
+    return replace(event.sender, name=event.sender.name or known.name)
 
 
 def _unanswered(step: Step, event: MessageReceived, reason: str) -> None:

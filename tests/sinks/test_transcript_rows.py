@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agents.core.conversation import Conversation
 from agents.core.dispatch_given_up import behind, given_up
-from schemas.events import Event, MessageReceived, Phase, Position
+from schemas.events import Event, MessageReceived, Person, Phase, Position, ReplyOrigin
 from schemas.topics import CONVERSATION_CHANGED
 from sinks.ports import Recorded
 from sinks.transcripts import gathered
@@ -49,3 +49,19 @@ def test_what_waits_behind_it_takes_nobody_off_the_conversation() -> None:
     assert "states" not in rows
     assert "called" not in rows
     assert [row["outcome"] for row in rows["outcomes"]] == ["parked"]
+
+
+def test_only_whatsapp_renames_a_customer_who_is_known() -> None:
+    """The time decides between two names: at 0 it is taken only where none is known."""
+    told = Person(wa_id="5511900000000", name="Cliente 77")
+    story = Story()
+    rows = gathered(
+        [
+            story.said("w1", "oi", 10),
+            story.said("ext:crm:1", "Cadê?", 20, sender=told),
+            story.replied("r1", "Bom dia", 30, recipient=told),
+            story.replied("e1", "Olá", 40, recipient=told, origin=ReplyOrigin.PHONE_APP),
+        ]
+    )
+
+    assert [row["at_ms"] for row in rows["contacts_named"]] == [START_MS + 10, 0, 0, START_MS + 40]

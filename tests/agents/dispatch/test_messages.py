@@ -9,11 +9,13 @@ from schemas.events import (
     MessageKind,
     Outcome,
     OutcomeKind,
+    Person,
     Phase,
     TurnKind,
 )
 from schemas.ids import derived
 from tests.agents.dispatch.talk import (
+    MARIA,
     T0,
     Talk,
     message,
@@ -223,3 +225,33 @@ def test_what_another_system_pushes_opens_no_window_and_makes_none_longer() -> N
 
     assert pushed.window_expires_at is None
     assert again.window_expires_at == written.window_expires_at
+
+
+def test_what_another_system_pushes_says_nothing_of_a_customer_whom_whatsapp_names() -> None:
+    """A shop may still know the number that the customer had before."""
+    talk = Talk()
+    talk.hear("w1")
+
+    talk.hear("ext:crm:1", sender=Person(wa_id="5511900000000", name="Cliente 77"))
+
+    assert talk.it.person == MARIA
+
+
+def test_a_customer_who_never_wrote_is_answered_where_another_system_says() -> None:
+    talk = Talk()
+    pushed = Person(wa_id="5511900000000", name="Cliente 77")
+    talk.hear("ext:crm:1", sender=pushed)
+    known = talk.it.person
+
+    talk.hear("w1")
+
+    assert (known, talk.it.person) == (pushed, MARIA)
+
+
+def test_a_message_without_a_profile_takes_no_name_away() -> None:
+    talk = Talk()
+    talk.hear("w1")
+
+    talk.hear("w2", sender=Person(wa_id="5511911111111"))
+
+    assert talk.it.person == Person(wa_id="5511911111111", name="Maria")
