@@ -128,15 +128,15 @@ class HelpdeskFeed:
             await self.woken.wait()
 
     async def _send(self, changes: Changes) -> None:
-        """Send one batch; wait for Redis or Postgres as long as it takes."""
-        pending: list[Emit] | None = None
-        while pending is None or pending:
+        """Send one batch; wait for Redis or Postgres as long as it takes.
+
+        Each try reads anew: what has become of a ticket meanwhile may have been sent already, by
+        another worker, and what is sent last is what consoles show.
+        """
+        while True:
             try:
-                if pending is None:
-                    pending = await self._read(changes)
-                await self.bus.send(pending)
-                FEED_EMITS.labels("sent").inc(len(pending))
-                pending = []
+                found = await self._read(changes)
+                await self.bus.send(found)
             except (RedisError, OSError, TimeoutError, PipelineError) as exc:
                 FEED_EMITS.labels("failed").inc()
                 log.warning("feed.waiting", error=place(exc))
@@ -145,6 +145,9 @@ class HelpdeskFeed:
                 # batch that cannot be shown must not end the feed
                 FEED_EMITS.labels("failed").inc()
                 log.error("feed.bug", error=place(exc))  # noqa: TRY400 - its text may quote a row
+                return
+            else:
+                FEED_EMITS.labels("sent").inc(len(found))
                 return
 
     async def _read(self, changes: Changes) -> list[Emit]:
