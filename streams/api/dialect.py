@@ -28,6 +28,9 @@ LATEST_MS: Final = 253_402_300_799_000
 ACKS: Final = MappingProxyType({"accepted": 1, "sent": 2, "delivered": 3, "read": 4, "played": 5})
 """Baileys' scale: 0 is a clock, 1 and 2 one check, 3 two checks, 4 and 5 coloured ones."""
 
+SENT_BY_PHONE: Final = 2
+"""Of what a person sent from the phone app we are told no more than that it was sent."""
+
 MEDIA_TYPES: Final = MappingProxyType(
     {
         "image": "image",
@@ -193,7 +196,7 @@ def message_json(ticket: Row, bubble: Row) -> Json:
     at = _iso(bubble["at_ms"])
     return {
         "id": bubble["id"],
-        "ack": ACKS.get(bubble["state"], 0),
+        "ack": _ack(bubble),
         "read": bubble["from_me"] or ticket["unread"] == 0,
         "fromMe": bubble["from_me"],
         "body": bubble["body"],
@@ -212,6 +215,12 @@ def message_json(ticket: Row, bubble: Row) -> Json:
         "createdAt": at,
         "updatedAt": at,
     }
+
+
+def _ack(bubble: Row) -> int:
+    if bubble["from_me"] and not bubble["state"]:
+        return SENT_BY_PHONE
+    return ACKS.get(bubble["state"], 0)
 
 
 def _iso(at_ms: int) -> str:

@@ -8,7 +8,14 @@ import pytest
 
 from streams.api.dialect import message_json
 
-TICKET: dict[str, Any] = {"id": 7, "company": 1, "unread": 0, "contact_id": 3}
+TICKET: dict[str, Any] = {
+    "id": 7,
+    "company": 1,
+    "unread": 0,
+    "contact_id": 3,
+    "contact_name": "Maria",
+    "contact_number": "5511987654321",
+}
 
 
 def bubble(state: str, **more: Any) -> dict[str, Any]:
@@ -40,3 +47,9 @@ def test_what_the_gate_has_dropped_does_not_look_as_if_it_were_still_to_be_sent(
 
 def test_what_the_customer_took_back_is_deleted() -> None:
     assert message_json(TICKET, bubble("read", deleted=True))["isDeleted"]
+
+
+@pytest.mark.parametrize(("from_me", "ack"), [(True, 2), (False, 0)])
+def test_what_a_person_sent_from_the_phone_is_shown_as_sent(from_me: bool, ack: int) -> None:
+    """The gate did not send it, so it has no state of ours: a clock would stand there for ever."""
+    assert message_json(TICKET, bubble("", from_me=from_me))["ack"] == ack
