@@ -21,8 +21,10 @@ def natural_id(event: Event) -> str | None:
         case HumanReplied():
             return f"reply:{event.reply_id}"
         case ControlRequested():
-            # Whoever names what is asked by their ticket may take it over and release it.
-            return f"control:{event.command}:{event.request_id}"
+            # Whoever names what is asked by their ticket may take it over and release it, and put
+            # several tags on it.
+            about = f":{event.tag}" if event.tag else ""
+            return f"control:{event.command}:{event.request_id}{about}"
         case OutboundSettled(kind=OutboundKind.REPORT):
             return f"report:{event.bubble_id}"
         case ResponseGenerated() if event.side_effects:

@@ -87,8 +87,9 @@ def _recipient(place: Place) -> Person | None:
 def control_event(
     place: Place, command: Command, asked: Control, key: str, *, now_ms: int
 ) -> ControlRequested:
-    """Return the event of a command."""
-    identity = command.value, place.conversation_id, key
+    """Return the event of a command; one key may name several tags."""
+    about = (asked.tag,) if isinstance(asked, Tag) else ()
+    identity = command.value, place.conversation_id, key, *about
     until = asked.until if isinstance(asked, Pause) else None
     return ControlRequested(
         event=CONTROL_REQUESTED.name,
@@ -97,12 +98,12 @@ def control_event(
         tenant_id=place.tenant_id,
         conversation_id=place.conversation_id,
         customer_id=place.customer_id,
-        idempotency_key=f"{place.conversation_id}:{command}:{key}",
+        idempotency_key=":".join((place.conversation_id, command.value, key, *about)),
         occurred_at=now_ms,
         command=command,
         request_id=key,
         agent_user=asked.agent_user,
         reason=asked.reason,
         until=None if until is None else int(until.timestamp() * 1000),
-        tag=asked.tag if isinstance(asked, Tag) else "",
+        tag="".join(about),
     )

@@ -154,3 +154,12 @@ def test_a_tenant_that_took_the_tag_from_its_settings_can_still_take_it_off() ->
     talk.settings = with_settings()
 
     assert talk.control(Command.UNTAG, tag=TAG).phase is Phase.IDLE
+
+
+def test_two_tags_that_are_asked_under_one_key_are_two() -> None:
+    """Whoever names what is asked by their ticket may put several tags on it."""
+    talk = thinking(settings=TAGGED)
+    talk.control(Command.TAG, "ticket-7", tag="orçamento")
+
+    assert talk.control(Command.TAG, "ticket-7", tag=TAG).decision == "taken_over"
+    assert talk.control(Command.TAG, "ticket-7", tag=TAG).decision == "duplicate_ignored"
