@@ -40,8 +40,19 @@ CHANNEL: Final = "whaticket.feed"
 """Redis channel between the writers and the API processes."""
 
 
+BACK_S: Final = 5.0
+"""How long is waited for who listened before: much longer than they wait to listen again."""
+LOOK_S: Final = 0.25
+
+
 class Bus(AsyncRedisManager):  # type: ignore[misc]  # python-socketio has no types
-    """Sends to the API processes through Redis; unlike its parent it tells when it could not."""
+    """Sends to the API processes through Redis; unlike its parent it tells when it could not.
+
+    Attributes:
+        listeners: How many of them heard the newest message.
+    """
+
+    listeners = 0
 
     def __init__(self, redis_url: str) -> None:
         super().__init__(
@@ -71,17 +82,37 @@ class Bus(AsyncRedisManager):  # type: ignore[misc]  # python-socketio has no ty
         )
 
     async def send(self, emits: Iterable[Emit]) -> None:
-        """Send events, in their order, in one round trip.
+        """Send events, in their order, in one round trip; again when not all heard them.
+
+        Redis forgets who listens when it restarts, and what it is told then is heard by nobody.
+        Consoles know an event that comes twice.
 
         Raises:
             RedisError: Redis is down; how many of them it has is not known.
         """
+        messages = [self.message(emit) for emit in emits]
+        heard = await self._said(messages)
+        if heard < self.listeners and await self._all_back():
+            heard = await self._said(messages)
+        self.listeners = heard
+
+    async def _said(self, messages: list[bytes]) -> int:
+        """Publish messages; return how many API processes heard them all."""
         if not self.connected:
             self._redis_connect()
         pipeline = self.redis.pipeline(transaction=False)
-        for emit in emits:
-            pipeline.publish(self.channel, self.message(emit))
-        await pipeline.execute()
+        for message in messages:
+            pipeline.publish(self.channel, message)
+        return min(await pipeline.execute(), default=self.listeners)
+
+    async def _all_back(self) -> bool:
+        """Wait until as many listen as before, but not for long: one of them may have ended."""
+        for _ in range(int(BACK_S / LOOK_S)):
+            await asyncio.sleep(LOOK_S)
+            ((_, listening),) = await self.redis.pubsub_numsub(self.channel)
+            if listening >= self.listeners:
+                return True
+        return False
 
     async def close(self) -> None:
         """Disconnect."""

@@ -13,11 +13,12 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 import structlog
-from socketio import AsyncRedisManager, AsyncServer
+from socketio import AsyncServer
 
 from schemas.errors import Rejected, Unavailable
 from sinks.conversations import Conversations
 from streams.api import dialect
+from streams.api.ear import Ear
 from streams.api.feed import CHANNEL
 from streams.api.tokens import Watcher, watcher_of
 
@@ -186,7 +187,7 @@ def feed_server(
     """
     server = AsyncServer(
         async_mode="asgi",
-        client_manager=AsyncRedisManager(redis_url, channel=CHANNEL),
+        client_manager=Ear(redis_url, channel=CHANNEL),
         # no cookie means anything here: any page may connect, only a token lets it in
         cors_allowed_origins="*",
         always_connect=True,
