@@ -79,6 +79,21 @@ def configure(level: str, *, service: str, instance: str = "0") -> None:
     structlog.contextvars.bind_contextvars(service=service, instance=instance)
 
 
+def apart() -> None:
+    """Send what our own code logs in a command to stderr: what it prints is read by programs."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            _redact,
+            _exception_place,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
 def about(record: Any) -> None:
     """Let every line of this task say where the record stands that it is about."""
     _RECORD.set(record)

@@ -57,9 +57,13 @@ def build() -> typer.Typer:
 def main() -> None:
     """Run the command line; our own errors are one message for a person, without a traceback.
 
-    So are files that cannot be used. What libraries log is for services, which configure a log.
+    So are files that cannot be used. What libraries log is for services, which configure a log;
+    what our own code warns of is no part of what a command prints.
     """
+    from streams.logs import apart
+
     logging.basicConfig(handlers=[logging.NullHandler()])
+    apart()
     try:
         build()()
     except Misconfigured as exc:

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
+from streams import cli
 from streams.cli import build
 from streams.local.stack.hold import hold
 from streams.server.listening import listen
@@ -116,3 +118,23 @@ def test_help_fills_its_lines() -> None:
     shown = CliRunner().invoke(build(), ["chaos", "--help"], env={"COLUMNS": "80"}).output
 
     assert "them again. Exit status 1 when a promise is broken" in shown
+
+
+def test_what_is_logged_on_the_way_is_no_part_of_what_a_command_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        structlog.get_logger().warning("reading.unreadable", reason="bad_magic", text="olá")
+        print("{}")  # noqa: T201 - as a command prints its answer
+
+    monkeypatch.setattr(cli, "build", lambda: command)
+    try:
+        cli.main()
+    finally:
+        structlog.reset_defaults()
+
+    said, logged = capsys.readouterr()
+    assert said == "{}\n"
+    assert "reading.unreadable" in logged
+    assert "bad_magic" in logged
+    assert "olá" not in logged
