@@ -90,6 +90,16 @@ def test_an_alert_says_who_must_come_and_what_to_do(name: str) -> None:
     assert f"\n### {name}\n" in PAGE
 
 
+@pytest.mark.parametrize("name", sorted(ALERTS))
+def test_an_alert_sees_a_counter_that_has_grown_before_it_is_first_scraped(name: str) -> None:
+    expression = " ".join(ALERTS[name]["expr"].split())
+    grown = re.findall(r"increase\((\w+)(?:{[^}]*})?\[(\w+)\]\)+ > 0", expression)
+
+    for counter, span in grown:
+        if known()[counter] - SCRAPED:  # it has labels, so it begins with its first event
+            assert f"unless {counter} offset {span}" in expression
+
+
 def test_the_reasons_that_alerts_name_are_those_that_are_counted() -> None:
     asked = " ".join(rule["expr"] for rule in ALERTS.values())
     named = set(re.findall(r'reason(?:!=|=~)"([^"]*)"', asked))
