@@ -115,10 +115,10 @@ class Reading:
 
     async def cut(
         self, topics: Iterable[str], *, key: str | None = None, partition: int | None = None
-    ) -> list[int]:
+    ) -> dict[TopicPartition, int | None]:
         """Return the time of the oldest record of each partition that lost older ones.
 
-        A partition that lost all of them has none, so it is not told of.
+        A partition that lost all of them has none.
 
         Raises:
             Unavailable: No broker answers.
@@ -128,12 +128,13 @@ class Reading:
             places = await _places(consumer, topics, key)
             beginnings = await consumer.beginning_offsets(places)
             ends = await consumer.end_offsets(places)
-            waiting = {
+            lost = {
                 place
                 for place in places
-                if 0 < beginnings[place] < ends[place] and partition in (None, place.partition)
+                if beginnings[place] > 0 and partition in (None, place.partition)
             }
-            times: list[int] = []
+            times: dict[TopicPartition, int | None] = dict.fromkeys(lost)
+            waiting = {place for place in lost if beginnings[place] < ends[place]}
             consumer.assign(list(waiting))
             await _seek(consumer, list(waiting), {})
             fetches = Fetches(consumer, self.bootstrap)
@@ -141,8 +142,9 @@ class Reading:
                 if not waiting:
                     return times
                 batches = await fetches.getmany(*waiting, timeout_ms=POLL_MS)
-                times += [records[0].timestamp for records in batches.values() if records]
-                waiting -= {place for place, records in batches.items() if records}
+                first = {place: rows[0].timestamp for place, rows in batches.items() if rows}
+                times |= first
+                waiting -= first.keys()
         raise Unavailable("kafka")
 
     async def follow(self, topics: Iterable[str], since: Offsets) -> AsyncIterator[Recorded]:

@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 
 from schemas.events import Position, SettingsChanged
 from schemas.topics import SETTINGS_CHANGED, STATEFUL_STAGES, STEP_TAKEN, TOPICS
+from streams.clock import WallClock
 from streams.kafka.reading import Reading, position_of
 from streams.kafka.registry import open_codec
 from streams.processor.stages import read_by
@@ -22,6 +23,7 @@ from streams.replay.recalled import Versions
 from streams.replay.stages import offline
 from streams.settings import Settings
 
+KEPT_MS: Final = {topic.name: topic.retention_ms for topic in TOPICS}
 CONVERSATION_TOPICS: Final = tuple(topic.name for topic in TOPICS if topic is not SETTINGS_CHANGED)
 INPUTS: Final = {stage: {topic.name for topic in read_by(stage)} for stage in STATEFUL_STAGES}
 LOOKS: Final = 4
@@ -108,9 +110,17 @@ class Partition:
         self.horizon_ms = 0
 
     async def look_back(self) -> None:
-        """Find out since when every topic is whole."""
-        oldest = await self.log.cut(CONVERSATION_TOPICS, key=self.key, partition=self.number)
-        self.horizon_ms = max(oldest, default=-MARGIN_MS) + MARGIN_MS
+        """Find out since when every topic is whole.
+
+        One that lost all of its records had none that it must still keep.
+        """
+        cut = await self.log.cut(CONVERSATION_TOPICS, key=self.key, partition=self.number)
+        now_ms = WallClock().now_ms()
+        whole_since = (
+            now_ms - KEPT_MS[place.topic] if oldest is None else oldest
+            for place, oldest in cut.items()
+        )
+        self.horizon_ms = max(whole_since, default=-MARGIN_MS) + MARGIN_MS
 
     async def read(self) -> int:
         """Read on to the present ends; return how many records that were.
@@ -198,7 +208,7 @@ def _may_change(verdict: Verdict, taken: list[Step]) -> bool:
 
 
 def _undecided(part: Partition, known: dict[Actor, list[Step]], wanted: Wanted) -> int:
-    """Return how many inputs of the stages no step tells of."""
+    """Return how many inputs of the stages no step tells of, since the log is whole."""
     applied: dict[str, set[Position]] = {stage: set() for stage in INPUTS}
     for (stage, _), taken in known.items():
         applied[stage] |= {step.source for step in taken}
@@ -206,5 +216,5 @@ def _undecided(part: Partition, known: dict[Actor, list[Step]], wanted: Wanted) 
         found.position.topic in topics and found.position not in applied[stage]
         for found in part.found
         for stage, topics in INPUTS.items()
-        if wanted.stage in ("", stage)
+        if wanted.stage in ("", stage) and found.event.occurred_at >= part.horizon_ms
     )

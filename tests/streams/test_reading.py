@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
+from aiokafka import TopicPartition as Place
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # untyped
 
@@ -116,9 +117,15 @@ async def test_a_partition_that_lost_records_tells_the_time_of_the_oldest_left(
     (deleted,) = admin.delete_records([TopicPartition(topic, partition, newest)]).values()
     await asyncio.to_thread(deleted.result, 30)
 
-    assert whole == []
-    assert await reading.cut([topic], partition=partition) == [3000]
-    assert await reading.cut([topic], key=key.decode()) == [3000]
+    place = Place(topic, partition)
+    assert whole == {}
+    assert await reading.cut([topic], partition=partition) == {place: 3000}
+    assert await reading.cut([topic], key=key.decode()) == {place: 3000}
+
+    (deleted,) = admin.delete_records([TopicPartition(topic, partition, newest + 1)]).values()
+    await asyncio.to_thread(deleted.result, 30)
+
+    assert await reading.cut([topic], partition=partition) == {place: None}
 
 
 async def test_a_missing_topic_is_told(reading: Reading) -> None:

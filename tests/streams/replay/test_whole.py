@@ -10,6 +10,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from schemas.events import ConversationChanged, Event, HandoffRequested, SettingsChanged
+from schemas.topics import CONVERSATION_CHANGED, DAY_MS, MESSAGE_RECEIVED, TOPICS
 from streams.replay import whole
 from streams.replay.found import Found
 from streams.replay.whole import Replayed, Wanted, replay
@@ -27,12 +28,13 @@ class Shelf:
         self.found = found
         self.held_back = held_back
         self.looks = 0
+        self.beginnings: dict[TopicPartition, int | None] = {}
 
     async def ends(self, topics: Collection[str]) -> Mapping[Any, int]:
         return dict.fromkeys(topics, 0)
 
-    async def cut(self, *_: Any, **__: Any) -> list[int]:
-        return []
+    async def cut(self, *_: Any, **__: Any) -> Mapping[TopicPartition, int | None]:
+        return self.beginnings
 
     async def records(
         self, topics: Collection[str], *, since: Mapping[Any, int] | None = None, **_: Any
@@ -125,3 +127,33 @@ async def test_an_input_that_no_step_tells_of_is_counted(monkeypatch: pytest.Mon
     result = await played(Shelf([each for each in found if each != lost]), monkeypatch)
 
     assert result.undecided == 1
+
+
+async def test_what_led_to_steps_may_be_gone_with_every_record_of_a_topic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody wrote for three weeks: of the topics that are kept for two nothing is left."""
+    monkeypatch.setattr(
+        whole, "WallClock", lambda: SimpleNamespace(now_ms=lambda: T0 + 21 * DAY_MS)
+    )
+    kept = {topic.name for topic in TOPICS if topic.retention_ms > 21 * DAY_MS}
+    shelf = Shelf([each for each in await answered() if each.position.topic in kept])
+    emptied = {topic.name for topic in TOPICS} - kept
+    shelf.beginnings = {TopicPartition(topic, 0): None for topic in emptied}
+
+    result = await played(shelf, monkeypatch)
+
+    assert [verdict.difference for verdict in result.verdicts if verdict.difference] == []
+    assert sum(verdict.skipped for verdict in result.verdicts) > 0
+
+
+async def test_an_input_whose_step_retention_deleted_first_does_not_count_as_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = await answered()
+    shelf = Shelf([each for each in found if each.position.topic == MESSAGE_RECEIVED.name])
+    shelf.beginnings = {TopicPartition(CONVERSATION_CHANGED.name, 0): T0 + DAY_MS}
+
+    result = await played(shelf, monkeypatch)
+
+    assert (result.records, result.undecided) == (1, 0)
