@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import structlog
@@ -87,7 +87,7 @@ class Reading:
         key: str | None = None,
         partition: int | None = None,
         since: Offsets | None = None,
-    ) -> AsyncIterator[tuple[Any, Event]]:
+    ) -> AsyncGenerator[tuple[Any, Event]]:
         """Yield the records of the topics up to their present ends, as they are and as events.
 
         Args:

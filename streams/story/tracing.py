@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Final
 
 from schemas.errors import PipelineError
@@ -44,8 +45,8 @@ async def traced(current: Settings, *, wamid: str = "", conversation_id: str = "
 
 async def _conversation(reading: Reading, wamid: str) -> str:
     """Return the conversation of a message."""
-    for record in await reading.read(SEARCHED):
-        event = record.event
-        if isinstance(event, (MessageReceived, OutboundUpdated)) and event.wamid == wamid:
-            return event.conversation_id
+    async with aclosing(reading.records(SEARCHED)) as records:
+        async for _, event in records:
+            if isinstance(event, (MessageReceived, OutboundUpdated)) and event.wamid == wamid:
+                return event.conversation_id
     raise NotOnTheLog(f"no message {wamid} is on the topics")
