@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.events import (
     ConversationChanged,
     Event,
     HandoffRequested,
+    HumanReplied,
     MessageReceived,
     OutboundUpdated,
     Outcome,
@@ -17,6 +19,8 @@ from schemas.events import (
 from sinks.ports import Recorded
 
 Reached = dict[Position, Recorded]
+SAID: Final = (MessageReceived, HumanReplied)
+"""What a customer said, or a person; only what was written in the phone app has a wamid here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,8 @@ class Concern:
     """What a story is about.
 
     Attributes:
-        wamids: The customer's message; of a message of ours, those that it answers.
+        wamids: The customer's message, or a person's from the phone app; of a message of ours,
+            those that it answers.
         bubble_ids: The bubble that became that message of ours.
         turns: The turns that covered them.
     """
@@ -104,7 +109,7 @@ def _bubble_of(record: Recorded) -> str | None:
 
 def _belongs(event: Event, about: Concern, reached: Mapping[Position, Recorded]) -> bool:
     """Say whether a record is a message, of its turns, or follows from what is."""
-    if isinstance(event, MessageReceived):
+    if isinstance(event, SAID):
         return event.wamid in about.wamids
     turn_id = getattr(event, "turn_id", None)
     if turn_id in about.turns:
@@ -121,7 +126,7 @@ def _follows(
 ) -> bool:
     cause = cause_of(event)
     source = reached.get(cause) if cause else None
-    return source is not None and (not messages_only or isinstance(source.event, MessageReceived))
+    return source is not None and (not messages_only or isinstance(source.event, SAID))
 
 
 def _with_causes(reached: Reached, records: Sequence[Recorded]) -> Reached:

@@ -36,7 +36,8 @@ def lines(told: Story, *, show_text: bool = False) -> Iterator[str]:
         turn = f", turn {outcome.turn_id}" if outcome.turn_id else ""
         yield f"outcome of {outcome.wamid}: {outcome.kind} ({outcome.reason}{turn})"
     ours = {bubble.wamid for bubble in told.bubbles}
-    if told.wamid and told.wamid not in ours and not told.outcomes:
+    customers = told.trace_id is not None
+    if customers and told.wamid not in ours and not told.outcomes:
         yield f"outcome of {told.wamid}: none yet"
 
 

@@ -6,15 +6,17 @@ from contextlib import aclosing
 from typing import Final
 
 from schemas.errors import PipelineError
-from schemas.events import MessageReceived, OutboundUpdated
-from schemas.topics import DLQ_SUFFIX, MESSAGE_RECEIVED, OUTBOUND_UPDATED
+from schemas.events import HumanReplied, MessageReceived, OutboundUpdated
+from schemas.topics import DLQ_SUFFIX, HUMAN_REPLIED, MESSAGE_RECEIVED, OUTBOUND_UPDATED
 from streams.kafka.reading import Reading
 from streams.kafka.registry import open_codec
 from streams.settings import Settings
 from streams.story.trace import CONVERSATION_TOPICS, Story, story
 
-SEARCHED: Final = (MESSAGE_RECEIVED.name, OUTBOUND_UPDATED.name)
+SEARCHED: Final = (MESSAGE_RECEIVED.name, OUTBOUND_UPDATED.name, HUMAN_REPLIED.name)
 """Topics that name WhatsApp's ids; they are searched from their beginning."""
+NAMED: Final = (MessageReceived, OutboundUpdated, HumanReplied)
+"""Their records."""
 
 
 class NotOnTheLog(PipelineError):
@@ -47,6 +49,6 @@ async def _conversation(reading: Reading, wamid: str) -> str:
     """Return the conversation of a message."""
     async with aclosing(reading.records(SEARCHED)) as records:
         async for _, event in records:
-            if isinstance(event, (MessageReceived, OutboundUpdated)) and event.wamid == wamid:
+            if isinstance(event, NAMED) and event.wamid == wamid:
                 return event.conversation_id
     raise NotOnTheLog(f"no message {wamid} is on the topics")

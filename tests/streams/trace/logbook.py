@@ -103,6 +103,13 @@ def message(wamid: str, at: int, conversation: str = CONVERSATION) -> MessageRec
     )
 
 
+def echoed(wamid: str, at: int) -> HumanReplied:
+    return HumanReplied(
+        **envelope(HumanReplied, at), phone_number_id="111", reply_id=wamid, wamid=wamid,
+        origin=ReplyOrigin.PHONE_APP, text=SECRET_TEXT,
+    )  # fmt: skip
+
+
 def step(at: int, cause: Recorded, decision: str, **more: Any) -> ConversationChanged:
     return ConversationChanged(
         **envelope(ConversationChanged, at, cause),

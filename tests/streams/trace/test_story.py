@@ -6,12 +6,14 @@ import pytest
 
 from schemas.events import HumanReplied, Outcome, OutcomeKind
 from schemas.examples import examples
+from streams.story.printing import lines
 from streams.story.telling import tell
 from streams.story.trace import story
 from tests.streams.trace.logbook import (
     CONVERSATION,
     DAY_MS,
     Log,
+    echoed,
     handoff,
     message,
     sent,
@@ -122,6 +124,20 @@ def test_a_persons_message_leads_to_what_was_typed() -> None:
     assert told.entries[0].what == "a person replied (console)"
     assert [bubble.wamid for bubble in told.bubbles] == ["wamid.out-None"]
     assert told.outcomes == ()
+
+
+def test_a_message_from_the_phone_app_leads_to_what_was_decided_of_it(log: Log) -> None:
+    log.add(echoed("wamid.other", 8000))
+    echo = log.add(echoed("wamid.echo", 9000))
+    log.add(step(9001, echo, "human_replied"))
+
+    told = story(log.records, CONVERSATION, "wamid.echo")
+
+    assert [entry.what for entry in told.entries] == [
+        "a person replied (phone_app)",
+        "decided: human_replied",
+    ]
+    assert not [line for line in lines(told) if line.startswith("outcome")]
 
 
 def test_a_bubble_settles_no_earlier_than_it_was_posted(log: Log) -> None:

@@ -13,7 +13,7 @@ from sinks.ports import Recorded
 from streams.settings import Settings
 from streams.story import tracing
 from streams.story.tracing import NotOnTheLog, traced
-from tests.streams.trace.logbook import CONVERSATION, Log, message
+from tests.streams.trace.logbook import CONVERSATION, Log, echoed, message
 
 
 class Topics:
@@ -64,6 +64,15 @@ async def test_the_log_is_read_up_to_the_message_and_nothing_of_it_is_kept(topic
 
     assert told.conversation_id == CONVERSATION
     assert (topics.looked_at, topics.closed) == (2, True)
+
+
+async def test_what_was_written_in_the_phone_app_is_found(topics: Topics) -> None:
+    echo = Log().add(echoed("wamid.echo", 9000))
+    topics.log.append(echo)
+
+    told = await traced(Settings(), wamid="wamid.echo")
+
+    assert [entry.position for entry in told.entries] == [echo.position]
 
 
 async def test_a_message_that_is_not_on_the_log_is_told(topics: Topics) -> None:
