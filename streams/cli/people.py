@@ -103,13 +103,31 @@ def conversations(
 
 
 def _ask(conversation: str, what: str, body: Mapping[str, Any], key: str | None) -> None:
-    answer = _request(
-        "POST",
-        f"/{quote(conversation, safe='')}/{what}",
-        json={name: value for name, value in body.items() if value is not None},
-        headers={"idempotency-key": key or uuid4().hex},
-    )
+    key = key or uuid4().hex
+    try:
+        answer = _request(
+            "POST",
+            f"/{quote(conversation, safe='')}/{what}",
+            json={name: value for name, value in body.items() if value is not None},
+            headers={"idempotency-key": key},
+        )
+    except (Unavailable, Misconfigured) as exc:
+        if _may_be_done(exc):
+            typer.echo(f"this may be done all the same; ask again with --key {key}", err=True)
+        raise
     typer.echo(answer["event_id"])
+
+
+def _may_be_done(exc: Unavailable | Misconfigured) -> bool:
+    """Tell whether the event may still come onto the log; with another key it would be another."""
+    import httpx
+
+    if isinstance(exc, Unavailable):
+        return exc.service == "kafka"
+    cut = exc.__cause__
+    return isinstance(cut, httpx.TransportError) and not isinstance(
+        cut, httpx.ConnectError | httpx.ConnectTimeout
+    )
 
 
 def _request(method: str, path: str, **given: Any) -> Any:
