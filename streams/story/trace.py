@@ -6,7 +6,7 @@ story is a tree written as a timeline in which every line names the line that it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,15 +96,32 @@ def story(records: Iterable[Recorded], conversation_id: str, wamid: str | None =
     chosen = own if about is None else concerned(own, about)
     moments = _moments(chosen)
     told = list(_causes_first(chosen, moments))
+    again = _again(own)
+    once = [record for record in told if record.position not in again]
     return Story(
         conversation_id=conversation_id,
         tenant_id=told[0].event.tenant_id if told else "",
         wamid=wamid,
         trace_id=_trace(told, about),
-        entries=tuple(_entries(told, moments)),
-        bubbles=bubbles([record for record in told if aside(record) is None], moments),
-        outcomes=_final(o for o in outcomes(own) if about is None or o.wamid in about.wamids),
+        entries=tuple(_entries(told, moments, again)),
+        bubbles=bubbles([record for record in once if aside(record) is None], moments),
+        outcomes=_final(
+            outcome
+            for outcome in outcomes([record for record in own if record.position not in again])
+            if about is None or outcome.wamid in about.wamids
+        ),
     )
+
+
+def _again(records: Iterable[Recorded]) -> frozenset[Position]:
+    """Return where stages said a second time what they had said, after a crash."""
+    said: dict[tuple[str, str], Position] = {}
+    found: set[Position] = set()
+    for record in sorted(records, key=lambda record: record.position.offset):
+        if record.event.cause is not None and aside(record) is None:
+            first = said.setdefault((record.position.topic, record.event.event_id), record.position)
+            found |= {record.position} - {first}
+    return frozenset(found)
 
 
 def _final(found: Iterable[Outcome]) -> tuple[Outcome, ...]:
@@ -122,7 +139,9 @@ def _told(record: Recorded) -> tuple[Told, Position | None]:
     return Told(f"{apart.what}: {told.what}", (*apart.details, *told.details)), apart.cause
 
 
-def _entries(records: Iterable[Recorded], moments: Mapping[Position, int]) -> Iterator[Entry]:
+def _entries(
+    records: Iterable[Recorded], moments: Mapping[Position, int], again: Collection[Position]
+) -> Iterator[Entry]:
     numbers: dict[Position, int] = {}
     for record in records:
         told, cause = _told(record)
@@ -133,7 +152,7 @@ def _entries(records: Iterable[Recorded], moments: Mapping[Position, int]) -> It
             position=record.position,
             because=numbers.get(cause) if cause else None,
             cause=cause,
-            what=told.what,
+            what=f"again: {told.what}" if record.position in again else told.what,
             details=told.details,
         )
 

@@ -140,6 +140,20 @@ def test_a_message_from_the_phone_app_leads_to_what_was_decided_of_it(log: Log) 
     assert not [line for line in lines(told) if line.startswith("outcome")]
 
 
+def test_what_a_crash_made_a_stage_say_again_is_told_once(log: Log) -> None:
+    """The records are on the topics twice, with one id; one bubble was sent."""
+    once = story(log.records, CONVERSATION, "wamid.1")
+    for said in [each for each in log.records if each.event.cause is not None]:
+        log.add(said.event)
+
+    told = story(log.records, CONVERSATION, "wamid.1")
+
+    assert (told.bubbles, told.outcomes) == (once.bubbles, once.outcomes)
+    again = [entry.what for entry in told.entries if entry.what.startswith("again: ")]
+    assert len(again) == len(told.entries) - len(once.entries) > 0
+    assert "again: bubble 1 of 1 of ai to be sent" in again
+
+
 def test_a_bubble_settles_no_earlier_than_it_was_posted(log: Log) -> None:
     told = story(log.records, CONVERSATION, "wamid.1")
 
