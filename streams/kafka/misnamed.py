@@ -1,23 +1,26 @@
-"""Records that aiokafka cannot read: one with a header whose name is not UTF-8.
+"""Records that aiokafka cannot read: a header's name is not UTF-8, or how they are compressed.
 
 aiokafka raises on it, and again at every further try, so whoever wrote it would have stopped its
 partition for good. What aiokafka had taken in the same call, of other partitions too, is lost with
-the error; so reading goes back to what is due, and on one by one. The record itself is read by
-librdkafka, which leaves headers alone. It comes without any, and goes the way of all others.
+the error; so reading goes back to what is due, and on one by one. The record itself, and what
+comes behind it, is read by librdkafka, which reads headers only when asked. One that has a
+misnamed header comes without any, and goes the way of all others.
 
-Source: aiokafka 0.14, ``record/default_records.py`` (a header's name is decoded strictly).
+Source: aiokafka 0.14, ``record/default_records.py`` (a header's name is decoded strictly) and
+``codec.py`` (only gzip is read without a library that we do not bring: docs/adr/0008).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any, Final
 
 import structlog
 from aiokafka import TopicPartition as Place
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, UnsupportedCodecError
 from aiokafka.structs import ConsumerRecord
 from confluent_kafka import KafkaException, TopicPartition
 
@@ -25,6 +28,8 @@ from streams.kafka import librdkafka
 
 log = structlog.get_logger(__name__)
 
+UNREADABLE: Final = (UnicodeDecodeError, UnsupportedCodecError)
+"""What aiokafka raises on such a record."""
 MOST: Final = 500
 """Records of one partition before aiokafka tries again by itself."""
 POLL_MS: Final = 100
@@ -36,10 +41,10 @@ Due = Callable[[Place, int], int]
 async def read_on(
     consumer: Any, places: Iterable[Place], due: Due, bootstrap: str
 ) -> dict[Place, list[ConsumerRecord]]:
-    """Return the next records of some partitions up to one that aiokafka cannot read, with it.
+    """Return the next records of some partitions up to one that aiokafka cannot read, and on.
 
     Args:
-        consumer: An aiokafka consumer that raised ``UnicodeDecodeError``.
+        consumer: An aiokafka consumer that raised one of ``UNREADABLE``.
         places: All partitions that it was asked for.
         due: Tells where what was fetched and not handed on begins; here, or further back.
         bootstrap: Kafka's ``host:port[,host:port]``.
@@ -73,7 +78,7 @@ class Fetches:
             self._due[place] = await consumer.position(place)
         try:
             found = await consumer.getmany(*places, timeout_ms=timeout_ms)
-        except UnicodeDecodeError:
+        except UNREADABLE:
             asked = places or consumer.assignment()
             found = await read_on(consumer, asked, self._begin, self._bootstrap)
         self._due.update((place, rows[-1].offset + 1) for place, rows in found.items() if rows)
@@ -89,11 +94,13 @@ async def _up_to_it(consumer: Any, place: Place, bootstrap: str) -> list[Consume
         try:
             # No more than one: those that are read before an error are lost with it.
             batch = await consumer.getmany(place, timeout_ms=POLL_MS, max_records=1)
-        except UnicodeDecodeError:
+        except UNREADABLE as exc:
             at = await consumer.position(place)
-            if (record := await asyncio.to_thread(_read, bootstrap, place, at)) is not None:
-                consumer.seek(place, record.offset + 1)
-                found.append(record)
+            if records := await asyncio.to_thread(_read, bootstrap, place, at):
+                consumer.seek(place, records[-1].offset + 1)
+                found += records
+            if isinstance(exc, UnsupportedCodecError):
+                _tell_compressed(place, at, len(records))
             return found
         if not batch:
             return found
@@ -101,8 +108,8 @@ async def _up_to_it(consumer: Any, place: Place, bootstrap: str) -> list[Consume
     return found
 
 
-def _read(bootstrap: str, place: Place, offset: int) -> ConsumerRecord | None:
-    """Read one record; None when no broker gives it, which aiokafka tells better."""
+def _read(bootstrap: str, place: Place, offset: int) -> list[ConsumerRecord]:
+    """Read a record and what comes with it; none when no broker gives it: aiokafka tells better."""
     reader = librdkafka.consumer(
         bootstrap,
         "whaticket.misnamed",  # required; nothing is committed
@@ -110,26 +117,44 @@ def _read(bootstrap: str, place: Place, offset: int) -> ConsumerRecord | None:
     )
     try:
         reader.assign([TopicPartition(place.topic, place.partition, offset)])
-        message = reader.poll(READ_S)
+        first = reader.poll(READ_S)
+        messages = [] if first is None else [first, *reader.consume(MOST - 1, 0)]
     except KafkaException as exc:
         log.warning("record.not_read", error=type(exc).__name__)
-        return None
+        return []
     finally:
         reader.close()
-    if message is None or message.error() is not None:
-        return None
+    return [_record(each) for each in takewhile(lambda each: each.error() is None, messages)]
+
+
+def _tell_compressed(place: Place, offset: int, count: int) -> None:
     log.warning(
-        "record.misnamed",
+        "records.compressed",
         topic=place.topic,
         partition=place.partition,
-        offset=message.offset(),
-        why="a header's name is not UTF-8; the record is taken without its headers",
+        offset=offset,
+        count=count,
+        why="their compression is not gzip; they are read all the same, but slowly",
     )
-    return _record(message)
+
+
+def _headers(message: Any) -> Sequence[tuple[str, bytes | None]]:
+    """Return the headers of a record, or none of them where one has such a name."""
+    try:
+        return tuple(message.headers() or ())
+    except UnicodeDecodeError:
+        log.warning(
+            "record.misnamed",
+            topic=message.topic(),
+            partition=message.partition(),
+            offset=message.offset(),
+            why="a header's name is not UTF-8; the record is taken without its headers",
+        )
+        return ()
 
 
 def _record(message: Any) -> ConsumerRecord:
-    """Return a record as aiokafka would have, without headers."""
+    """Return a record as aiokafka would have."""
     key, value = message.key(), message.value()
     kind, timestamp_ms = message.timestamp()
     return ConsumerRecord(
@@ -143,5 +168,5 @@ def _record(message: Any) -> ConsumerRecord:
         None,
         -1 if key is None else len(key),
         -1 if value is None else len(value),
-        (),
+        _headers(message),
     )
