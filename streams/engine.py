@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
+from faust.types import TP
 
 from agents.ports import Clock
 from schemas.errors import Misconfigured
@@ -227,6 +228,7 @@ class Engine:
             clock=self.clock,
             serving=lambda: app.serving,
         )
+        timers.behind = lambda p: app.safe_consumer.behind(TP(t.name, p) for t in stage.inputs)
         table.armed, table.early = timers.arm, timers.corrections.early
         if stage.hastens is not None:
             stage.hastens(timers.hasten)

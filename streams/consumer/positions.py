@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from faust.types import TP
 
 from schemas.errors import Misconfigured
+from streams.consumer.ledger import Ledger
 from streams.state.lineage import other_log
 from streams.state.proof import Proof
 
@@ -19,12 +20,14 @@ class Positions:
         begin: From where on events are delivered: the committed offset, or the beginning.
         read: From where on records are fetched: from the last one applied, if that comes first.
         proofs: What must be found, until it was read.
+        unread: Where each log ended then, until all before it was handed on.
     """
 
     def __init__(self) -> None:
         self.begin: dict[TP, int] = {}
         self.read: dict[TP, int] = {}
         self.proofs: dict[TP, Proof] = {}
+        self.unread: dict[TP, int] = {}
 
     def set(
         self,
@@ -53,6 +56,27 @@ class Positions:
             at: Its position; up to where events begin nothing was missed.
         """
         return self.read[tp] if at > self.begin.get(tp, at) else at
+
+    def behind(
+        self,
+        partitions: Iterable[TP],
+        ledgers: Mapping[TP, Ledger],
+        reach: Callable[[TP, int], int],
+    ) -> bool:
+        """Tell whether something that was there at the beginning was not handed on yet.
+
+        Args:
+            partitions: Those that are looked at.
+            ledgers: What was handed on.
+            reach: Returns the first offset of a partition from one on that may hold an event.
+        """
+        for tp in self.unread.keys() & set(partitions):
+            ledger = ledgers.get(tp)
+            at = self.begin.get(tp, 0) if ledger is None else ledger.next
+            if reach(tp, at) < self.unread[tp]:
+                return True
+            del self.unread[tp]
+        return False
 
     def delivers(self, message: Any) -> bool:
         """Tell whether a record is an event to deliver; before that it is only looked at.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -172,6 +172,8 @@ class SafeConsumer(driver.Consumer):
     async def _beginnings(self) -> tuple[set[TP], Mapping[TP, int], Mapping[TP, int]]:
         """Return the input partitions, what is committed of them, and where they begin.
 
+        Where they end now is noted.
+
         Looked up again when others came meanwhile: their books begin with ours, or what brokers
         have said of them already would be forgotten.
         """
@@ -179,8 +181,13 @@ class SafeConsumer(driver.Consumer):
             mine = self.inputs()
             committed = await self.seek_to_committed()
             earliest = await self.earliest_offsets(*mine) if mine else {}
+            self.positions.unread = dict(await self.highwaters(*mine)) if mine else {}
             if self.inputs() == mine:
                 return mine, committed, earliest
+
+    def behind(self, partitions: Iterable[TP]) -> bool:
+        """Tell whether something that was there at the assignment was not handed on yet."""
+        return self.positions.behind(partitions, self.ledgers, self.auditor.reach)
 
     def _moved(self, tp: TP, before: int, offset: int) -> None:
         """Go on where a log begins now; one that ends before our position is another log."""

@@ -31,6 +31,8 @@ class Stage:
         agent: What it does with one event.
         timer_topic: Where its due timers are published; one of its inputs.
         absolute: Timers whose time somebody has named, by a right clock; all others are waits.
+        patient: Timers, by their names up to a colon, that come behind what was unread when this
+            worker got the partition: it may have ended what they wait for.
         max_inflight: Most events taken and not finished, over all conversations.
         max_inflight_bytes: Most bytes of their records; one conversation may fill an eighth.
         lane_limit: Most events waiting for one conversation before its partition pauses.
@@ -53,6 +55,7 @@ class Stage:
     agent: Agent[Any]
     timer_topic: Topic | None = None
     absolute: frozenset[str] = frozenset()
+    patient: frozenset[str] = frozenset()
     max_inflight: int = 1024
     max_inflight_bytes: int = 128 << 20
     lane_limit: int = 256

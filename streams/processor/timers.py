@@ -1,6 +1,7 @@
 """Timers of a stage: due times kept in the states, published once they come.
 
-Waiting is state, not a sleeping task: a new owner arms its timers from the recovered table.
+Waiting is state, not a sleeping task: a new owner arms its timers from the recovered table. What
+came while there was no owner may have ended a wait, so some timers let it be read first.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 AGAIN_MS: Final = 30_000
 """A timer still due after this long is published again; the same id makes that harmless."""
 FAILED_MS: Final = 1_000
+UNREAD_MS: Final = 1_000
+"""How often a timer that waits for what is unread is looked at."""
 LOOK_S: Final = 1.0
 """The wall clock may jump, so it is looked at at least this often."""
 
@@ -41,6 +44,7 @@ class Timers:
         due: Next due time and partition of each conversation that has a timer.
         fired: When each timer of a conversation was published, by name and due time.
         corrections: What a clock ahead of ours has armed.
+        behind: Tells whether something of a partition is unread that was there when we got it.
         newest: The table value that was read last, and its state.
     """
 
@@ -60,6 +64,7 @@ class Timers:
         self.publisher = publisher
         self.clock = clock
         self.serving = serving
+        self.behind: Callable[[int], bool] = lambda _: False
         self.states = msgspec.json.Decoder(stage.state)
         self.due: dict[bytes, tuple[int, int]] = {}
         self.heap: list[tuple[int, bytes]] = []
@@ -163,9 +168,10 @@ class Timers:
             due_ms, key = heapq.heappop(self.heap)
             if self.due.get(key, (None,))[0] != due_ms:
                 continue  # armed for another time since
-            earliest_ms = now_ms + 1
+            behind = self.behind(self.due[key][1])
+            earliest_ms = now_ms + (UNREAD_MS if behind else 1)
             try:
-                sent += await self._fire(key, now_ms)
+                sent += await self._fire(key, now_ms, behind=behind)
             except Exception as exc:  # noqa: BLE001 - else no timer of this stage ever fires again
                 log.warning("timer.failed", stage=self.stage.name, error=place(exc))
                 earliest_ms = now_ms + FAILED_MS
@@ -200,7 +206,7 @@ class Timers:
         TIMERS_FIRED.labels(self.stage.name).inc()
         return True
 
-    async def _fire(self, key: bytes, now_ms: int) -> list[Any]:
+    async def _fire(self, key: bytes, now_ms: int, *, behind: bool) -> list[Any]:
         """Post the due timers of one conversation that were not posted lately."""
         raw = self.table.raw(key)
         if raw is None or self.stage.timer_topic is None:
@@ -216,6 +222,8 @@ class Timers:
         sent = []
         for name, due_ms in state.timers.items():
             if self.corrections.due(key, name, due_ms) > now_ms:
+                continue
+            if behind and name.partition(":")[0] in self.stage.patient:
                 continue
             if now_ms - still.get((name, due_ms), -AGAIN_MS) < AGAIN_MS:
                 continue

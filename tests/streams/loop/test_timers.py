@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from unittest.mock import MagicMock
 
 import msgspec
 
+from agents.outbound import Desk
 from schemas.errors import Unavailable
 from schemas.events import TimerFired
 from schemas.ids import derived
 from streams.processor.stage import Stage
-from streams.processor.timers import AGAIN_MS, FAILED_MS, Timers
+from streams.processor.stages import dispatch_stage, outbound_stage
+from streams.processor.timers import AGAIN_MS, FAILED_MS, UNREAD_MS, Timers
 from streams.state.records import Entry, next_due
 from tests.streams.loop.fakes import NAMES, NOW_MS, FakePublisher, FakeTable, FixedClock
 from tests.streams.loop.toy import JsonCodec, Tally, Toys
@@ -20,7 +23,10 @@ KEY = b"conv_0"
 class Clockwork:
     """Timers over a table, with a clock that is turned by hand."""
 
-    def __init__(self, absolute: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, absolute: frozenset[str] = frozenset(), patient: frozenset[str] = frozenset()
+    ) -> None:
+        self.behind: set[int] = set()
         self.table, self.publisher, self.clock = FakeTable(), FakePublisher(), FixedClock()
         stage = Stage(
             name="unit",
@@ -29,6 +35,7 @@ class Clockwork:
             agent=Toys(NAMES).talk,
             timer_topic=NAMES.timer,
             absolute=absolute,
+            patient=patient,
         )
         self.timers = Timers(
             stage,
@@ -38,6 +45,7 @@ class Clockwork:
             clock=self.clock,
             serving=lambda: True,
         )
+        self.timers.behind = lambda partition: partition in self.behind
         self.table.armed = self.timers.arm
 
     def store(
@@ -79,6 +87,49 @@ async def test_the_next_timer_of_a_conversation_fires_at_its_own_time() -> None:
     await work.timers.fire()
 
     assert [name for _, name, _ in work.fired()] == ["burst", "pause"]
+
+
+async def test_what_may_have_ended_by_now_waits_until_the_partition_was_caught_up_with() -> None:
+    work = Clockwork(patient=frozenset({"handoff", "unknown_cap"}))
+    work.behind = {1}
+    work.store({"handoff": NOW_MS, "burst": NOW_MS}, partition=1)
+    work.store({"unknown_cap:a": NOW_MS}, key=b"conv_1", partition=1)
+    work.store({"unknown_cap:a": NOW_MS}, key=b"conv_2", partition=1)
+    work.store({"handoff": NOW_MS}, key=b"conv_3", partition=2)
+
+    await work.timers.fire()
+    assert [(who, name) for who, name, _ in work.fired()] == [
+        ("conv_0", "burst"),
+        ("conv_3", "handoff"),
+    ]
+
+    work.store({}, key=b"conv_1", partition=1)  # what was read has ended it
+    work.behind = set()
+    work.clock.ms += UNREAD_MS
+    await work.timers.fire()
+    assert [(who, name) for who, name, _ in work.fired()[2:]] == [
+        ("conv_0", "handoff"),
+        ("conv_2", "unknown_cap:a"),
+    ]
+
+
+def test_so_do_all_timers_that_call_a_person_or_take_their_place() -> None:
+    nobody: Any = MagicMock()
+    desk = Desk(claims=nobody, permits=nobody, courier=nobody, tenants=nobody, clock=nobody)
+
+    dispatch = dispatch_stage(nobody, takeovers=nobody, archive=nobody)
+    assert dispatch.patient == {"handoff", "return", "pause"}
+    assert outbound_stage(desk).patient == {"unknown_cap"}
+
+
+async def test_a_timer_that_waits_is_not_looked_at_all_the_time() -> None:
+    work = Clockwork(patient=frozenset({"handoff"}))
+    work.behind = {0}
+    work.store({"handoff": NOW_MS})
+
+    await work.timers.fire()
+
+    assert work.timers.due[KEY] == (NOW_MS + UNREAD_MS, 0)
 
 
 async def test_a_timer_that_was_disarmed_or_moved_does_not_fire() -> None:

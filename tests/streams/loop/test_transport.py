@@ -13,6 +13,7 @@ from streams.consumer.account import Account
 from streams.consumer.ledger import Ledger
 from streams.worker import _measure
 from tests.streams.loop.berth import Berth
+from tests.streams.loop.fakes import NAMES
 
 PLACE = TP("m", 0)
 OTHER = TP("m", 1)
@@ -244,3 +245,44 @@ async def test_topics_that_grow_end_a_worker_whose_group_does_not_notice(berth: 
 
     with pytest.raises(Misconfigured, match="had 4 partitions and now have 8"):
         _measure(berth.engine)
+
+
+async def test_a_partition_is_behind_until_all_that_was_there_at_first_was_handed_on(
+    berth: Berth,
+) -> None:
+    berth.room.full = {70: 1000}
+    await berth.assigned()
+
+    await berth.run_until(lambda: 69 in berth.room.offsets)
+    assert berth.consumer.behind([OTHER, PLACE])
+
+    berth.log.lengths[PLACE] = 150  # what comes later is no part of it
+    berth.room.full = {120: 10**9}
+    await berth.run_until(lambda: 119 in berth.room.offsets)
+    assert not berth.consumer.behind([OTHER, PLACE])
+
+
+@pytest.mark.parametrize("committed", [120, 119])
+async def test_a_partition_with_nothing_more_to_read_is_not_behind(
+    berth: Berth, committed: int
+) -> None:
+    berth.log.committed = {PLACE: committed}
+    await berth.assigned()
+    if committed < 120:  # retention has deleted it
+        berth.consumer._moved(PLACE, committed, 120)
+
+    assert not berth.consumer.behind([PLACE])
+
+
+async def test_the_timers_of_a_stage_know_whether_its_partition_is_behind() -> None:
+    berth = Berth({TP(NAMES.inbox.name, 1): 120})
+    await berth.assigned()
+    (timers,) = [
+        part.timers
+        for part in berth.engine.running.values()
+        if NAMES.inbox.name in {topic.name for topic in part.stage.inputs}
+    ]
+    assert [timers.behind(partition) for partition in range(3)] == [False, True, False]
+
+    await berth.run_until(lambda: 119 in berth.room.offsets)
+    assert not timers.behind(1)
