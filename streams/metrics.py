@@ -119,6 +119,11 @@ LAG: Final = Gauge(
     "Records behind the end of the log.",
     ["stream", "partition", "consumer_group"],
 )
+BEHIND: Final = Gauge(
+    "consumer_behind_seconds",
+    "Seconds for which something on the log has been known here and is not finished.",
+    ["stream", "partition", "consumer_group"],
+)
 AUDITED: Final = Counter(
     "audit_offsets_total",
     "Offsets committed, each one found finished or empty.",

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from streams.consumer.ledger import Ledger
-from streams.metrics import LAG
+from streams.metrics import BEHIND, LAG
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a log ended at some time: until all before it is finished, so old is the oldest.
+
+    Attributes:
+        end: Where it ended.
+        since_s: When that was, in seconds of a steady clock.
+    """
+
+    end: int
+    since_s: float
 
 
 class Lags:
@@ -14,14 +29,22 @@ class Lags:
 
     A partition that went to another member is told by that one: a lag that stayed here would be
     added to it, and stand for ever.
+
+    Args:
+        group: The group.
+        now_s: Seconds of a steady clock.
     """
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, group: str, now_s: Callable[[], float] = time.monotonic) -> None:
         self.group = group
-        self._told: set[Any] = set()
+        self._now_s = now_s
+        self._marks: dict[Any, Mark] = {}
 
     def tell(self, ledgers: Mapping[Any, Ledger], end: Callable[[Any], int | None]) -> None:
-        """Tell how many records each partition is behind, as far as that is known here.
+        """Tell how far each partition is behind, in records and in time, as far as that is known.
+
+        Records on their way are no lateness: what was on the log at a mark must be finished, and
+        then the mark moves on.
 
         Args:
             ledgers: What was fetched of each partition of this member, and not finished.
@@ -33,8 +56,15 @@ class Lags:
             for place, told in ends.items()
             if told is not None
         }
-        for place in self._told - behind.keys():
-            LAG.remove(place.topic, place.partition, self.group)
+        for place in self._marks.keys() - behind.keys():
+            for gauge in (LAG, BEHIND):
+                gauge.remove(place.topic, place.partition, self.group)
+            del self._marks[place]
+        now_s = self._now_s()
         for place, count in behind.items():
-            LAG.labels(place.topic, place.partition, self.group).set(count)
-        self._told = set(behind)
+            mark = self._marks.get(place)
+            if mark is None or ledgers[place].safe() >= mark.end:
+                mark = self._marks[place] = Mark(ledgers[place].safe() + count, now_s)
+            labels = (place.topic, place.partition, self.group)
+            LAG.labels(*labels).set(count)
+            BEHIND.labels(*labels).set(now_s - mark.since_s)

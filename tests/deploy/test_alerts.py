@@ -100,6 +100,13 @@ def test_an_alert_sees_a_counter_that_has_grown_before_it_is_first_scraped(name:
             assert f"unless {counter} offset {span}" in expression
 
 
+def test_a_partition_is_not_behind_because_it_always_has_work() -> None:
+    """The lag of a busy partition is never 0: its turns wait for a model."""
+    (behind,) = selectors(promql.parse(ALERTS["PartitionBehind"]["expr"]))
+
+    assert behind.name == "consumer_behind_seconds"
+
+
 def test_the_reasons_that_alerts_name_are_those_that_are_counted() -> None:
     asked = " ".join(rule["expr"] for rule in ALERTS.values())
     named = set(re.findall(r'reason(?:!=|=~)"([^"]*)"', asked))
