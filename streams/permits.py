@@ -80,7 +80,9 @@ class NumberPermits:
             lambda: sum(r.window.carried(monotonic()) for r in self.rates.known.values())
         )
         NUMBER_WAITING.set_function(lambda: sum(len(r.queue) for r in self.rates.known.values()))
-        CHANNELS_STOPPED.set_function(lambda: len(self.stops.known))
+        CHANNELS_STOPPED.set_function(
+            lambda: self.stops.standing(lambda name: _version(self._channel(name)), monotonic())
+        )
 
     def woken_by(self, hasten: Hasten) -> None:
         """Use this to wake who waits."""

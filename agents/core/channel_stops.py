@@ -7,6 +7,7 @@ When the time is over one bubble tries; the stop ends when WhatsApp accepts it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -21,6 +22,10 @@ STOPS_S: Final[dict[ErrorClass, tuple[float, float]]] = {
     ErrorClass.RATE: (2.0, 60.0),
 }
 """First and longest stop, in seconds; each refusal in a row doubles it."""
+
+TOLD_S: Final = 900.0
+"""Seconds after the end of a stop for which it is told as one. It ends when something is sent, and
+where nobody wants to send any more, nobody would learn that it is over."""
 
 
 class State(IntEnum):
@@ -51,6 +56,10 @@ class Stop:
     refusals: int
     version: tuple[int, bool]
     tried: bool = False
+
+    def outdated(self, version: tuple[int, bool]) -> bool:
+        """Tell whether the number has another token, or another switch, than the refused one."""
+        return self.kind is ErrorClass.AUTH and version != self.version
 
 
 class Stops:
@@ -89,7 +98,19 @@ class Stops:
     def state(self, name: str, version: tuple[int, bool], now: float) -> State:
         """Tell whether all may be sent, one may try, or nothing may be sent."""
         stop = self.known.get(name)
-        if stop is None or (stop.kind is ErrorClass.AUTH and version != stop.version):
+        if stop is None or stop.outdated(version):
             self.known.pop(name, None)
             return State.OPEN
         return State.ONE if now >= stop.until else State.STOPPED
+
+    def standing(self, versions: Callable[[str], tuple[int, bool]], now: float) -> int:
+        """Return how many stops stand, as far as this worker has heard lately.
+
+        Args:
+            versions: Returns the version of a number's settings.
+            now: The same seconds as everywhere here.
+        """
+        return sum(
+            now < stop.until + TOLD_S and not stop.outdated(versions(name))
+            for name, stop in self.known.items()
+        )
