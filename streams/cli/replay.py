@@ -45,6 +45,7 @@ def replay(
     from streams.replay.report import lines
     from streams.replay.whole import Wanted, replay
     from streams.settings import settings
+    from streams.story.tracing import NotOnTheLog
 
     configure("error", service="replay")
     if stage and stage not in STATEFUL_STAGES:
@@ -56,6 +57,8 @@ def replay(
         show_text=show_text,
     )
     result = asyncio.run(replay(settings(), wanted, lambda line: typer.echo(line, err=True)))
+    if conversation and not result.records:
+        raise NotOnTheLog(f"nothing is on the topics of {conversation}")
     for line in lines(result):
         typer.echo(line)
     if check and any(verdict.difference for verdict in result.verdicts):

@@ -1,0 +1,33 @@
+"""`whaticket replay` of what is not there is no success."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from streams.cli import build
+from streams.replay import whole
+from streams.replay.whole import Replayed
+from streams.story.tracing import NotOnTheLog
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def replay(*_: object) -> Replayed:
+        return Replayed()
+
+    monkeypatch.setattr(whole, "replay", replay)
+    monkeypatch.setattr("streams.logs.configure", lambda *_, **__: None)
+
+
+def test_a_conversation_that_is_not_on_the_topics_is_told() -> None:
+    done = CliRunner().invoke(build(), ["replay", "--check", "--conversation", "conv_typo"])
+
+    assert isinstance(done.exception, NotOnTheLog)
+    assert str(done.exception) == "nothing is on the topics of conv_typo"
+
+
+def test_topics_on_which_nothing_is_yet_have_no_difference() -> None:
+    done = CliRunner().invoke(build(), ["replay", "--check"])
+
+    assert (done.exit_code, "0 differences" in done.stdout) == (0, True)
