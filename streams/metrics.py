@@ -40,6 +40,7 @@ HTTP_REQUESTS: Final = Counter(
 HTTP_SECONDS: Final = Histogram(
     "http_request_duration_seconds", "Time to answer.", ["method", "path"], buckets=SECONDS
 )
+HTTP_SERVICE: Final = Gauge("http_service_info", "1 in a process of this service.", ["service"])
 EVENTS_PUBLISHED: Final = Tally(
     "events_published_total", "Records that the broker has.", ["stream", "event_type"]
 )

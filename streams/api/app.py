@@ -24,7 +24,7 @@ PROBLEMS: Final = 20
 def rest(desk: Desk, *, token: str, checks: Checks) -> FastAPI:
     """Return the REST part; see ``streams.api.routes``."""
     app = FastAPI(title="whaticket-streams", summary="What people ask of conversations.")
-    app.include_router(health_router(checks))
+    app.include_router(health_router("api", checks))
     app.include_router(people_router(desk, token=token))
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(Misconfigured, _misconfigured)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streams.metrics import CONTENT_TYPE, HTTP_REQUESTS, HTTP_SECONDS, exposition
+from streams.metrics import CONTENT_TYPE, HTTP_REQUESTS, HTTP_SECONDS, HTTP_SERVICE, exposition
 
 UNMATCHED: Final = "unmatched"
 """Label of every path that is none of ours: strangers choose paths, not our labels."""
@@ -61,13 +61,14 @@ async def nothing_to_check() -> Mapping[str, bool]:
     return {}
 
 
-def health_router(checks: Checks = nothing_to_check) -> APIRouter:
-    """Return ``/health``, ``/health/live``, ``/health/ready`` and ``/metrics``.
+def health_router(service: str, checks: Checks = nothing_to_check) -> APIRouter:
+    """Return ``/health``, ``/health/live``, ``/health/ready`` and ``/metrics`` of a service.
 
     Live is this process; ready is that every check is true, else 503. ``/health`` tells the
     same as ready, for people and for probes that know only one address.
     """
     router = APIRouter()
+    HTTP_SERVICE.labels(service).set(1)
 
     async def ready() -> JSONResponse:
         found = dict(await checks())

@@ -40,7 +40,7 @@ def build(
     receive = receiver(inbox, secrets, limits)
     app.include_router(whatsapp_router(receive, secrets))
     app.include_router(producers_router(doorway, limits))
-    app.include_router(health_router(checks))
+    app.include_router(health_router("webhook", checks))
     handlers: Handlers = {Refused: _refused, PipelineError: _later}
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

@@ -15,6 +15,7 @@ from agents.core.gate_window import TEMPLATE_UNSENT, WINDOW_CLOSING
 from schemas.topics import STATEFUL_STAGES
 from streams import metrics
 from streams.processor.parker import BEHIND
+from streams.server.http import health_router
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
@@ -122,6 +123,22 @@ def test_every_stage_and_sink_is_missed_when_nobody_runs_it() -> None:
     missed = re.findall(r'stage="(\w+)"', ALERTS["StageUnserved"]["expr"])
 
     assert missed == [*STATEFUL_STAGES, "memory", "transcripts"]
+
+
+def test_every_http_service_is_missed_when_nobody_runs_it() -> None:
+    """A container that ends is found no more, so its `up` is not 0 but gone."""
+    (job,) = (each for each in SCRAPES["scrape_configs"] if each["job_name"] == "whaticket-http")
+    services = [name for config in job["dns_sd_configs"] for name in config["names"]]
+    expression = ALERTS["ServiceUnserved"]["expr"]
+
+    assert re.findall(r'absent\(http_service_info\{service="(\w+)"\}\)', expression) == services
+
+
+def test_a_process_tells_which_http_service_it_is() -> None:
+    for service in ("webhook", "api"):
+        health_router(service)
+
+        assert REGISTRY.get_sample_value("http_service_info", {"service": service}) == 1
 
 
 def test_every_service_of_ours_is_scraped_where_it_listens() -> None:
