@@ -68,7 +68,7 @@ def first(
         sides = [f"a record {each.event_id}" if each else ABSENT for each in (recorded, replayed)]
         return Difference(seq, there.event, sides[0], sides[1], missing=recorded is None)
     for path, one, other in _walk((), msgspec.to_builtins(recorded), msgspec.to_builtins(replayed)):
-        hidden = not show_text and not PRIVATE.isdisjoint(path)
+        hidden = not show_text and (not PRIVATE.isdisjoint(path) or _holds_private([one, other]))
         where = f"{recorded.event} {'.'.join(path)}"
         return Difference(seq, where, _shown(one, hidden=hidden), _shown(other, hidden=hidden))
     return None
@@ -80,11 +80,18 @@ def _walk(
     if isinstance(one, dict) and isinstance(other, dict):
         for name in dict.fromkeys((*one, *other)):
             yield from _walk((*path, str(name)), one.get(name), other.get(name))
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+    elif isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
         for place, pair in enumerate(zip(one, other, strict=True)):
             yield from _walk((*path, str(place)), *pair)
     elif one != other or type(one) is not type(other):
         yield path, one, other
+
+
+def _holds_private(value: Any) -> bool:
+    """Tell whether a part of a value is private, as in a list that is longer on one side."""
+    if isinstance(value, dict):
+        return not PRIVATE.isdisjoint(value) or any(map(_holds_private, value.values()))
+    return isinstance(value, list | tuple) and any(map(_holds_private, value))
 
 
 def _shown(value: Any, *, hidden: bool) -> str:
