@@ -184,23 +184,24 @@ class Desk:
         """
         await self.publisher.start()
         begun, dropped, written = await self.flag(stage, key), frozenset(drop), 0
+        deadline = time.monotonic() + wait_s
         while True:
             flag = await self.flag(stage, key)
             if begun is None or flag is None:
                 return Result(End.RESUMED, written, None)
-            if flag.parking_id != begun.parking_id:
-                return Result(End.AGAIN, written, flag)
-            if flag.failures > begun.failures:
-                return Result(End.FAILED, written, flag)
-            if stop_at is not None and flag.next > stop_at:
-                return Result(End.STOPPED, written, flag)
+            if (end := _ended(begun, flag, stop_at)) is not None:
+                return Result(end, written, flag)
             records = await self._records(stage, key, flag, dropped, stop_at)
-            if not records:
-                return Result(End.LOST, written, flag)
+            if not records:  # a stage writes its flag first, and then the letter
+                if time.monotonic() >= deadline:
+                    return Result(End.LOST, written, flag)
+                await asyncio.sleep(POLL_S)
+                continue
             await self.publisher.publish(records)
             written += len(records)
             if not await self._heard(stage, key, flag, flag.next + len(records), wait_s):
                 return Result(End.UNHEARD, written, flag)
+            deadline = time.monotonic() + wait_s
 
     async def _records(
         self, stage: str, key: bytes, flag: Parking, drop: frozenset[int], stop_at: int | None
@@ -251,3 +252,14 @@ class Desk:
             return
         with suppress(Unreadable):
             believe(self._heads, (stage, key), raw)
+
+
+def _ended(begun: Parking, flag: Parking, stop_at: int | None) -> End | None:
+    """Say how a redrive ended, given the flag that it began with and the present one."""
+    if flag.parking_id != begun.parking_id:
+        return End.AGAIN
+    if flag.failures > begun.failures:
+        return End.FAILED
+    if stop_at is not None and flag.next > stop_at:
+        return End.STOPPED
+    return None

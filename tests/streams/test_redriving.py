@@ -27,7 +27,8 @@ class Publisher:
 class Told(Desk):
     """A desk whose changelogs say one flag after another; the last one stays."""
 
-    def __init__(self, *flags: Parking | None) -> None:
+    def __init__(self, *flags: Parking | None, late: int = 0) -> None:
+        self.late = late
         self.told: Iterator[Parking | None] = iter(flags)
         self.last: Parking | None = None
         self.publisher: Any = Publisher()
@@ -38,6 +39,9 @@ class Told(Desk):
         return self.last
 
     async def _records(self, *_: Any) -> list[Record]:
+        if self.late:
+            self.late -= 1
+            return []
         return [Record("in.box", b"conv_1", b"bytes", ())]
 
 
@@ -60,3 +64,16 @@ async def test_an_operator_is_told_that_another_event_has_parked_it_since() -> N
 
     assert "goes on" not in said
     assert "another event has parked it since (bug); numbers 1 to 1 wait" in said
+
+
+async def test_a_letter_that_is_written_just_now_is_not_taken_for_one_that_is_gone() -> None:
+    """A stage writes that it has set an event aside before it writes the letter."""
+    result = await Told(FIRST, FIRST, FIRST, FIRST, None, late=2).redrive("dispatch", b"conv_1")
+
+    assert (result.end, result.written) == (End.RESUMED, 1)
+
+
+async def test_a_letter_that_does_not_come_is_gone() -> None:
+    result = await Told(FIRST, late=1_000_000).redrive("dispatch", b"conv_1", wait_s=0.15)
+
+    assert (result.end, result.written, result.flag) == (End.LOST, 0, FIRST)
