@@ -2,9 +2,9 @@
 
 aiokafka raises on it, and again at every further try, so whoever wrote it would have stopped its
 partition for good. What aiokafka had taken in the same call, of other partitions too, is lost with
-the error; so reading goes back to what is due, and on one by one. The record itself, and what
-comes behind it, is read by librdkafka, which reads headers only when asked. One that has a
-misnamed header comes without any, and goes the way of all others.
+the error; so reading goes back to what is due, and on one by one. The record itself is read by
+librdkafka, which reads headers only when asked. One that has a misnamed header comes without any,
+and goes the way of all others. (One that has both is refused still.)
 
 Source: aiokafka 0.14, ``record/default_records.py`` (a header's name is decoded strictly) and
 ``codec.py`` (only gzip is read without a library that we do not bring: docs/adr/0008).
@@ -34,6 +34,7 @@ MOST: Final = 500
 """Records of one partition before aiokafka tries again by itself."""
 POLL_MS: Final = 100
 READ_S: Final = 5.0
+Headers = Sequence[tuple[str, bytes | None]]
 Due = Callable[[Place, int], int]
 """From where a partition is to be read on, given its position."""
 
@@ -96,11 +97,11 @@ async def _up_to_it(consumer: Any, place: Place, bootstrap: str) -> list[Consume
             batch = await consumer.getmany(place, timeout_ms=POLL_MS, max_records=1)
         except UNREADABLE as exc:
             at = await consumer.position(place)
-            if records := await asyncio.to_thread(_read, bootstrap, place, at):
+            whole = isinstance(exc, UnsupportedCodecError)
+            read = _read_compressed if whole else _read_misnamed
+            if records := await asyncio.to_thread(read, bootstrap, place, at):
                 consumer.seek(place, records[-1].offset + 1)
                 found += records
-            if isinstance(exc, UnsupportedCodecError):
-                _tell_compressed(place, at, len(records))
             return found
         if not batch:
             return found
@@ -108,8 +109,36 @@ async def _up_to_it(consumer: Any, place: Place, bootstrap: str) -> list[Consume
     return found
 
 
-def _read(bootstrap: str, place: Place, offset: int) -> list[ConsumerRecord]:
-    """Read a record and what comes with it; none when no broker gives it: aiokafka tells better."""
+def _read_misnamed(bootstrap: str, place: Place, offset: int) -> list[ConsumerRecord]:
+    """Read one record, not its headers: the binding of librdkafka breaks on such a name."""
+    messages = _read(bootstrap, place, offset, 1)
+    for message in messages:
+        log.warning(
+            "record.misnamed",
+            topic=place.topic,
+            partition=place.partition,
+            offset=message.offset(),
+            why="a header's name is not UTF-8; the record is taken without its headers",
+        )
+    return [_record(message, ()) for message in messages]
+
+
+def _read_compressed(bootstrap: str, place: Place, offset: int) -> list[ConsumerRecord]:
+    """Read a record and what comes with it."""
+    messages = _read(bootstrap, place, offset, MOST)
+    log.warning(
+        "records.compressed",
+        topic=place.topic,
+        partition=place.partition,
+        offset=offset,
+        count=len(messages),
+        why="their compression is not gzip; they are read all the same, but slowly",
+    )
+    return [_record(message, tuple(message.headers() or ())) for message in messages]
+
+
+def _read(bootstrap: str, place: Place, offset: int, most: int) -> list[Any]:
+    """Return records from an offset on; none when no broker gives it: aiokafka tells better."""
     reader = librdkafka.consumer(
         bootstrap,
         "whaticket.misnamed",  # required; nothing is committed
@@ -118,42 +147,18 @@ def _read(bootstrap: str, place: Place, offset: int) -> list[ConsumerRecord]:
     try:
         reader.assign([TopicPartition(place.topic, place.partition, offset)])
         first = reader.poll(READ_S)
-        messages = [] if first is None else [first, *reader.consume(MOST - 1, 0)]
+        messages = [] if first is None else [first]
+        if messages and most > 1:
+            messages += reader.consume(most - 1, 0)
     except KafkaException as exc:
         log.warning("record.not_read", error=type(exc).__name__)
         return []
     finally:
         reader.close()
-    return [_record(each) for each in takewhile(lambda each: each.error() is None, messages)]
+    return list(takewhile(lambda each: each.error() is None, messages))
 
 
-def _tell_compressed(place: Place, offset: int, count: int) -> None:
-    log.warning(
-        "records.compressed",
-        topic=place.topic,
-        partition=place.partition,
-        offset=offset,
-        count=count,
-        why="their compression is not gzip; they are read all the same, but slowly",
-    )
-
-
-def _headers(message: Any) -> Sequence[tuple[str, bytes | None]]:
-    """Return the headers of a record, or none of them where one has such a name."""
-    try:
-        return tuple(message.headers() or ())
-    except UnicodeDecodeError:
-        log.warning(
-            "record.misnamed",
-            topic=message.topic(),
-            partition=message.partition(),
-            offset=message.offset(),
-            why="a header's name is not UTF-8; the record is taken without its headers",
-        )
-        return ()
-
-
-def _record(message: Any) -> ConsumerRecord:
+def _record(message: Any, headers: Headers) -> ConsumerRecord:
     """Return a record as aiokafka would have."""
     key, value = message.key(), message.value()
     kind, timestamp_ms = message.timestamp()
@@ -168,5 +173,5 @@ def _record(message: Any) -> ConsumerRecord:
         None,
         -1 if key is None else len(key),
         -1 if value is None else len(value),
-        _headers(message),
+        headers,
     )
