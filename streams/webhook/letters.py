@@ -20,6 +20,7 @@ from streams.kafka.publish import Record
 GROUP: Final = "whaticket.webhook"
 
 DETAILS: Final = {
+    "group_message": "written in a group, which is no customer's conversation",
     "history_echo": "an old message of the company, sent along with the history",
     "no_conversation": "belongs to no conversation",
     "no_person": "names no customer",

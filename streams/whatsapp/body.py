@@ -161,6 +161,8 @@ class _Change:
             names = own.get("recipient_id"), own.get("recipient_user_id")
             return read_status(own, around, self._alone(name, own, names))
         if name == "messages":
+            if text(own.get("group_id")):  # its answer would go to its writer, outside the group
+                return self.kept(name, [own], "group_message")
             return read_message(own, around, self._alone(name, own, None))
         if around.field == "history":
             return self.kept(name, [own], "history_echo")

@@ -257,3 +257,16 @@ def test_what_a_person_sends_from_the_phone_names_the_customer() -> None:
     assert part.content == Content(
         kind=KIND.EDIT, text="Text was edited", target_wamid="wamid.zzzzzz"
     )
+
+
+def test_what_is_written_in_a_group_is_no_customers_conversation() -> None:
+    """The answer would go to its writer alone, and say what was said in the group."""
+    written = {**text("w1", "5511987654321"), "group_id": "Y2FwaV9ncm91cDox"}
+    body = envelope(change(messages=[written, text("w2", "5511987654321")]))
+
+    group, own = parse(json.dumps(body).encode())
+
+    assert isinstance(group, Other)
+    assert group.reason == "group_message"
+    assert b"w1" in group.body
+    assert isinstance(own, Message)
