@@ -133,8 +133,11 @@ def _change(entry: Mapping[str, Json], change: Json) -> Iterator[Part]:
         yield read.whole(change)
         return
     for name in _LISTS:
-        for own in items(value.get(name)):
+        found = value.get(name)
+        for own in items(found):
             yield read.part(name, own)
+        if found and not isinstance(found, list):
+            yield read.kept(name, found, "unknown_shape")
     # `calls`, `errors` and what may come later; an empty list tells nothing.
     for name in sorted(value.keys() - _PLAIN):
         if value[name]:

@@ -270,3 +270,14 @@ def test_what_is_written_in_a_group_is_no_customers_conversation() -> None:
     assert group.reason == "group_message"
     assert b"w1" in group.body
     assert isinstance(own, Message)
+
+
+def test_a_list_that_is_none_is_kept_beside_others() -> None:
+    read = {"id": "s1", "status": "read", "recipient_id": "5511987654321"}
+    body = envelope(change(messages={"id": "w1"}, statuses=[read]))
+
+    kept, status = parse(json.dumps(body).encode())
+
+    assert isinstance(status, Status)
+    assert isinstance(kept, Other)
+    assert (kept.reason, b"w1" in kept.body) == ("unknown_shape", True)
