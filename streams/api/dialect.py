@@ -1,8 +1,8 @@
 """The multi-tenant Whaticket dialect of Socket.IO: rows to what its frontend expects. Pure.
 
 Rules that its frontend relies on: ids are numbers, except a message's; a ticket that changes
-its status is first deleted from the old list; ``appMessage`` carries the whole ticket, which
-replaces the card.
+its status or its person is first deleted from the old list; ``appMessage`` carries the whole
+ticket, which replaces the card.
 
 Source: launcherbr/whaticketsaas (MIT), backend/src/libs/socket.ts and
 frontend/src/components/TicketsListCustom, commit d2c82fcce04b.
@@ -99,7 +99,7 @@ def emits(changes: Changes, tickets: Mapping[Key, Row], bubbles: list[Row]) -> I
 def _moved(ticket: Row, status_before: str, user_before: str | None) -> Iterator[Emit]:
     company = ticket["company"]
     event = f"company-{company}-ticket"
-    if status_before != ticket["status"]:
+    if (status_before, user_before) != (ticket["status"], ticket["agent_user"]):
         leaving = [list_room(company, status_before)]
         if user_before is not None:
             leaving.append(user_room(company, user_before))
