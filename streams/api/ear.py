@@ -25,17 +25,21 @@ class Ear(AsyncRedisManager):  # type: ignore[misc]  # python-socketio has no ty
 
     async def _redis_listen_with_retries(self) -> AsyncIterator[Any]:
         """Yield what Redis brings, for ever; python-socketio calls it by this name."""
+        deaf = False  # an outage is told once
         while True:
             try:
                 self._redis_connect()
                 pubsub = self.pubsub
                 try:
                     await pubsub.subscribe(self.channel)
+                    deaf = False
                     async for message in pubsub.listen():
                         yield message
                 finally:
                     with contextlib.suppress(RedisError, OSError):
                         await pubsub.aclose()
             except Exception as exc:  # noqa: BLE001 - who listens no more shows nothing until a restart
-                log.warning("feed.deaf", error=place(exc))
+                if not deaf:
+                    log.warning("feed.deaf", error=place(exc))
+                deaf = True
             await asyncio.sleep(AGAIN_S)
