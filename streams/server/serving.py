@@ -38,6 +38,7 @@ def server_of(app: Any, *, websockets: bool = False) -> Server:
         lifespan="off",
         access_log=False,
         log_config=None,
+        log_level="warning",  # at "info" it writes the address of each web socket, with its token
         server_header=False,
         timeout_graceful_shutdown=STOP_S,
     )
