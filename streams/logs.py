@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -30,6 +31,9 @@ QUIET: Final = (
     "asyncio",
 )
 """Libraries whose lower levels quote requests, records or addresses."""
+
+QUOTING: Final = re.compile(r"[\n(<]")
+"""Where asyncio begins to quote."""
 
 _RECORD: ContextVar[Any] = ContextVar("record", default=None)
 
@@ -66,6 +70,7 @@ def configure(level: str, *, service: str, instance: str = "0") -> None:
     )
     logging.basicConfig(handlers=[handler], level=number, force=True)
     handler.addFilter(_worth)
+    handler.addFilter(_brief)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -110,6 +115,13 @@ def _placed(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[s
 def _worth(record: logging.LogRecord) -> bool:
     """Drop the small talk of libraries; Faust's loggers set their own level, so a filter it is."""
     return record.levelno >= logging.WARNING or record.name.split(".", 1)[0] not in QUIET
+
+
+def _brief(record: logging.LogRecord) -> bool:
+    """Cut what asyncio says before it quotes: an error, or what a callback was given."""
+    if record.name == "asyncio":
+        record.msg, record.args = QUOTING.split(record.getMessage(), maxsplit=1)[0].strip(), ()
+    return True
 
 
 def place(exc: BaseException) -> str:
