@@ -31,7 +31,9 @@ log = structlog.get_logger(__name__)
 ENCODER: Final = msgspec.json.Encoder()
 
 MOST: Final = 2_000
-"""Batches that wait for Redis, of at most some hundred messages each."""
+"""Batches that wait for Redis."""
+MOST_CHANGES: Final = 100_000
+"""Messages and tickets of them all, of 400 bytes each."""
 
 RETRY_S: Final = 1.0
 TIMEOUT_S: Final = 2.0
@@ -125,11 +127,20 @@ class Bus(AsyncRedisManager):  # type: ignore[misc]  # python-socketio has no ty
 class HelpdeskFeed:
     """The ``sinks.changes.Feed`` of production; one for each process that writes transcripts."""
 
-    def __init__(self, pool: asyncpg.Pool, redis_url: str, *, most: int = MOST) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        redis_url: str,
+        *,
+        most: int = MOST,
+        most_changes: int = MOST_CHANGES,
+    ) -> None:
         self.most = most
+        self.most_changes = most_changes
         self.conversations = Conversations(pool)
         self.bus = Bus(redis_url)
         self.waiting: deque[Changes] = deque()
+        self.held = 0
         self.woken = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
@@ -137,10 +148,11 @@ class HelpdeskFeed:
         """Queue what changed; starts the sending task at the first call."""
         if self.task is None:
             self.task = asyncio.create_task(self._send_all(), name="feed")
-        if len(self.waiting) >= self.most:
-            self.waiting.popleft()
-            FEED_EMITS.labels("dropped").inc()
         self.waiting.append(changes)
+        self.held += _size(changes)
+        while self._full():
+            self._next()
+            FEED_EMITS.labels("dropped").inc()
         self.woken.set()
 
     async def stop(self) -> None:
@@ -155,8 +167,18 @@ class HelpdeskFeed:
         while True:
             self.woken.clear()
             while self.waiting:
-                await self._send(self.waiting.popleft())
+                await self._send(self._next())
             await self.woken.wait()
+
+    def _full(self) -> bool:
+        batches = len(self.waiting)
+        return batches > self.most or (batches > 1 and self.held > self.most_changes)
+
+    def _next(self) -> Changes:
+        """Take the oldest that waits."""
+        oldest = self.waiting.popleft()
+        self.held -= _size(oldest)
+        return oldest
 
     async def _send(self, changes: Changes) -> None:
         """Send one batch; wait for Redis or Postgres as long as it takes.
@@ -193,3 +215,7 @@ class HelpdeskFeed:
         ]
         bubbles = await self.conversations.bubbles(wanted) if wanted else []
         return list(emits(changes, tickets, bubbles))
+
+
+def _size(changes: Changes) -> int:
+    return len(changes.messages) + len(changes.moved)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from redis.exceptions import ConnectionError as RedisGone
 
-from sinks.changes import Changes, Key
+from sinks.changes import Changes, Key, MessageChange
 from streams.api import feed as feeding
 from streams.api.dialect import Emit
 from streams.api.feed import HelpdeskFeed
@@ -71,3 +71,42 @@ async def test_what_was_read_before_redis_came_back_is_read_again(
 
     assert [emit.body["action"] for emit in bus.sent] == ["delete", "update"]
     assert bus.sent[1].body["ticket"]["status"] == "open"
+
+
+async def test_what_waits_is_bounded_by_how_much_it_is_and_not_only_by_how_many_batches() -> None:
+    """In a long outage under load each batch holds hundreds of messages."""
+
+    def batch(number: int, messages: int) -> Changes:
+        told = ("acme", f"conv_{number}")
+        return Changes(
+            messages=tuple(
+                MessageChange(
+                    tenant_id=told[0],
+                    conversation_id=told[1],
+                    id=str(each),
+                    target_wamid=None,
+                    kind="text",
+                    created=True,
+                )
+                for each in range(messages)
+            ),
+            moved={told: ("open", None)},
+        )
+
+    feed = HelpdeskFeed(cast("Any", None), NOWHERE, most_changes=10)
+    for number, messages in enumerate((4, 4, 4, 1, 50)):
+        await feed.publish(batch(number, messages))
+        if number == 3:
+            assert [len(each.messages) for each in feed.waiting] == [4, 1]
+    await feed.stop()
+
+    assert [len(each.messages) for each in feed.waiting] == [50]
+
+
+async def test_what_waits_is_bounded_by_how_many_batches_it_is() -> None:
+    feed = HelpdeskFeed(cast("Any", None), NOWHERE, most=3)
+    for number in range(10):
+        await feed.publish(Changes(moved={("acme", str(number)): ("open", None)}))
+    await feed.stop()
+
+    assert [next(iter(each.moved))[1] for each in feed.waiting] == ["7", "8", "9"]
