@@ -17,6 +17,8 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
+from mode import Seconds
+from mode.services import WaitArgT
 
 from schemas.errors import Unavailable
 from streams.kafka import librdkafka
@@ -36,6 +38,14 @@ class SafeRecovery(Recovery):
     """Recovery that takes a partition over before anything of it is served."""
 
     logger = FAUST_LOG
+
+    async def _wait(self, coro: WaitArgT, timeout: Seconds | None = None) -> None:  # noqa: ARG002, ASYNC109 - Faust's signature
+        """Wait as long as it takes, or until a rebalance.
+
+        Faust gives all of the reading the time of one request, and ends its recovery without a
+        word when that is over. The watchdog sees a recovery that makes no progress.
+        """
+        await super()._wait(coro)
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """Take over, then let Faust seek and resume."""

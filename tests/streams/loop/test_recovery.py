@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 
 from schemas.changing import replace
@@ -136,3 +138,30 @@ async def test_a_partition_that_belongs_to_other_logs_is_refused_before_it_is_wr
         await take_over(second, **given)
 
     assert second.publisher.posted == []
+
+
+async def test_a_table_is_read_to_its_end_however_long_that_takes() -> None:
+    recovery: Any = SafeRecovery(
+        SimpleNamespace(conf=SimpleNamespace(stream_recovery_delay=0)),  # type: ignore[arg-type] # all that is looked at
+        {},  # type: ignore[arg-type] # ditto
+    )
+    read: list[str] = []
+
+    async def load() -> None:
+        await asyncio.sleep(0.05)
+        read.append("all of it")
+
+    await recovery._wait(load(), timeout=0.01)  # as Faust does, with the limit of one request
+
+    assert read == ["all of it"]
+
+
+async def test_a_rebalance_ends_the_reading_of_a_table() -> None:
+    recovery: Any = SafeRecovery(
+        SimpleNamespace(conf=SimpleNamespace(stream_recovery_delay=0)),  # type: ignore[arg-type] # see above
+        {},  # type: ignore[arg-type] # ditto
+    )
+    asyncio.get_running_loop().call_later(0.01, recovery.signal_recovery_start.set)
+
+    with pytest.raises(RebalanceAgain):
+        await recovery._wait(asyncio.sleep(60), timeout=0.01)
