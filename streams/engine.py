@@ -45,7 +45,9 @@ FETCH_BYTES: Final = 256 << 10
 """Most bytes that wait in the client for each partition; a larger record comes alone."""
 METADATA_MS: Final = 15_000
 """How soon a worker sees that somebody has changed the number of a topic's partitions."""
-POLL_LIMIT_S: Final = 900.0
+POLL_LIMIT_S: Final = 10 * 365 * 86_400.0
+"""Never: aiokafka leaves the group when nothing was fetched for so long, and comes back with the
+next fetch, which needs partitions. Whether we hang is the watchdog's to tell."""
 REQUEST_S, REBALANCE_S = 90.0, 60.0
 """Longest time of a consumer's request, and of a rebalance beside the drain; Faust's defaults."""
 

@@ -123,6 +123,17 @@ async def test_any_session_that_may_be_set_is_one_that_a_worker_starts_with(
     await made.stop()
 
 
+async def test_a_worker_that_has_nothing_to_fetch_for_a_year_keeps_its_place() -> None:
+    """Recovering, with all of its partitions held by a dependency, or with none at all."""
+    consumer = engine_of().app.safe_consumer
+
+    made = consumer._new_consumer_thread()._create_consumer(asyncio.get_running_loop())
+
+    year_ms = 365 * 86_400_000
+    assert made._max_poll_interval_ms > year_ms
+    await made.stop()
+
+
 def test_a_rebalance_waits_for_the_whole_drain() -> None:
     app = engine_of(toy_settings("127.0.0.1:1", drain_s=600)).app
 
