@@ -70,6 +70,17 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
         if instance := self.app.conf.consumer_group_instance_id:
             be_static(consumer, instance, self._replaced)
 
+    def check(self) -> None:
+        """Look whether our place in the group is still kept.
+
+        aiokafka's own fetch looks; Faust goes past it. Where nobody does, an answer that aiokafka
+        does not expect ends its heartbeats and all of its joining, and we would read on.
+
+        Raises:
+            KafkaError: What aiokafka has come upon.
+        """
+        self._ensure_consumer()._coordinator.check_errors()  # noqa: SLF001 - no public way
+
     async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
         """Fetch; what aiokafka cannot read is read for it."""
         try:

@@ -76,6 +76,7 @@ class SafeConsumer(driver.Consumer):
                 with contextlib.suppress(asyncio.CancelledError):
                     await self.wait(self.can_resume_flow)  # type: ignore[arg-type] # mode takes any event
                 continue
+            self._thread.check()
             active = set(self._active_partitions) - self.split - self.app.held()
             if not active:
                 await asyncio.sleep(IDLE_S)

@@ -92,6 +92,9 @@ class Log:
     def partition_count(self, _: str) -> int:
         return self.partitions
 
+    def check(self) -> None:
+        """Find nothing wrong with the place in the group."""
+
     def pace(self, moved: bool) -> None:
         """Fetch as fast as it goes."""
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import UnknownError
 from faust.types import TP
 
 from streams.consumer.inloop import FETCH_WAIT_MS, IDLE_FETCH_WAIT_MS, InLoopConsumer
@@ -65,3 +68,24 @@ def test_what_was_fetched_and_not_delivered_is_due_again(
     consumer.consumer = SimpleNamespace(ledgers=ledgers, positions=positions)
 
     assert consumer._due(TopicPartition(*tp), at) == due
+
+
+async def test_what_ends_the_keeping_of_a_place_in_the_group_is_heard_of() -> None:
+    """aiokafka waits until somebody looks; its own fetch would, but Faust's goes past it."""
+    consumer: Any = InLoopConsumer.__new__(InLoopConsumer)
+    client = AIOKafkaConsumer(group_id="g", enable_auto_commit=False)
+    client._subscription.register_fetch_waiters(set())
+    coordinator: Any = GroupCoordinator.__new__(GroupCoordinator)
+    vars(coordinator).update(
+        _subscription=client._subscription,
+        _closing=asyncio.get_running_loop().create_future(),
+        _coordination_task=asyncio.get_running_loop().create_future(),
+    )
+    consumer._consumer = SimpleNamespace(_coordinator=coordinator)
+    waits = asyncio.ensure_future(coordinator._push_error_to_user(UnknownError()))
+
+    with pytest.raises(UnknownError):
+        consumer.check()
+    await asyncio.wait_for(waits, 1)
+    consumer.check()
+    await client.stop()

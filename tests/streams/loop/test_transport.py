@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import Mock
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types import TP
 
 from schemas.errors import Misconfigured
@@ -286,3 +287,15 @@ async def test_the_timers_of_a_stage_know_whether_its_partition_is_behind() -> N
 
     await berth.run_until(lambda: 119 in berth.room.offsets)
     assert not timers.behind(1)
+
+
+@pytest.mark.parametrize("held", [(), (PLACE,)], ids=["it fetches", "it has nothing to fetch"])
+async def test_a_worker_whose_place_in_the_group_nobody_keeps_any_more_ends(
+    berth: Berth, monkeypatch: pytest.MonkeyPatch, held: tuple[TP, ...]
+) -> None:
+    """To fetch needs no place: it would go on with what another worker has by now."""
+    berth.room.held = held
+    monkeypatch.setattr(berth.log, "check", Mock(side_effect=KafkaError))
+
+    with pytest.raises(KafkaError):
+        await berth.run_until(lambda: bool(berth.room.offsets))
