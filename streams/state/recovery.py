@@ -165,14 +165,19 @@ class SafeRecovery(Recovery):
         )
 
     def _apply(self, batch: Iterable[Any], left: set[TP], destination: Any) -> int:
-        """Apply one batch; a partition is complete at its high water mark or at its end."""
+        """Apply one batch; a partition is complete at its high water mark or at its end.
+
+        An end before the mark is none: a broker that leads since just now learns from the others
+        how far they have the log, and shows no more of it until then (KIP-207).
+        """
         found: dict[tuple[str, int], list[Any]] = {}
         for message in batch:
             place = (message.topic(), message.partition())
             if (error := message.error()) is None:
                 found.setdefault(place, []).append(message)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                left.discard(TP(*place))
+                if message.offset() > self.active_highwaters[TP(*place)]:
+                    left.discard(TP(*place))
             else:
                 raise Unavailable("kafka")
         for place, messages in found.items():

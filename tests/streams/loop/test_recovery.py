@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 
@@ -165,3 +167,48 @@ async def test_a_rebalance_ends_the_reading_of_a_table() -> None:
 
     with pytest.raises(RebalanceAgain):
         await recovery._wait(asyncio.sleep(60), timeout=0.01)
+
+
+@dataclass
+class Read:
+    """What librdkafka hands out: a record, or word that the end was reached."""
+
+    at: int
+    key: bytes = KEY
+    value: bytes = b""
+    end: bool = False
+
+    def topic(self) -> str:
+        return "changelog"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.at
+
+    def error(self) -> KafkaError | None:
+        return KafkaError(KafkaError._PARTITION_EOF) if self.end else None
+
+
+@pytest.mark.parametrize(
+    ("batch", "complete"),
+    [
+        ([Read(7, end=True)], False),
+        ([Read(10, end=True)], True),
+        ([Read(7, end=True), Read(10, end=True)], True),
+    ],
+    ids=["a broker that leads since just now knows less", "the end", "by and by"],
+)
+def test_a_changelog_is_read_up_to_where_it_ended_and_not_to_where_a_new_leader_says(
+    batch: list[Read], complete: bool
+) -> None:
+    place = TP("changelog", 0)
+    recovery: Any = object.__new__(SafeRecovery)
+    app = SimpleNamespace(progress=0)
+    vars(recovery).update(app=app, active_highwaters={place: 9}, tp_to_table={})
+    left = {place}
+
+    recovery._apply(batch, left, {place: -1})
+
+    assert left == (set() if complete else {place})
