@@ -41,6 +41,9 @@ class Log:
     def assign(self, places: list[TopicPartition]) -> None:
         self.assigned.append(places)
 
+    def assignment(self) -> set[TopicPartition]:
+        return {place for places in self.assigned for place in places}
+
     def seek(self, _: TopicPartition, offset: int) -> None:
         self.at = offset
 
