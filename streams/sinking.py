@@ -30,7 +30,7 @@ from streams.consumer.vouching import OtherLog
 from streams.deadletters.dlq import Original, Verdict, dead_letter
 from streams.deadletters.fuse import Fuse
 from streams.kafka.connections import mend
-from streams.kafka.misnamed import UNREADABLE, read_on
+from streams.kafka.misnamed import read_on
 from streams.kafka.publish import Publisher
 from streams.logs import place
 from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, SINK_RECORDS, SINK_SECONDS
@@ -150,7 +150,7 @@ class SinkRunner:
         seat = self.seat
         try:
             return await seat.fetch(BATCH)
-        except UNREADABLE:
+        except UnicodeDecodeError:
             await self._open()  # the books know what was not taken
             places, bootstrap = seat.partitions(), seat.settings.kafka_bootstrap
             found = await read_on(seat.consumer, places, seat.due, bootstrap)

@@ -23,7 +23,7 @@ from streams.consumer.auditor import VOUCHER
 from streams.consumer.fetching import Witness, keep_sessions
 from streams.consumer.foreign import forgive
 from streams.consumer.membership import Replaced, be_static, leave_for_good
-from streams.kafka.misnamed import UNREADABLE, read_on
+from streams.kafka.misnamed import read_on
 from streams.logs import FAUST_LOG
 
 log = structlog.get_logger(__name__)
@@ -85,7 +85,7 @@ class InLoopConsumer(driver.AIOKafkaConsumerThread):
         """Fetch; what aiokafka cannot read is read for it."""
         try:
             return await super().getmany(active_partitions, timeout)
-        except UNREADABLE:
+        except UnicodeDecodeError:
             places = [TopicPartition(*tp) for tp in active_partitions or ()]
             servers = ",".join(f"{url.host}:{url.port}" for url in self.app.conf.broker_consumer)
             return await read_on(self._ensure_consumer(), places, self._due, servers)

@@ -1,26 +1,23 @@
-"""Records that aiokafka cannot read: a header's name is not UTF-8, or how they are compressed.
+"""Records that aiokafka cannot read: one with a header whose name is not UTF-8.
 
 aiokafka raises on it, and again at every further try, so whoever wrote it would have stopped its
 partition for good. What aiokafka had taken in the same call, of other partitions too, is lost with
 the error; so reading goes back to what is due, and on one by one. The record itself is read by
-librdkafka, which reads headers only when asked. One that has a misnamed header comes without any,
-and goes the way of all others. (One that has both is refused still.)
+librdkafka, which leaves headers alone. It comes without any, and goes the way of all others.
 
-Source: aiokafka 0.14, ``record/default_records.py`` (a header's name is decoded strictly) and
-``codec.py`` (only gzip is read without a library that we do not bring: docs/adr/0008).
+Source: aiokafka 0.14, ``record/default_records.py`` (a header's name is decoded strictly).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from itertools import takewhile
 from typing import Any, Final
 
 import structlog
 from aiokafka import TopicPartition as Place
-from aiokafka.errors import IllegalStateError, UnsupportedCodecError
+from aiokafka.errors import IllegalStateError
 from aiokafka.structs import ConsumerRecord
 from confluent_kafka import KafkaException, TopicPartition
 
@@ -28,13 +25,10 @@ from streams.kafka import librdkafka
 
 log = structlog.get_logger(__name__)
 
-UNREADABLE: Final = (UnicodeDecodeError, UnsupportedCodecError)
-"""What aiokafka raises on such a record."""
 MOST: Final = 500
 """Records of one partition before aiokafka tries again by itself."""
 POLL_MS: Final = 100
 READ_S: Final = 5.0
-Headers = Sequence[tuple[str, bytes | None]]
 Due = Callable[[Place, int], int]
 """From where a partition is to be read on, given its position."""
 
@@ -42,10 +36,10 @@ Due = Callable[[Place, int], int]
 async def read_on(
     consumer: Any, places: Iterable[Place], due: Due, bootstrap: str
 ) -> dict[Place, list[ConsumerRecord]]:
-    """Return the next records of some partitions up to one that aiokafka cannot read, and on.
+    """Return the next records of some partitions up to one that aiokafka cannot read, with it.
 
     Args:
-        consumer: An aiokafka consumer that raised one of ``UNREADABLE``.
+        consumer: An aiokafka consumer that raised ``UnicodeDecodeError``.
         places: All partitions that it was asked for.
         due: Tells where what was fetched and not handed on begins; here, or further back.
         bootstrap: Kafka's ``host:port[,host:port]``.
@@ -79,7 +73,7 @@ class Fetches:
             self._due[place] = await consumer.position(place)
         try:
             found = await consumer.getmany(*places, timeout_ms=timeout_ms)
-        except UNREADABLE:
+        except UnicodeDecodeError:
             asked = places or consumer.assignment()
             found = await read_on(consumer, asked, self._begin, self._bootstrap)
         self._due.update((place, rows[-1].offset + 1) for place, rows in found.items() if rows)
@@ -95,13 +89,11 @@ async def _up_to_it(consumer: Any, place: Place, bootstrap: str) -> list[Consume
         try:
             # No more than one: those that are read before an error are lost with it.
             batch = await consumer.getmany(place, timeout_ms=POLL_MS, max_records=1)
-        except UNREADABLE as exc:
+        except UnicodeDecodeError:
             at = await consumer.position(place)
-            whole = isinstance(exc, UnsupportedCodecError)
-            read = _read_compressed if whole else _read_misnamed
-            if records := await asyncio.to_thread(read, bootstrap, place, at):
-                consumer.seek(place, records[-1].offset + 1)
-                found += records
+            if (record := await asyncio.to_thread(_read, bootstrap, place, at)) is not None:
+                consumer.seek(place, record.offset + 1)
+                found.append(record)
             return found
         if not batch:
             return found
@@ -109,36 +101,8 @@ async def _up_to_it(consumer: Any, place: Place, bootstrap: str) -> list[Consume
     return found
 
 
-def _read_misnamed(bootstrap: str, place: Place, offset: int) -> list[ConsumerRecord]:
-    """Read one record, not its headers: the binding of librdkafka breaks on such a name."""
-    messages = _read(bootstrap, place, offset, 1)
-    for message in messages:
-        log.warning(
-            "record.misnamed",
-            topic=place.topic,
-            partition=place.partition,
-            offset=message.offset(),
-            why="a header's name is not UTF-8; the record is taken without its headers",
-        )
-    return [_record(message, ()) for message in messages]
-
-
-def _read_compressed(bootstrap: str, place: Place, offset: int) -> list[ConsumerRecord]:
-    """Read a record and what comes with it."""
-    messages = _read(bootstrap, place, offset, MOST)
-    log.warning(
-        "records.compressed",
-        topic=place.topic,
-        partition=place.partition,
-        offset=offset,
-        count=len(messages),
-        why="their compression is not gzip; they are read all the same, but slowly",
-    )
-    return [_record(message, tuple(message.headers() or ())) for message in messages]
-
-
-def _read(bootstrap: str, place: Place, offset: int, most: int) -> list[Any]:
-    """Return records from an offset on; none when no broker gives it: aiokafka tells better."""
+def _read(bootstrap: str, place: Place, offset: int) -> ConsumerRecord | None:
+    """Read one record; None when no broker gives it, which aiokafka tells better."""
     reader = librdkafka.consumer(
         bootstrap,
         "whaticket.misnamed",  # required; nothing is committed
@@ -146,20 +110,26 @@ def _read(bootstrap: str, place: Place, offset: int, most: int) -> list[Any]:
     )
     try:
         reader.assign([TopicPartition(place.topic, place.partition, offset)])
-        first = reader.poll(READ_S)
-        messages = [] if first is None else [first]
-        if messages and most > 1:
-            messages += reader.consume(most - 1, 0)
+        message = reader.poll(READ_S)
     except KafkaException as exc:
         log.warning("record.not_read", error=type(exc).__name__)
-        return []
+        return None
     finally:
         reader.close()
-    return list(takewhile(lambda each: each.error() is None, messages))
+    if message is None or message.error() is not None:
+        return None
+    log.warning(
+        "record.misnamed",
+        topic=place.topic,
+        partition=place.partition,
+        offset=message.offset(),
+        why="a header's name is not UTF-8; the record is taken without its headers",
+    )
+    return _record(message)
 
 
-def _record(message: Any, headers: Headers) -> ConsumerRecord:
-    """Return a record as aiokafka would have."""
+def _record(message: Any) -> ConsumerRecord:
+    """Return a record as aiokafka would have, without headers."""
     key, value = message.key(), message.value()
     kind, timestamp_ms = message.timestamp()
     return ConsumerRecord(
@@ -173,5 +143,5 @@ def _record(message: Any, headers: Headers) -> ConsumerRecord:
         None,
         -1 if key is None else len(key),
         -1 if value is None else len(value),
-        headers,
+        (),
     )

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from schemas.errors import Misconfigured, Unavailable
 from schemas.events import Channel, Event, SettingsChanged
 from schemas.topics import SETTINGS_CHANGED
-from streams.kafka.misnamed import UNREADABLE, read_on
+from streams.kafka.misnamed import read_on
 from streams.logs import place
 
 log = structlog.get_logger(__name__)
@@ -166,7 +166,7 @@ class TenantSettings:
     async def _fetch(self, consumer: AIOKafkaConsumer, patience_ms: int) -> Mapping[Any, Any]:
         try:
             found: Mapping[Any, Any] = await consumer.getmany(timeout_ms=patience_ms)
-        except UNREADABLE:  # nothing else was fetched that could be lost
+        except UnicodeDecodeError:  # nothing else was fetched that could be lost
             return await read_on(consumer, [PARTITION], lambda _, at: at, self.bootstrap)
         return found
 

@@ -1,22 +1,16 @@
-"""Records that somebody compressed as aiokafka cannot read are read all the same, with headers."""
+"""Records that another client has compressed are read as all others are."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import UnsupportedCodecError
 from confluent_kafka import Producer
 
-from streams.consumer.inloop import InLoopConsumer
 from streams.kafka import librdkafka
-from streams.kafka.misnamed import Fetches
-from streams.sinking import SinkRunner
-from streams.tenancy.tenants import TenantSettings
 
 COUNT = 20
 TOPIC = "inbox.message.received"
@@ -33,7 +27,7 @@ def produce(producer: Producer, part: int) -> None:
     assert producer.flush(10) == 0
 
 
-@pytest.fixture(params=["snappy", "lz4", "zstd"])
+@pytest.fixture(params=["gzip", "snappy", "lz4", "zstd"])
 async def bootstrap(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """A broker inside this process: plain records, compressed ones, plain ones."""
     many = {"linger.ms": 50}
@@ -53,10 +47,10 @@ async def test_they_are_read_whole_and_in_order_with_what_is_around_them(bootstr
     consumer.assign(PLACES)
     for place in PLACES:
         consumer.seek(place, 0)
-    fetches, got = Fetches(consumer, bootstrap), list[Any]()
+    got: list[Any] = []
     async with asyncio.timeout(20):
         while len(got) < 3 * COUNT * len(PLACES):
-            for records in (await fetches.getmany(timeout_ms=100)).values():
+            for records in (await consumer.getmany(timeout_ms=100)).values():
                 got += records
     await consumer.stop()
 
@@ -68,46 +62,3 @@ async def test_they_are_read_whole_and_in_order_with_what_is_around_them(bootstr
         ]
         assert {record.headers for record in mine} == {tuple(HEADERS)}
         assert {record.key for record in mine} == {b"key"}
-
-
-async def failing(*_: object, **__: object) -> Any:
-    raise UnsupportedCodecError
-
-
-async def found(*_: object) -> Any:
-    return {PLACES[0]: ["record"]}
-
-
-async def test_stages_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.consumer.inloop.read_on", found)
-    monkeypatch.setattr("faust.transport.drivers.aiokafka.AIOKafkaConsumerThread.getmany", failing)
-    consumer: Any = InLoopConsumer.__new__(InLoopConsumer)
-    consumer._consumer = object()
-    consumer.__dict__["app"] = SimpleNamespace(conf=SimpleNamespace(broker_consumer=[]))
-
-    assert await consumer.getmany(set(), 1.0) == {PLACES[0]: ["record"]}
-
-
-async def test_sinks_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.sinking.read_on", found)
-    runner: Any = SinkRunner.__new__(SinkRunner)
-    runner.assignment = 1
-    runner.seat = SimpleNamespace(
-        fetch=failing,
-        partitions=set,
-        consumer=None,
-        due=None,
-        assignments=1,
-        settings=SimpleNamespace(kafka_bootstrap=""),
-    )
-    runner._open = found
-
-    assert await runner._fetch() == {PLACES[0]: ["record"]}
-
-
-async def test_the_settings_of_tenants_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.tenancy.tenants.read_on", found)
-    tenants: Any = TenantSettings.__new__(TenantSettings)
-    tenants.bootstrap = ""
-
-    assert await tenants._fetch(SimpleNamespace(getmany=failing), 1) == {PLACES[0]: ["record"]}
