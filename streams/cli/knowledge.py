@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import typer
 
 from schemas.errors import Misconfigured
+from streams.cli.files import text_of
 
 if TYPE_CHECKING:
     import asyncpg
@@ -26,7 +27,7 @@ def add(
     tenant: str = typer.Option(help="The company."),
 ) -> None:
     """Add documents to what the AI of a company knows; a newer file replaces the older one."""
-    texts = {file.name: _read(file) for file in files}
+    texts = {file.name: text_of(file, file.name) for file in files}
     if len(texts) < len(files):
         raise Misconfigured("two of the files have the same name: a name is one document")
 
@@ -43,15 +44,6 @@ def documents(tenant: str = typer.Option(help="The company.")) -> None:
     """List a company's documents."""
     for source, passages in _with_knowledge(lambda knowledge: knowledge.documents(tenant)):
         typer.echo(f"{source}\t{passages} passages")
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except OSError as exc:
-        raise Misconfigured(f"cannot read {file.name}: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise Misconfigured(f"{file.name} is no text in UTF-8") from exc
 
 
 async def _known(pool: asyncpg.Pool, tenant: str) -> None:

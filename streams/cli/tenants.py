@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from schemas.errors import Misconfigured
+from streams.cli.files import text_of
 from streams.cli.published import WAIT, asked, changed, published
 
 if TYPE_CHECKING:
@@ -187,10 +188,7 @@ def _secret(file: str | None, what: str) -> str:
     elif file is None or file == STDIN:
         found = sys.stdin.readline()
     else:
-        try:
-            found = Path(file).read_text("utf-8")
-        except OSError as exc:
-            raise Misconfigured(f"cannot read the file of the {what}: {exc.strerror}") from exc
+        found = text_of(Path(file), f"the file of the {what}")
     if not found.strip():
         raise Misconfigured(f"the {what} is empty: give it in a file, on stdin, or type it")
     return str(found).strip()
@@ -210,10 +208,7 @@ def _settings(given: Sequence[str] | None, prompt_file: Path | None) -> dict[str
         except msgspec.DecodeError:
             found[name] = value
     if prompt_file is not None:
-        try:
-            found["prompt"] = prompt_file.read_text("utf-8")
-        except OSError as exc:
-            raise Misconfigured(f"cannot read the prompt: {exc.strerror}") from exc
+        found["prompt"] = text_of(prompt_file, "the prompt")
     return found
 
 
