@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any, Final, cast
 
 import structlog
@@ -81,7 +81,7 @@ class SafeRecovery(Recovery):
         app.proofs = proofs(tables)
         while True:
             try:
-                await asyncio.gather(*(self._own(table) for table in tables))
+                await _all(self._own(table) for table in tables)
             except Unavailable as exc:
                 log.warning("recovery.waiting", service=exc.service)
                 await asyncio.sleep(RETRY_S)
@@ -93,7 +93,7 @@ class SafeRecovery(Recovery):
         partitions = {tp.partition for tp in self.actives_for_table[cast(Any, table)]}
         ids = {topic: app.topic_ids[topic] for topic in app.engine.inputs(table)}
         logs = Logs(ids, app.partitions)
-        await asyncio.gather(*(table.own(p, logs, app.engine.publisher) for p in partitions))
+        await _all(table.own(p, logs, app.engine.publisher) for p in partitions)
         while table.overridden:
             key, partition = next(iter(table.overridden.items()))
             await table.renew(key, partition, app.engine.publisher)
@@ -215,3 +215,10 @@ class SafeTables(TableManager):
 def _end(highwater: int | None) -> int:
     """Return the offset of the newest record; -1 is none."""
     return -1 if highwater is None else highwater
+
+
+async def _all(works: Iterable[Awaitable[Any]]) -> None:
+    """Wait for all, also when one fails: whoever tries again must find none of them at work."""
+    for ended in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended

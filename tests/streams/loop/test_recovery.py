@@ -13,8 +13,9 @@ from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 
 from schemas.changing import replace
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, Unavailable
 from schemas.events import Event
+from streams.state import recovery
 from streams.state.proof import Proof
 from streams.state.recovery import SafeRecovery
 from streams.state.table import AckedTable, Row
@@ -60,7 +61,7 @@ async def take_over(worker: Rig, *, grown: bool = False, **other: Any) -> dict[T
         proofs={},
     )
     recovery = object.__new__(SafeRecovery)  # what is looked at needs no app of Faust
-    places = {worker.table: {TP("changelog", 0)}}
+    places = {worker.table: other.get("places", {TP("changelog", 0)})}
     vars(recovery).update(app=app, tables={"unit": worker.table}, actives_for_table=places)
     await recovery._take_over()
     return dict(app.proofs)
@@ -212,3 +213,27 @@ def test_a_changelog_is_read_up_to_where_it_ended_and_not_to_where_a_new_leader_
     recovery._apply(batch, left, {place: -1})
 
     assert left == (set() if complete else {place})
+
+
+async def test_a_takeover_is_tried_again_when_nothing_of_the_last_try_is_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Rig(Toys(NAMES).talk)
+    began: list[int] = []
+    at_work: list[int] = []
+
+    async def own(partition: int, *_: object) -> int:
+        began.append(partition)
+        if len(began) == 1:
+            raise Unavailable("kafka")
+        assert partition not in at_work
+        at_work.append(partition)
+        await asyncio.sleep(0.01)
+        at_work.remove(partition)
+        return 1
+
+    monkeypatch.setattr(worker.table, "own", own)
+    monkeypatch.setattr(recovery, "RETRY_S", 0.0)
+    await take_over(worker, places={TP("changelog", 0), TP("changelog", 1)})
+
+    assert (sorted(began), at_work) == ([0, 0, 1, 1], [])
