@@ -136,8 +136,8 @@ def _park(step: Step, event: MessageReceived, code: str) -> None:
     """
     if not (step.state.person.wa_id or step.state.person.user_id):
         step.change(person=event.sender, phone_number_id=event.phone_number_id)
-    if event.answerable:  # a person may answer meanwhile, as long as WhatsApp lets them
-        step.change(window_expires_ms=window_end(step.state, event))
+    # a person may answer meanwhile, as long as WhatsApp lets them
+    step.change(window_expires_ms=window_end(step.state, event))
     if not _known(step, event) and step.first_time(aside_id(event)):
         step.outcome(event.wamid, OutcomeKind.PARKED, code)
 

@@ -32,6 +32,8 @@ UNANSWERED: Final = (
     MessageKind.REVOKE,
 )
 """Kinds that want no answer, with or without words."""
+WINDOWLESS: Final = (MessageKind.SYSTEM, MessageKind.EDIT, MessageKind.REVOKE)
+"""Kinds after which WhatsApp lets nobody write who could not before."""
 
 
 def on_message(step: Step, event: MessageReceived) -> None:
@@ -40,11 +42,11 @@ def on_message(step: Step, event: MessageReceived) -> None:
         step.decided("duplicate_ignored", "duplicate")
         return
     step.change(person=_person(step.state, event), phone_number_id=event.phone_number_id)
+    step.change(window_expires_ms=window_end(step.state, event))
     reason = _unanswerable(event)
     if reason is not None:
         _unanswered(step, event, reason)
         return
-    step.change(window_expires_ms=window_end(step.state, event))
     message = as_changed(step, _pending(event))
     if message is None:
         _ignore(step, event, REVOKED)
@@ -111,9 +113,11 @@ def _pending(event: MessageReceived) -> Pending:
 def window_end(state: Conversation, event: MessageReceived) -> int | None:
     """Return the end of the window: 24 h after the newest message, as WhatsApp dates it.
 
-    What another system has pushed opens none.
+    What we do not answer, or cannot read, opens it for people all the same. What another system
+    has pushed opens none.
     """
-    if event.wamid.startswith(PUSHED):
+    opens = event.answerable and event.kind not in WINDOWLESS
+    if not opens or event.wamid.startswith(PUSHED):
         return state.window_expires_ms
     plausible = event.occurred_at - LATEST_DELIVERY_MS < event.sent_at <= event.occurred_at
     sent_ms = event.sent_at if plausible else event.occurred_at

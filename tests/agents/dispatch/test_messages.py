@@ -215,6 +215,37 @@ def test_an_older_message_does_not_shorten_the_window() -> None:
     assert talk.hear("w0", sent_at=T0 - HOUR).window_expires_at == first.window_expires_at
 
 
+@pytest.mark.parametrize(
+    "kind", [MessageKind.UNSUPPORTED, MessageKind.UNKNOWN, MessageKind.REACTION]
+)
+def test_a_message_that_is_not_answered_opens_the_window_as_well(kind: MessageKind) -> None:
+    """WhatsApp lets a person answer it, so the gate must not refuse to."""
+    talk = Talk()
+    talk.hear("w1")
+    talk.now += 25 * HOUR
+
+    decided = talk.hear("w2", None, kind=kind)
+
+    assert decided.window_expires_at == talk.now + 24 * HOUR - 5 * 60_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "answerable"),
+    [
+        (MessageKind.SYSTEM, True),
+        (MessageKind.EDIT, True),
+        (MessageKind.REVOKE, True),
+        (MessageKind.TEXT, False),
+    ],
+)
+def test_what_is_no_message_of_the_customer_opens_no_window(
+    kind: MessageKind, *, answerable: bool
+) -> None:
+    talk = Talk()
+
+    assert talk.hear("w1", kind=kind, answerable=answerable).window_expires_at is None
+
+
 def test_what_another_system_pushes_opens_no_window_and_makes_none_longer() -> None:
     talk = Talk()
 
