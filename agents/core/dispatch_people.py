@@ -162,8 +162,11 @@ def answered_by_person(step: Step) -> None:
 
 
 def pause(step: Step, until_ms: int | None, reason: str) -> None:
-    """Silence the AI until a time, or until it is released; what waits for an end waits on."""
-    held = step.state.pending if until_ms is not None and "pause" in step.state.timers else ()
+    """Silence the AI until a time, or until it is released.
+
+    Messages that no turn has taken wait for that time; those of a turn do not, as in a takeover.
+    """
+    held = step.state.pending if until_ms is not None else ()
     step.change(pending=() if held else step.state.pending)
     _drop_turn(step, "paused")
     step.move(Trigger.PAUSE, owner=None, agent_user=None, marker_id=None, pending=held)

@@ -253,6 +253,19 @@ def test_messages_wait_for_the_end_of_a_pause_that_is_made_longer() -> None:
     assert (talk.now, talk.started[-1].wamids) == (T0 + 2 * HOUR, ("w1",))
 
 
+def test_what_no_turn_has_taken_waits_for_the_end_of_a_pause_as_well() -> None:
+    """Nobody has it: the AI is silent, and no person was called."""
+    talk = Talk()
+    talk.hear("w1", "oi")
+    talk.hear("w2", "quanto custa?")
+
+    paused = talk.control(Command.PAUSE, until=T0 + HOUR)
+
+    assert (paused.phase, paused.outcomes) == (Phase.PAUSED, ())
+    talk.fire("pause")
+    assert talk.started[-1].wamids == ("w1", "w2")
+
+
 def test_what_waits_for_the_end_of_a_pause_is_peoples_when_it_gets_none() -> None:
     talk = Talk()
     talk.control(Command.PAUSE, until=T0 + HOUR)
@@ -284,7 +297,10 @@ def test_a_person_who_answers_in_a_pause_has_answered_what_waits() -> None:
 
     decided = talk.reply("R$ 10")
 
-    assert [(each.wamid, each.reason) for each in decided.outcomes] == [("w2", "human_replied")]
+    assert [(each.wamid, each.reason) for each in decided.outcomes] == [
+        ("w1", "human_replied"),
+        ("w2", "human_replied"),
+    ]
     assert decided.phase is Phase.PAUSED
 
 

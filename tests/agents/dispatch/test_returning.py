@@ -298,6 +298,17 @@ def test_every_way_out_ends_the_waiting(command: Command) -> None:
     assert set(talk.outcomes) == {"w1", "w2"}
 
 
+def test_what_waits_for_the_ai_waits_for_the_end_of_a_pause_too() -> None:
+    talk = taken()
+    talk.hear("w2", "quanto custa?")
+
+    paused = talk.control(Command.PAUSE, until=T0 + 60 * MINUTE)
+
+    assert paused.outcomes == ()
+    talk.fire("pause")
+    assert talk.started[-1].wamids == ("w1", "w2")
+
+
 def test_a_setting_that_is_switched_off_while_a_person_has_it_leaves_nothing_waiting() -> None:
     talk = taken()
     talk.reply("Pois não?")
