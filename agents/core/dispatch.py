@@ -175,7 +175,10 @@ def _on_control(step: Step, event: ControlRequested) -> None:
 
 
 def _take(step: Step, event: ControlRequested, reason: str) -> None:
-    take_over(step, event.agent_user, reason, came=not by_a_stage(event))
+    if by_a_stage(event):  # whoever has it keeps it
+        take_over(step, step.state.agent_user, reason, came=False)
+    else:
+        take_over(step, event.agent_user, reason)
 
 
 def _release(step: Step, _: ControlRequested, reason: str) -> None:

@@ -12,7 +12,8 @@ from schemas.events import ControlRequested, Phase
 def tag(step: Step, event: ControlRequested, _: str) -> None:
     """Take the conversation over when the tenant names this tag; other tags mean nothing here.
 
-    A pause goes on: the tag alone may be taken off before its end, and holds it after that.
+    A pause goes on: the tag alone may be taken off before its end, and holds it after that. Whoever
+    has the conversation keeps it when it is not known who put the tag on.
     """
     name = plain(event.tag)
     wanted = map(plain, step.settings.takeover_tags if step.settings else ())
@@ -23,7 +24,7 @@ def tag(step: Step, event: ControlRequested, _: str) -> None:
     if step.state.phase is Phase.PAUSED:
         step.decided("tagged", f"phase:{step.state.phase}")
         return
-    take_over(step, event.agent_user, "tag")
+    take_over(step, event.agent_user or step.state.agent_user, "tag")
 
 
 def untag(step: Step, event: ControlRequested, _: str) -> None:

@@ -181,8 +181,7 @@ class Talk:
                 **envelope("inbox.control.requested", key, self.now),
                 command=command,
                 request_id=key,
-                agent_user="ana",
-                **more,
+                **{"agent_user": "ana", **more},
             )
         )
 

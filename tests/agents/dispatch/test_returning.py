@@ -309,6 +309,12 @@ def test_what_waits_for_the_ai_waits_for_the_end_of_a_pause_too() -> None:
     assert talk.started[-1].wamids == ("w1", "w2")
 
 
+def test_a_stage_that_calls_a_person_leaves_the_ticket_with_whoever_has_it() -> None:
+    talk = parked_by_the_gate(taken())
+
+    assert talk.it.agent_user == "ana"
+
+
 def test_a_setting_that_is_switched_off_while_a_person_has_it_leaves_nothing_waiting() -> None:
     talk = taken()
     talk.reply("Pois não?")

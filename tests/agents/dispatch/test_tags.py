@@ -57,6 +57,15 @@ def test_the_last_tag_that_holds_it_gives_it_back() -> None:
     assert talk.control(Command.UNTAG, tag="vip").phase is Phase.IDLE
 
 
+def test_a_tag_of_nobody_known_leaves_the_ticket_with_whoever_has_it() -> None:
+    talk = thinking(settings=TAGGED)
+    talk.control(Command.TAKEOVER)
+
+    decided = talk.control(Command.TAG, tag=TAG, agent_user=None)
+
+    assert decided.agent_user == "ana"
+
+
 def test_taking_off_a_tag_that_did_not_take_over_releases_nobody() -> None:
     talk = Talk(TAGGED)
     talk.control(Command.TAKEOVER)
