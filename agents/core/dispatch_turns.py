@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from agents.core.aiagents import TRANSFER
 from agents.core.conversation import Pending, RunningTurn, Trigger
 from agents.core.dispatch_people import AI_DISABLED, cancel, hand_over
 from agents.core.dispatch_step import Step, waiting
 from agents.core.intent import AGENTS, HUMAN, ROUTES, Intent, asks_for_person, intent_of
 from agents.core.naturals import natural_id
-from agents.core.texts import BUBBLES, bubbles, corrected
+from agents.core.texts import BUBBLES, MAYBE_DONE, bubbles, corrected
 from schemas.changing import replace
 from schemas.events import (
     Author,
     HandoffRequested,
     MemoryUpdateRequested,
+    OutboundRequested,
     OutcomeKind,
     Phase,
     ResponseGenerated,
@@ -130,24 +132,39 @@ def supersede(step: Step) -> None:
 
 
 def on_response(step: Step, event: ResponseGenerated) -> None:
-    """Act on the end of a turn; the end of one that is not awaited gives at most to a person."""
+    """Act on the end of a turn; the end of one that is not awaited gives at most to a person.
+
+    Whoever answers next must not do again what it did outside and no answer tells of.
+    """
     turn = step.state.turn
     news = step.first_time(natural_id(event))
     if turn is None or turn.turn_id != event.turn_id:
         _stale(step, event, news=news)
-        return
-    step.disarm("turn")
-    if turn.cancelled:
-        _cancelled(step, turn, event)
     else:
-        _finished(step, turn, event)
+        step.disarm("turn")
+        end = _cancelled if turn.cancelled else _finished
+        end(step, turn, event)
+    if news and not _told(step, event):
+        step.spoke("assistant", (MAYBE_DONE,))
+
+
+def _told(step: Step, event: ResponseGenerated) -> bool:
+    """Say whether this turn's answer is sent in this step, or all that it did was to call a person.
+
+    That call is a tool's too.
+    """
+    if event.reason == f"tool:{TRANSFER}" and len(event.side_effects) == 1:
+        return True
+    asked = (each for each in step.effects if isinstance(each, OutboundRequested))
+    sent = any(each.turn_id == event.turn_id for each in asked)
+    return event.outcome is ResponseOutcome.ANSWERED and sent
 
 
 def _stale(step: Step, event: ResponseGenerated, *, news: bool) -> None:
     """Nobody waits for this end any more, but somebody must learn what was done outside.
 
-    That is whoever has the conversation. When it is the AI again, after a release say, it does
-    not know: it could do it a second time.
+    That is whoever has the conversation. When it is the AI again, after a release say, its turn
+    does not know: it could do it a second time.
     """
     reason = "side_effects" if event.side_effects else str(event.outcome)
     step.decided("stale_response", reason, turn_id=event.turn_id)

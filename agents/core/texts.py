@@ -30,6 +30,12 @@ PLACEHOLDERS: Final = {
 CORRECTION: Final = "[correção de uma mensagem já respondida]"
 """What the model is told of an edit that crossed its answer: what was done is not done again."""
 
+MAYBE_DONE: Final = (
+    "[o que o cliente pediu até aqui pode já ter sido feito: não fazer de novo sem que uma pessoa"
+    " confirme]"
+)
+"""What the model is told of a turn that changed something and whose answer was not sent."""
+
 LINE_CHARS: Final = 1500
 HISTORY_CHARS: Final = 6000
 """About 2,000 tokens of Portuguese: what the model is told of the past."""
