@@ -172,7 +172,7 @@ def pause(step: Step, until_ms: int | None, reason: str) -> None:
     step.move(Trigger.PAUSE, owner=None, agent_user=None, marker_id=None, pending=held)
     _silence(step, reason)
     if until_ms is not None:
-        step.arm("pause", until_ms)
+        step.arm("pause", max(until_ms, step.now_ms))  # each end has a time of its own
     step.decided("paused", reason)
 
 

@@ -277,6 +277,21 @@ def test_what_waits_for_the_end_of_a_pause_is_peoples_when_it_gets_none() -> Non
     assert talk.it.pending == ()
 
 
+def test_a_pause_that_is_over_already_twice_is_two_pauses() -> None:
+    """The end of each has an id of its own: what follows from it is said each time."""
+    talk = Talk(with_settings(handoff_words=("ajuda",)))
+    notices = []
+    for wamid in ("w1", "w2"):
+        talk.control(Command.RELEASE)
+        talk.control(Command.PAUSE, until=T0 - HOUR)
+        talk.now += 1000
+        talk.hear(wamid, "ajuda")
+        talk.fire("pause")
+        notices += [each.bubble_id for each in talk.of(OutboundRequested) if each.text]
+
+    assert len(set(notices)) == len(notices) == 2
+
+
 def test_messages_of_a_pause_without_end_are_for_people() -> None:
     talk = Talk()
     talk.hear("w1")
