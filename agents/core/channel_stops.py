@@ -71,13 +71,14 @@ class Stops:
     def refused(self, name: str, kind: ErrorClass, version: tuple[int, bool], now: float) -> None:
         """Stop a number or an app after a refusal of a kind that stops; others change nothing.
 
-        What was on its way when it was stopped is refused as well, and says nothing new.
+        What was on its way when it was stopped is refused as well, and says nothing new, unless
+        its token is another one.
         """
         if kind not in STOPS_S:
             return
         refusals, before = 1, self.known.get(name)
         if before is not None and before.kind is kind:
-            if not before.tried and before.version == version:
+            if not before.tried and not before.outdated(version):
                 return
             refusals = before.refusals + 1
         first, longest = STOPS_S[kind]

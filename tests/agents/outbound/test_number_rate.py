@@ -278,6 +278,16 @@ def test_many_that_are_refused_at_once_are_one_refusal() -> None:
     assert stops.state("n", OLD, 2.0) is State.ONE
 
 
+def test_messages_of_many_numbers_that_are_refused_at_once_are_one_refusal_of_their_app() -> None:
+    stops = Stops()
+    for number in range(20):  # each number counts the versions of its own token
+        version = NEW if number % 2 else OLD
+        stops.refused("app:a", ErrorClass.RATE, version, number / 100)
+
+    assert stops.state("app:a", OLD, 2.0) is State.ONE
+    assert stops.state("app:a", NEW, 2.0) is State.ONE
+
+
 def test_the_stops_do_not_grow_without_end() -> None:
     stops = Stops()
     for _ in range(100):
