@@ -172,6 +172,7 @@ class NumberPermits:
 
     def _withhold(self, rate: NumberRate, asked: Asked, rank: Rank, reason: str) -> Withheld:
         WITHHELD.labels(reason).inc()
+        rate.let.pop(asked.bubble_id, None)  # it came, whatever it met
         if reason == ErrorClass.ACCOUNT:  # the gate ends it: nobody must queue behind it
             rate.queue.leave(asked.bubble_id)
             return Withheld(reason=reason)

@@ -332,6 +332,21 @@ async def test_a_limit_of_the_app_stops_its_other_numbers(office: Office) -> Non
     assert await office.ask("b3", number="foreign") == ""
 
 
+async def test_who_was_let_go_into_a_stop_is_let_go_again_when_it_is_over(office: Office) -> None:
+    await fill(office)
+    assert await office.ask("b77") == "number_rate"
+    office.now += 1.0
+    await office.permits.rates.renew()
+    assert await office.wake() == ["rate:b76", "rate:b77"]
+    await office.send("b76", Refused(code=80007, status=400))
+    assert await office.ask("b77") == "rate"
+
+    office.now += 2.0
+    await office.permits.rates.renew()
+
+    assert await office.wake() == ["held:b77"]
+
+
 async def test_a_stopped_number_without_a_limit_wakes_its_bubbles_too() -> None:
     office = Office(limit=0)
     await office.send("b1", AUTH)
