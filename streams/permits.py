@@ -252,10 +252,9 @@ class NumberPermits:
     def _stopped(self, channel: Channel, now: float) -> str:
         """Return why a number is stopped or only tries, or nothing."""
         version = _version(channel)
-        for name in _names(channel):
-            if self.stops.state(name, version, now) is not State.OPEN:
-                return str(self.stops.known[name].kind)
-        return ""
+        states = {name: self.stops.state(name, version, now) for name in _names(channel)}
+        name = min(states, key=states.__getitem__)
+        return "" if states[name] is State.OPEN else str(self.stops.known[name].kind)
 
     def _channel(self, number: str) -> Channel:
         return self.channel(number) or Channel(phone_number_id=number, app_id="")

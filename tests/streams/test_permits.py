@@ -347,6 +347,20 @@ async def test_who_was_let_go_into_a_stop_is_let_go_again_when_it_is_over(office
     assert await office.wake() == ["held:b77"]
 
 
+async def test_what_waits_for_its_app_is_not_told_that_its_account_is_stopped(
+    office: Office,
+) -> None:
+    office.channels["second"] = Channel(phone_number_id="second", app_id="app")
+    await office.send("b1", Refused(code=368, status=400))
+    office.now += 60.0  # the account may be tried again
+    await office.permits.rates.renew()
+    assert await office.ask("b2", number="second") == ""
+    second = office.asked("b2", number="second")
+    office.permits.ended(second, Refused(code=80007, status=400))
+
+    assert await office.ask("b3") == "rate"
+
+
 async def test_a_stopped_number_without_a_limit_wakes_its_bubbles_too() -> None:
     office = Office(limit=0)
     await office.send("b1", AUTH)
