@@ -36,18 +36,19 @@ RANKS: Final = MappingProxyType(
         BubbleState.PLANNED: 1,
         BubbleState.SENDING: 2,
         BubbleState.UNKNOWN: 3,
+        BubbleState.DROPPED: 3,
         BubbleState.ACCEPTED: 4,
         BubbleState.SENT: 5,
         BubbleState.FAILED: 6,
         BubbleState.DELIVERED: 7,
         BubbleState.READ: 8,
         BubbleState.PLAYED: 9,
-        BubbleState.DROPPED: 10,
         BubbleState.APPLIED: 11,
     }
 )
 """Order of a bubble's states within one attempt; the highest stays. WhatsApp may report a
-failure after it accepted, but not after the phone has the message.
+failure after it accepted, but not after the phone has the message. It may also have taken what it
+refused as being unwell, and what we then dropped: its status says so.
 """
 
 STATE_RESET_MS: Final = 2 * 3_600_000
