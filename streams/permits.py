@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from agents.core.channel_stops import WHOLE_APP, State, Stops
+from agents.core.channel_stops import STOPS_S, WHOLE_APP, State, Stops
 from agents.core.number_rate import NumberRate
 from agents.core.rate_queue import Rank, Waiting, rank_of
 from agents.core.whatsapp_errors import ErrorClass, classify
@@ -145,12 +145,15 @@ class NumberPermits:
             case Refused():
                 rate.window.answered(began, now)
                 kind = classify(receipt.code, receipt.status)
+                if kind not in STOPS_S:
+                    self._unproven(channel, now)
                 self._refused(asked, kind, version, now)
             case NotSent(reason="no_token"):
                 rate.window.unsent()
                 self._refused(asked, ErrorClass.AUTH, version, now)
             case NotSent() | None:
                 rate.window.unsent()
+                self._unproven(channel, now)
             case _:
                 rate.window.answered(began, now)
 
@@ -199,6 +202,10 @@ class NumberPermits:
         self.stops.refused(name, kind, version, now)
         if kind in (ErrorClass.AUTH, ErrorClass.ACCOUNT, ErrorClass.SPAM):
             log.error("channel.stopped", kind=str(kind))
+
+    def _unproven(self, channel: Channel, now: float) -> None:
+        for name in _names(channel):
+            self.stops.unproven(name, now)
 
     # Who goes next
 

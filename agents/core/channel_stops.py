@@ -2,7 +2,8 @@
 
 A refusal that says that the next request would be refused as well stops its number (token,
 account, spam) or its whole app (WhatsApp's limit of calls), so that others do not run into it too.
-When the time is over one bubble tries; the stop ends when WhatsApp accepts it.
+When the time is over one bubble tries; the stop ends when WhatsApp accepts it. When nothing is
+learned of the stop, since it was not sent or refused for itself, the next one tries.
 """
 
 from __future__ import annotations
@@ -95,6 +96,12 @@ class Stops:
         if stop is not None:
             first, _ = STOPS_S[stop.kind]
             self.known[name] = replace(stop, until=max(stop.until, now + first), tried=True)
+
+    def unproven(self, name: str, now: float) -> None:
+        """Let the next one try at once: what came of the one that did says nothing of the stop."""
+        stop = self.known.get(name)
+        if stop is not None and stop.tried:
+            self.known[name] = replace(stop, until=now)
 
     def state(self, name: str, version: tuple[int, bool], now: float) -> State:
         """Tell whether all may be sent, one may try, or nothing may be sent."""

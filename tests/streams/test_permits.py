@@ -323,6 +323,41 @@ async def test_a_stopped_account_is_tried_again_however_many_it_ends_meanwhile(
     assert await office.send("b61") == ""
 
 
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        None,  # a takeover was written down before its claim
+        NotSent(reason="unreachable"),
+        Refused(code=131026, status=400),
+        Refused(code=131056, status=400),
+    ],
+)
+async def test_who_tries_and_learns_nothing_of_the_stop_lets_the_next_one_try(
+    office: Office, receipt: Receipt | None
+) -> None:
+    await office.send("b0", Refused(code=368, status=400))
+    office.now += 60.0
+    await office.permits.rates.renew()
+    assert await office.ask("b1") == ""
+    assert await office.ask("b2") == "account"  # one at a time
+
+    office.permits.ended(office.asked("b1"), receipt)
+
+    assert await office.ask("b3") == ""
+    assert await office.ask("b4") == "account"
+
+
+async def test_who_was_on_the_way_when_a_number_was_stopped_lets_nobody_try(
+    office: Office,
+) -> None:
+    assert [await office.ask(name) for name in ("b0", "b1")] == ["", ""]
+    office.permits.ended(office.asked("b0"), Refused(code=368, status=400))
+
+    office.permits.ended(office.asked("b1"), Refused(code=131026, status=400))
+
+    assert await office.ask("b2") == "account"
+
+
 async def test_a_limit_of_the_app_stops_its_other_numbers(office: Office) -> None:
     office.channels["second"] = Channel(phone_number_id="second", app_id="app")
     office.channels["foreign"] = Channel(phone_number_id="foreign", app_id="other")
