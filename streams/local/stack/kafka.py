@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -182,7 +183,7 @@ class Storage:
         """
         properties = self.cluster.properties(self.index)
         self.config.parent.mkdir(parents=True, exist_ok=True)
-        lines = (f"{name}={value}\n" for name, value in properties.items())
+        lines = (f"{name}={_escaped(value)}\n" for name, value in properties.items())
         self.config.write_text("".join(lines))
         folder = Path(properties["log.dirs"])
         if (folder / "meta.properties").is_file():
@@ -199,3 +200,11 @@ class Storage:
         """Return the id of this cluster: the same for its brokers and for every start."""
         name = uuid.uuid5(uuid.NAMESPACE_URL, self.cluster.home.as_uri())
         return base64.urlsafe_b64encode(name.bytes).decode().rstrip("=")
+
+
+def _escaped(value: str) -> str:
+    r"""Return a value as a file of properties holds it: Latin-1, all else as ``\uXXXX``.
+
+    Source: https://docs.oracle.com/en/java/javase/25/docs/api/java.base/java/util/Properties.html
+    """
+    return json.dumps(value)[1:-1]

@@ -31,9 +31,10 @@ REPLACED_BY: Final = {
 }
 """Parts that do not start when one of these variables is set: the address wins."""
 
-PLAIN: Final = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "USER", "LOGNAME")
+PLAIN: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "USER", "LOGNAME")
 """All that other people's programs get of the user's environment: settings of theirs that
-happen to be set (KAFKA_OPTS, PGDATA, QUARKUS_…) must not change the stack."""
+happen to be set (KAFKA_OPTS, PGDATA, QUARKUS_…) must not change the stack. Java reads the names of
+files by the locale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
