@@ -95,6 +95,14 @@ def test_the_kafka_ui_sees_the_broker_and_the_registry_that_the_stages_use() -> 
     assert ui["KAFKA_CLUSTERS_0_SCHEMAREGISTRY"] == stage["SCHEMA_REGISTRY_URL"]
 
 
+def test_the_broker_keeps_its_log_on_its_volume() -> None:
+    kafka = SERVICES["kafka"]
+    (mounted,) = [volume.partition(":")[2] for volume in kafka["volumes"]]
+
+    # Else the image writes below /tmp, which goes with the container.
+    assert kafka["environment"]["KAFKA_LOG_DIRS"] == mounted
+
+
 def test_mounted_files_exist() -> None:
     mounts = [
         volume.split(":")[0]
