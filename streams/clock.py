@@ -8,16 +8,15 @@ any WhatsApp but one on this machine it is refused.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import mmap
 import os
 import struct
 import time
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from agents.ports import Clock
+from schemas.addresses import on_this_machine
 from schemas.errors import Misconfigured
 from streams.settings import Settings
 
@@ -141,7 +140,7 @@ def open_clock(settings: Settings) -> Clock:
     """
     if not settings.clock_file and not settings.clock_skew_ms:
         return WallClock()
-    if not _on_this_machine(settings.whatsapp_api_url):
+    if not on_this_machine(settings.whatsapp_api_url):
         raise Misconfigured(
             "CLOCK_FILE and CLOCK_SKEW_MS are for the simulator on this machine only: real"
             " customers would get wrong answers; unset them, or set WHATSAPP_API_URL"
@@ -149,11 +148,3 @@ def open_clock(settings: Settings) -> Clock:
     path = Path(settings.clock_file)
     clock: Clock = MovableClock(path) if settings.clock_file else WallClock()
     return SkewedClock(clock, settings.clock_skew_ms) if settings.clock_skew_ms else clock
-
-
-def _on_this_machine(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

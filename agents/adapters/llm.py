@@ -23,6 +23,7 @@ from agents.ports import (
     estimated_tokens,
     unobserved,
 )
+from schemas.addresses import on_this_machine
 from schemas.errors import Rejected, Unavailable
 
 MAX_CONNECTIONS: Final = 10_000
@@ -97,7 +98,12 @@ def client(
     # Through aiohttp: httpcore's pool walks all of its connections for every request that begins
     # or ends, and a request costs two and a half times the CPU time.
     limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_S)
-    http = DefaultAioHttpClient(transport=transport, timeout=timeout, limits=limits)
+    http = DefaultAioHttpClient(
+        transport=transport,
+        timeout=timeout,
+        limits=limits,
+        trust_env=not on_this_machine(base_url),  # proxies are for what is far away
+    )
     return AsyncOpenAI(
         base_url=base_url,
         api_key=api_key or "none",

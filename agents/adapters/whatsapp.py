@@ -32,6 +32,7 @@ from agents.ports import (
     Unknown,
     unobserved,
 )
+from schemas.addresses import on_this_machine
 from schemas.errors import Unavailable
 
 CONNECTIONS: Final = 256
@@ -107,7 +108,7 @@ def open_client(base_url: str, timeout_s: float) -> aiohttp.ClientSession:
 def _proxy(base_url: str) -> str | None:
     """Return the proxy that the environment names; asked once, aiohttp would for each request."""
     place = urlsplit(base_url)
-    if proxy_bypass(place.hostname or ""):
+    if on_this_machine(base_url) or proxy_bypass(place.hostname or ""):
         return None
     return getproxies().get(place.scheme)
 

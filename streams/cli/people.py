@@ -140,6 +140,7 @@ def _request(method: str, path: str, **given: Any) -> Any:
     """
     import httpx
 
+    from schemas.addresses import on_this_machine
     from streams.settings import require_secrets, settings
 
     current = settings()
@@ -151,7 +152,13 @@ def _request(method: str, path: str, **given: Any) -> Any:
     host = "127.0.0.1" if current.http_host in {"0.0.0.0", "::"} else current.http_host
     base = f"http://{host}:{current.api_port}/v1/conversations"
     try:
-        answer = httpx.request(method, base + path, timeout=TIMEOUT_S, **given)
+        answer = httpx.request(
+            method,
+            base + path,
+            timeout=TIMEOUT_S,
+            trust_env=not on_this_machine(base),  # no proxy is to see the token
+            **given,
+        )
     except httpx.TransportError as exc:
         raise Misconfigured(
             f"the people's API does not answer on port {current.api_port}"

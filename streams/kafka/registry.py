@@ -21,6 +21,7 @@ from urllib.parse import quote
 import httpx
 import structlog
 
+from schemas.addresses import on_this_machine
 from schemas.avro_schema import plain, schema_of, spelled
 from schemas.codec import Codec
 from schemas.errors import Misconfigured, Refusing, Unavailable
@@ -196,7 +197,12 @@ class Registry:
 
     def _client(self) -> httpx.AsyncClient:
         verify = _tls() if self._url.startswith("https:") else False
-        return httpx.AsyncClient(transport=self._transport, timeout=self._timeout_s, verify=verify)
+        return httpx.AsyncClient(
+            transport=self._transport,
+            timeout=self._timeout_s,
+            verify=verify,
+            trust_env=not on_this_machine(self._url),  # proxies are for what is far away
+        )
 
     async def _ask(self, method: str, path: str, body: Any = None) -> Any:
         """Ask once; None is the registry's own 404."""
