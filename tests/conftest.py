@@ -63,7 +63,7 @@ class BackgroundStack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Real Kafka, registry, Postgres and Redis: `.kafka_bootstrap`, `.postgres_dsn` and so on."""
     home: Path = tmp_path_factory.mktemp("stack")
-    background = BackgroundStack(StackOptions(home=home, own=False))
+    background = BackgroundStack(StackOptions(home=home, own=False, alone=True))
     try:
         yield background.start()
     finally:

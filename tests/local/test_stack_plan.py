@@ -69,6 +69,16 @@ def test_an_address_in_the_environment_replaces_the_part(
     assert made.replaced == {gone: variable}
 
 
+def test_a_stack_that_is_broken_on_purpose_has_no_part_of_the_environment(tmp_path: Path) -> None:
+    real = {"OPENAI_API_KEY": "sk-not-a-key", "POSTGRES_DSN": "postgresql://postgres.example/x"}
+
+    with pytest.raises(Misconfigured, match="unset POSTGRES_DSN, OPENAI_API_KEY") as refused:
+        plan(tmp_path, StackOptions(home=tmp_path, alone=True), **real)
+
+    assert "postgres.example" not in str(refused.value)
+    assert plan(tmp_path, StackOptions(home=tmp_path, alone=True), OPENAI_API_KEY="").replaced == {}
+
+
 def test_a_key_of_a_real_model_never_meets_the_offline_address(tmp_path: Path) -> None:
     assert "OPENAI_BASE_URL" not in plan(tmp_path, OPENAI_API_KEY="sk-not-a-key").env
 

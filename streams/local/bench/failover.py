@@ -66,6 +66,7 @@ async def failover(folder: Path, tell: Tell) -> Failover:
     """
     options = StackOptions(
         home=folder,
+        alone=True,
         layout="split",
         workers=WORKERS,
         latency_ms=LATENCY_MS,

@@ -102,6 +102,7 @@ async def opened(asked: Asked, tell: Tell) -> AsyncIterator[Bench]:
     others = set(beside("outbound", asked.workers)) - ({DISPATCH} if asked.inbound else set())
     options = StackOptions(
         home=asked.folder,
+        alone=True,
         layout="split",
         workers=asked.workers,
         warm=False,

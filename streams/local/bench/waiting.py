@@ -54,6 +54,7 @@ async def waiting(asked: Asked, tell: Tell) -> list[str]:
     """Measure; return what was found, line by line."""
     options = StackOptions(
         home=asked.home,
+        alone=True,
         layout="split",
         without=(*FRONTS, *beside("ai")),
         warm=False,

@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from schemas.errors import PipelineError
+from schemas.errors import Misconfigured, PipelineError
 from streams.local.chaos import growth
 from streams.local.chaos.archive import read, write
 from streams.local.chaos.catalogue import FAULTS, is_further
@@ -141,7 +141,8 @@ async def series(home: Path, runs: Sequence[Run], say: Say) -> AsyncIterator[Tol
         say: Told what happens.
 
     Raises:
-        Misconfigured: A fault is asked for that there is not; nothing was started.
+        Misconfigured: A fault is asked for that there is not, or the stack cannot be as it must be;
+            nothing was started.
     """
     ordered = sorted(runs, key=lambda run: Shape.of(run).folder)
     for shape, its in groupby(ordered, key=Shape.of):
@@ -157,6 +158,7 @@ async def series(home: Path, runs: Sequence[Run], say: Say) -> AsyncIterator[Tol
                         if shape.wasted or not await recovered(course):
                             break
             except PipelineError as exc:
+                _raise_lasting(exc, course)
                 _forget(home / "stacks" / shape.folder, course)
                 failed += course is None
                 if course is None and failed < STARTS:
@@ -164,6 +166,12 @@ async def series(home: Path, runs: Sequence[Run], say: Say) -> AsyncIterator[Tol
                 elif left:
                     failed = 0
                     yield Spoiled(run=left.popleft(), why=str(exc))
+
+
+def _raise_lasting(exc: PipelineError, course: Course | None) -> None:
+    """Raise what a second start would not help against."""
+    if course is None and type(exc) is Misconfigured:
+        raise exc
 
 
 def _forget(stack: Path, course: Course | None) -> None:
@@ -187,6 +195,7 @@ async def standing(folder: Path, shape: Shape, say: Say) -> AsyncIterator[Course
     proxies = _proxies(shape)
     options = StackOptions(
         home=folder / shape.folder,
+        alone=True,
         brokers=shape.brokers,
         layout=shape.layout,
         workers=shape.workers,

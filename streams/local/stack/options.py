@@ -28,6 +28,8 @@ class StackOptions:
         simulator: Further words of ``whaticket simulator``, such as ``--rules meta``.
         movable_clock: Whether the simulator may move the clock of all our processes; brokers take
             records of any time then.
+        alone: Whether a part that the environment names is refused: the stack is broken on purpose,
+            or its figures are those of its own parts.
         without: Our own parts to leave out, such as ``simulator``.
         settings: Settings of our own processes, by the names of their variables.
         fronts: For each broker a further port that it listens on, and the port where clients are
@@ -45,6 +47,7 @@ class StackOptions:
     warm: bool = True
     simulator: tuple[str, ...] = ()
     movable_clock: bool = False
+    alone: bool = False
     without: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     fronts: tuple[tuple[int, int], ...] = ()

@@ -91,9 +91,12 @@ def make_plan(options: StackOptions, around: Surroundings) -> Plan:
     """Decide everything that a start needs; starts and writes nothing.
 
     Raises:
-        Misconfigured: A package of the embedded stack is missing, or `stack.env` is damaged.
+        Misconfigured: A package of the embedded stack is missing, `stack.env` is damaged, or the
+            environment names a part that the stack must have itself.
         NoFreePort: No port is free.
     """
+    if options.alone:
+        _refuse_parts_of(around.environment)
     before = envfile.read(options.home / envfile.NAME)
     options = replace(options, brokers=_broker_count(options, before))
     replaced = around.replaced
@@ -120,6 +123,12 @@ def make_plan(options: StackOptions, around: Surroundings) -> Plan:
         env=env,
         replaced=replaced,
     )
+
+
+def _refuse_parts_of(environment: Mapping[str, str]) -> None:
+    every = (variable for variables in REPLACED_BY.values() for variable in variables)
+    if named := ", ".join(variable for variable in every if environment.get(variable)):
+        raise Misconfigured(f"this runs on parts of its own only: unset {named}")
 
 
 def _infrastructure(

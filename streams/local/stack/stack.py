@@ -165,6 +165,8 @@ async def running(options: StackOptions, tell: Tell = _quiet) -> AsyncIterator[S
         around = Surroundings(environment=environment(), cache=cache_home(), settings=load())
         plan = make_plan(options, around)
         envfile.write(home / envfile.NAME, plan.written)
+        for name, variable in plan.replaced.items():
+            tell(name, f"yours, from {variable}")
         supervisor = Supervisor(
             plan.parts, logs=home / "logs", ledger=ledger, tell=tell, restart=options.restart
         )

@@ -87,6 +87,18 @@ async def test_a_fault_that_there_is_not_is_refused_before_anything_is_started(
     assert not (tmp_path / "histories").exists()
 
 
+async def test_a_part_of_the_environment_is_refused_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTGRES_DSN", "postgresql://postgres.example/whaticket")
+    told: list[str] = []
+
+    with pytest.raises(Misconfigured, match="unset POSTGRES_DSN"):
+        _ = [done async for done in series(tmp_path, [run(1, "F1")], told.append)]
+
+    assert told == []
+
+
 async def test_a_run_without_an_end_is_told_and_the_next_gets_another_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
