@@ -95,6 +95,13 @@ def test_the_kafka_ui_sees_the_broker_and_the_registry_that_the_stages_use() -> 
     assert ui["KAFKA_CLUSTERS_0_SCHEMAREGISTRY"] == stage["SCHEMA_REGISTRY_URL"]
 
 
+def test_the_model_listens_where_the_stages_reach_it() -> None:
+    command = SERVICES["model"]["command"]
+
+    # Alone it listens on loopback, where its own health check finds it and nobody else.
+    assert command[command.index("--host") + 1] == "0.0.0.0"
+
+
 def test_the_broker_keeps_its_log_on_its_volume() -> None:
     kafka = SERVICES["kafka"]
     (mounted,) = [volume.partition(":")[2] for volume in kafka["volumes"]]
