@@ -22,14 +22,14 @@ from schemas.errors import Misconfigured
 
 def home() -> Path:
     """Folder of the embedded stack's data and logs: ``WHATICKET_HOME`` or ``./.whaticket``."""
-    return Path(os.environ.get("WHATICKET_HOME", ".whaticket")).resolve()
+    return Path(os.environ.get("WHATICKET_HOME") or ".whaticket").resolve()
 
 
 def cache_home() -> Path:
     """Folder of downloads that projects share: ``WHATICKET_CACHE`` or the user's cache."""
     if own := os.environ.get("WHATICKET_CACHE"):
         return Path(own).resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "whaticket"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whaticket"
 
 
 def environment() -> dict[str, str]:
@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         whatsapp_api_url: Base URL of the Cloud API, with version.
         openai_base_url: Base URL of an OpenAI-compatible model.
         openai_api_key: Its key.
-        openai_model: Its chat model; one that takes ``max_tokens``, a ``temperature`` of 0 and tools.
+        openai_model: Its chat model, which takes ``max_tokens``, ``temperature`` and tools.
         embedder: ``local`` (sentence encoder on the CPU) or ``openai``.
         openai_embedding_model: Embedding model when ``embedder`` is ``openai``.
         hash_key: Key of conversation ids; hex, 32 bytes; never changed once in use.
