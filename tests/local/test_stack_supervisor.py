@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -140,6 +141,28 @@ async def test_no_process_is_left_after_a_stop(tmp_path: Path) -> None:
         assert [entry.identity.alive() for entry in entries] == [True, True]
     assert [entry.identity.alive() for entry in entries] == [False, False]
     assert Ledger(tmp_path / "processes.json").read() == []
+
+
+@pytest.mark.parametrize(
+    "gone", [BrokenPipeError(), OSError(errno.EIO, "Input/output error"), SystemExit(1)]
+)
+async def test_everything_stops_when_nobody_reads_what_is_told(
+    tmp_path: Path, gone: BaseException
+) -> None:
+    def tell(_: str, line: str) -> None:
+        if line == "stopping":  # the terminal is closed, or the program behind the pipe has ended
+            raise gone
+
+    parts = (serving("store"), serving("api", "store"))
+    ledger = Ledger(tmp_path / "processes.json")
+    supervisor = Supervisor(parts, logs=tmp_path / "logs", ledger=ledger, tell=tell, restart=False)
+    await supervisor.start_all()
+    pids = [supervisor.pid(part.name) for part in parts]
+
+    await supervisor.stop_all()
+
+    assert [Identity.of(pid) for pid in pids] == [None, None]
+    assert ledger.read() == []
 
 
 async def test_a_killed_part_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from streams.local.stack.options import StackOptions
 from streams.local.stack.part import Part
 from streams.local.stack.plan import Plan, Surroundings, make_plan
 from streams.local.stack.process import Crashed
-from streams.local.stack.supervisor import Supervisor, Tell
+from streams.local.stack.supervisor import Supervisor, Tell, unbroken
 from streams.local.stack.warm import train
 from streams.settings import cache_home, environment, load
 
@@ -173,7 +173,7 @@ async def running(options: StackOptions, tell: Tell = _quiet) -> AsyncIterator[S
         try:
             await supervisor.start_all()
             complete()
-            async with _training(plan, home, ledger, tell):
+            async with _training(plan, home, ledger, unbroken(tell)):
                 yield Stack(home, plan, supervisor)
         finally:
             await _to_the_end(supervisor.stop_all())

@@ -23,6 +23,19 @@ RESTART_S: Final = 1.0
 PROBE_EVERY_S: Final = 0.05
 
 
+def unbroken(tell: Tell) -> Tell:
+    """Return one that goes on when nobody reads: a closed pipe or terminal must stop no stop.
+
+    Rich ends the process for a closed pipe.
+    """
+
+    def told(name: str, line: str) -> None:
+        with contextlib.suppress(OSError, SystemExit):
+            tell(name, line)
+
+    return told
+
+
 class Supervisor:
     """The running parts of one stack.
 
@@ -37,7 +50,7 @@ class Supervisor:
         self._waves = start_order(self._parts.values())
         self._logs = logs
         self._ledger = ledger
-        self._tell = tell
+        self._tell = unbroken(tell)
         self._restart = restart
         self._processes: dict[str, Process] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
