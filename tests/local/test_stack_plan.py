@@ -47,6 +47,18 @@ def test_secrets_and_ports_are_kept_between_starts(tmp_path: Path) -> None:
     assert second.written == first.written
 
 
+def test_data_whose_password_is_lost_is_named(tmp_path: Path) -> None:
+    plan(tmp_path)  # nothing is there yet, and nothing is lost
+    (tmp_path / "data" / "postgres").mkdir(parents=True)
+
+    with pytest.raises(Misconfigured, match=r"stack\.env has no POSTGRES_PASSWORD"):
+        plan(tmp_path)
+
+    assert plan(tmp_path, None, POSTGRES_DSN="postgresql://postgres.example/x").replaced
+    envfile.write(tmp_path / envfile.NAME, {"POSTGRES_PASSWORD": "kept"})
+    assert plan(tmp_path).written["POSTGRES_PASSWORD"] == "kept"
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "gone"),
     [

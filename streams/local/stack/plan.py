@@ -20,6 +20,7 @@ from streams.settings import Settings
 CLOCK: Final = Path("run") / "clock"
 PARTITIONS: Final = "12"
 BROKERS: Final = "KAFKA_BROKERS"
+PASSWORD: Final = "POSTGRES_PASSWORD"  # noqa: S105 - a name
 USUAL: Final = {"WEBHOOK_PORT": "8000", "API_PORT": "8001"}
 REPLACED_BY: Final = {
     "kafka": ("KAFKA_BOOTSTRAP",),
@@ -91,8 +92,8 @@ def make_plan(options: StackOptions, around: Surroundings) -> Plan:
     """Decide everything that a start needs; starts and writes nothing.
 
     Raises:
-        Misconfigured: A package of the embedded stack is missing, `stack.env` is damaged, or the
-            environment names a part that the stack must have itself.
+        Misconfigured: A package of the embedded stack is missing, `stack.env` is damaged or lost,
+            or the environment names a part that the stack must have itself.
         NoFreePort: No port is free.
     """
     if options.alone:
@@ -105,8 +106,13 @@ def make_plan(options: StackOptions, around: Surroundings) -> Plan:
     fresh = envfile.make_secrets() | envfile.make_local_secrets()
     secrets = {name: before.get(name, value) for name, value in fresh.items()}
     server = postgres.Server(
-        home=options.home, port=ports.get("postgres", 0), password=secrets["POSTGRES_PASSWORD"]
+        home=options.home, port=ports.get("postgres", 0), password=secrets[PASSWORD]
     )
+    if "postgres" in ports and server.data.is_dir() and PASSWORD not in before:
+        raise Misconfigured(
+            f"{options.home / envfile.NAME} has no {PASSWORD}, and {server.data} was made with one:"
+            f" put it back, or remove {options.home / 'data'} to begin anew"
+        )
     listening = {_variable(name): str(port) for name, port in ports.items()}
     written = secrets | _addresses(options, ports, server, replaced) | listening
     if options.movable_clock:
