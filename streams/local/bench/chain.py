@@ -117,7 +117,7 @@ async def chain(stack: Stack, variant: Variant, layout: Layout) -> AsyncIterator
 @contextlib.asynccontextmanager
 async def warm_stack(home: Path, tell: Tell) -> AsyncIterator[Stack]:
     """Lend a stack of its own, without our processes, whose broker has done some work."""
-    async with running(StackOptions(home=home, own=False, warm=False), tell) as stack:
+    async with running(StackOptions(home=home, own=False, alone=True, warm=False), tell) as stack:
         async with chain(stack, Variant.PLAIN, "all-in-one") as warming:
             await warming.burst(WARM_UP.rate, WARM_UP.seconds)
         yield stack

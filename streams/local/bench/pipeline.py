@@ -127,7 +127,9 @@ async def pipeline(
     home: Path, layout: Layout, customers: int, tell: Tell
 ) -> AsyncIterator[Pipeline]:
     """Lend a warm pipeline on a stack of its own."""
-    async with running(StackOptions(home=home, layout=layout, warm=False), tell) as stack:
+    async with running(
+        StackOptions(home=home, alone=True, layout=layout, warm=False), tell
+    ) as stack:
         found = Pipeline(stack, layout, customers)
         await found.warm_up()
         yield found
