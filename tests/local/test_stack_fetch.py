@@ -21,6 +21,7 @@ class Mirror:
         self.files = files
         self.asked: list[str] = []
         self.failing = 0
+        self.moved: dict[str, str] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
@@ -30,6 +31,8 @@ class Mirror:
         if self.failing:
             self.failing -= 1
             status, body = b"503 Service Unavailable", None
+        if to := self.moved.get(path):
+            status = b"302 Found\r\nLocation: " + to.encode()
         body = body or b""
         head = b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
         writer.write(head % (status, len(body)) + body)
@@ -100,6 +103,15 @@ async def test_a_mirror_that_stumbles_is_asked_again(tmp_path: Path) -> None:
     async with listening(mirror) as url:
         await Fetcher(url, tmp_path).fetch(Bundle((wanted,)), print)
     assert len(mirror.asked) == 2
+
+
+async def test_a_mirror_that_sends_elsewhere_is_followed(tmp_path: Path) -> None:
+    wanted = artifact()
+    mirror = Mirror({"/store/1": CONTENT})
+    mirror.moved = {f"/{wanted.path}": "/store/1"}
+    async with listening(mirror) as url:
+        (file,) = await Fetcher(url, tmp_path).fetch(Bundle((wanted,)), print)
+    assert file.read_bytes() == CONTENT
 
 
 async def test_a_mirror_without_the_file_is_named_with_what_to_do(tmp_path: Path) -> None:

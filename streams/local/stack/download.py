@@ -40,7 +40,7 @@ class Download:
         Raises:
             NotFetched: The mirror does not answer, or answers with another file.
         """
-        async with httpx.AsyncClient(timeout=_TIMEOUT) as client:
+        async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=True) as client:
             await together(
                 self._ensure(client, artifact, file)
                 for artifact, file in zip(self._bundle.artifacts, files, strict=True)
