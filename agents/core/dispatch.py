@@ -116,7 +116,7 @@ def _on_timer(step: Step, event: TimerFired) -> None:
     elif event.timer == "return":
         person_silent(step)
     elif step.state.tags:
-        take_over(step, None, "tag")
+        take_over(step, step.state.agent_user, "tag")
     else:
         give_back(step, "pause_over")
 
@@ -194,9 +194,10 @@ def _close(step: Step, _: ControlRequested, reason: str) -> None:
 
 
 def _unpark(step: Step, _: ControlRequested, reason: str) -> None:
-    step.move(Trigger.UNPARK)
+    user = step.state.agent_user
+    step.move(Trigger.UNPARK, agent_user=None)
     if step.state.tags:  # it is still held for people
-        take_over(step, None, "tag")
+        take_over(step, user, "tag")
     step.decided("unparked", reason)
 
 

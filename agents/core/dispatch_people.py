@@ -165,11 +165,12 @@ def pause(step: Step, until_ms: int | None, reason: str) -> None:
     """Silence the AI until a time, or until it is released.
 
     Messages that no turn has taken wait for that time; those of a turn do not, as in a takeover.
+    A person who has the conversation keeps it so long.
     """
     held = step.state.pending if until_ms is not None else ()
     step.change(pending=() if held else step.state.pending)
     _drop_turn(step, "paused")
-    step.move(Trigger.PAUSE, owner=None, agent_user=None, marker_id=None, pending=held)
+    step.move(Trigger.PAUSE, owner=None, marker_id=None, pending=held)
     _silence(step, reason)
     if until_ms is not None:
         step.arm("pause", max(until_ms, step.now_ms))  # each end has a time of its own

@@ -277,6 +277,29 @@ def test_what_waits_for_the_end_of_a_pause_is_peoples_when_it_gets_none() -> Non
     assert talk.it.pending == ()
 
 
+def test_a_person_who_pauses_the_ai_keeps_the_ticket_until_it_goes_on() -> None:
+    talk = thinking()
+    talk.control(Command.TAKEOVER)
+
+    paused = talk.control(Command.PAUSE, until=T0 + HOUR, agent_user=None)
+
+    assert (paused.phase, paused.agent_user) == (Phase.PAUSED, "ana")
+    assert talk.fire("pause").agent_user is None
+
+
+def test_a_flood_in_their_pause_leaves_it_with_them_until_an_operator_lets_it_go_on() -> None:
+    talk = thinking()
+    talk.control(Command.TAKEOVER)
+    talk.control(Command.PAUSE, until=T0 + HOUR)
+    for number in range(60):
+        talk.hear(f"more{number}")
+    assert (talk.it.phase, talk.it.agent_user) == (Phase.PARKED, "ana")
+
+    unparked = talk.control(Command.UNPARK)
+
+    assert (unparked.phase, unparked.agent_user) == (Phase.IDLE, None)
+
+
 def test_a_pause_that_is_over_already_twice_is_two_pauses() -> None:
     """The end of each has an id of its own: what follows from it is said each time."""
     talk = Talk(with_settings(handoff_words=("ajuda",)))

@@ -66,6 +66,15 @@ def test_a_tag_of_nobody_known_leaves_the_ticket_with_whoever_has_it() -> None:
     assert decided.agent_user == "ana"
 
 
+def test_a_tag_that_holds_it_beyond_a_pause_leaves_it_with_whoever_has_it() -> None:
+    talk = thinking(settings=TAGGED)
+    talk.control(Command.TAKEOVER)
+    talk.control(Command.PAUSE, until=T0 + HOUR)
+    talk.control(Command.TAG, tag=TAG)
+
+    assert talk.fire("pause").agent_user == "ana"
+
+
 def test_taking_off_a_tag_that_did_not_take_over_releases_nobody() -> None:
     talk = Talk(TAGGED)
     talk.control(Command.TAKEOVER)
