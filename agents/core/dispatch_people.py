@@ -66,12 +66,13 @@ def hand_over(step: Step, reason: str, *, notice: bool = True) -> None:
     """Give the conversation to a person, by a rule or a failure of the AI.
 
     Every waiting message is handed; the customer is told once, unless the channel to
-    them is what failed. Whoever has paused the AI does not get it back because nobody came.
+    them is what failed. Whoever has paused the AI does not get it back because nobody came, and
+    keeps what they had.
     """
     before = step.state
     _drop_turn(step, reason)
     stays = before.phase is Phase.PAUSED
-    step.move(Trigger.HAND, owner=HUMAN, agent_user=None, attended=False, stays=stays)
+    step.move(Trigger.HAND, owner=HUMAN, attended=False, stays=stays)
     if step.settings is not None and step.settings.handoff_minutes > 0:
         step.arm("handoff", step.now_ms + step.settings.handoff_minutes * MINUTE_MS)
     if reason in SILENCES:  # what the gate has not sent yet is stopped as well

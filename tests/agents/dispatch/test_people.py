@@ -287,6 +287,18 @@ def test_a_person_who_pauses_the_ai_keeps_the_ticket_until_it_goes_on() -> None:
     assert talk.fire("pause").agent_user is None
 
 
+def test_an_answer_that_fails_in_their_pause_is_theirs() -> None:
+    talk = thinking()
+    talk.respond("R$ 10")
+    (answer,) = talk.of(OutboundRequested)
+    talk.control(Command.TAKEOVER)
+    talk.control(Command.PAUSE, until=T0 + HOUR)
+
+    failed = talk.settle(answer, BubbleState.FAILED, "reported_failed")
+
+    assert (failed.phase, failed.agent_user) == (Phase.WITH_HUMAN, "ana")
+
+
 def test_a_flood_in_their_pause_leaves_it_with_them_until_an_operator_lets_it_go_on() -> None:
     talk = thinking()
     talk.control(Command.TAKEOVER)
