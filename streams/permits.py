@@ -26,6 +26,7 @@ from agents.ports import (
     Refused,
     Withheld,
 )
+from schemas.errors import Unavailable
 from schemas.events import Channel
 from streams.clock import elapsed_s
 from streams.logs import place
@@ -43,6 +44,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_S: Final = 0.02
 """How often is looked for room while somebody waits."""
+UNHEARD_S: Final = 1.0
+"""How long nobody is woken when Kafka is down."""
 STORED_S: Final = 5.0
 """So long after a bubble was told to wait its timer may not be stored yet."""
 
@@ -216,6 +219,8 @@ class NumberPermits:
             self._news.clear()
             try:
                 await self.wake()
+            except Unavailable:  # whatever publishes says so
+                await asyncio.sleep(UNHEARD_S)
             except Exception as exc:  # noqa: BLE001 - their own timers would wake them, but late
                 log.error("permits.failed", error=place(exc))  # noqa: TRY400 - I7
             await asyncio.sleep(LOOK_S)
@@ -228,19 +233,32 @@ class NumberPermits:
             await self._let_go(rate, self._room(rate, self._channel(number), now), now)
 
     async def _let_go(self, rate: NumberRate, room: int, now: float) -> None:
-        """Wake the first ones; a timer that is not there may not be stored yet."""
+        """Wake the first ones; a timer that is not there may not be stored yet.
+
+        Raises:
+            Unavailable: Kafka is down; who could not be woken waits on.
+        """
         unarmed: list[Waiting] = []
-        while room > 0 and (waiting := rate.release(now)) is not None:
-            if self.hasten is not None and await self.hasten(
-                waiting.conversation_id, waiting.timer
-            ):
-                room -= 1
-                continue
-            rate.let.pop(waiting.bubble_id, None)
-            if now - waiting.since < STORED_S:
-                unarmed.append(waiting)
-        for waiting in unarmed:
-            rate.queue.put_back(waiting)
+        try:
+            while room > 0 and (waiting := rate.release(now)) is not None:
+                try:
+                    woken = await self._woken(waiting)
+                except Unavailable:
+                    unarmed.append(waiting)
+                    raise
+                if woken:
+                    room -= 1
+                    continue
+                rate.let.pop(waiting.bubble_id, None)
+                if now - waiting.since < STORED_S:
+                    unarmed.append(waiting)
+        finally:
+            for waiting in unarmed:
+                rate.let.pop(waiting.bubble_id, None)
+                rate.queue.put_back(waiting)
+
+    async def _woken(self, waiting: Waiting) -> bool:
+        return self.hasten is not None and await self.hasten(waiting.conversation_id, waiting.timer)
 
     def _room(self, rate: NumberRate, channel: Channel, now: float) -> int:
         room = rate.room(now) if channel.messages_per_second else len(rate.queue)

@@ -185,6 +185,9 @@ class Timers:
 
         The event has the due time of the state, so it is the one that its own time would bring.
         One that was published already is none: the timer that is meant may not be stored yet.
+
+        Raises:
+            Unavailable: No broker can be reached.
         """
         key = conversation_id.encode()
         raw = self.table.raw(key) if key in self.due and self.serving() else None
@@ -201,7 +204,11 @@ class Timers:
         now_ms = self.clock.now_ms()
         said[name, due_ms] = now_ms
         event = self._event(state, name, due_ms, now_ms)
-        sent = await self.publisher.post(record_of(event, self.codec))
+        try:
+            sent = await self.publisher.post(record_of(event, self.codec))
+        except BaseException:
+            said.pop((name, due_ms), None)  # else nobody would publish it for a while
+            raise
         sent.add_done_callback(_told)
         TIMERS_FIRED.labels(self.stage.name).inc()
         return True

@@ -60,11 +60,14 @@ class Office:
         self.permits.woken_by(self.hasten)
         self.armed: set[str] | None = None
         self.woken: list[str] = []
+        self.deaf = False
 
     def now_ms(self) -> int:
         return T0 + round(self.now * 1000)
 
     async def hasten(self, _: str, timer: str) -> bool:
+        if self.deaf:
+            raise Unavailable("kafka")
         if self.armed is not None and timer not in self.armed:
             return False
         self.woken.append(timer)
@@ -226,6 +229,20 @@ async def test_a_timer_that_is_not_stored_yet_is_hastened_later(office: Office) 
 
     office.armed = None
     assert await office.wake() == ["rate:b76"]
+
+
+async def test_who_could_not_be_woken_keeps_the_place_and_takes_no_room(office: Office) -> None:
+    await fill(office)
+    await office.ask("ana", Author.HUMAN)
+    office.now += 1.0
+    office.deaf = True
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await office.wake()
+
+    office.deaf = False
+
+    assert await office.wake() == ["rate:ana", "rate:b76"]
 
 
 async def test_a_bubble_that_waits_no_more_is_forgotten(office: Office) -> None:

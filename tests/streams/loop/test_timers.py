@@ -5,6 +5,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import msgspec
+import pytest
 
 from agents.outbound import Desk
 from schemas.errors import Unavailable
@@ -280,6 +281,27 @@ async def test_a_hastened_timer_that_stays_is_published_again_after_a_while() ->
     await work.timers.fire()
 
     assert len(work.fired()) == 2
+
+
+async def test_a_timer_that_could_not_be_hastened_can_be_and_comes_at_its_time() -> None:
+    work = Clockwork()
+    work.store({"rate:b1": NOW_MS + 15_000, "rate:b2": NOW_MS + 15_000})
+
+    async def refuse(*_: object) -> object:
+        raise Unavailable("kafka")
+
+    post = work.publisher.post
+    work.publisher.post = refuse  # type: ignore[method-assign,assignment] # the broker is down
+    for timer in ("rate:b1", "rate:b2"):
+        with pytest.raises(Unavailable):
+            await work.timers.hasten("conv_0", timer)
+    work.publisher.post = post  # type: ignore[method-assign]
+
+    assert await work.timers.hasten("conv_0", "rate:b1")
+    work.clock.ms += 15_000
+    await work.timers.fire()
+
+    assert [timer for _, timer, _ in work.fired()] == ["rate:b1", "rate:b2"]
 
 
 async def test_only_a_timer_that_is_armed_here_can_be_hastened() -> None:
