@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import orjson
 import pytest
 
-from schemas.events import OutcomeKind, Position
+from schemas.events import OutcomeKind, Position, SettingsChanged
 from schemas.examples import examples
 from sinks.ports import Recorded
+from sinks.tenants import Tenants
 from streams.local.demo import shop
 from streams.local.demo.cast import IGNORED, SERVED, customer, posts
 from streams.local.demo.lines import Lines
 from streams.local.demo.payloads import CUSTOMER, fresh, phone_number_ids, recorded
+from streams.local.demo.seed import make_tenant
 from streams.local.demo.verdict import known_of, rows, verdict
 from streams.whatsapp import Message, parse
 
@@ -23,6 +26,35 @@ def strings(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for inner in value for text in strings(inner)]
     return [value] if isinstance(value, str) else []
+
+
+class Kept:
+    """A shop whose settings somebody has changed."""
+
+    async def get(self, tenant_id: str) -> SettingsChanged:
+        return SettingsChanged(
+            event="tenant.settings.changed",
+            event_id="00000000-0000-0000-0000-000000000000",
+            trace_id="0" * 32,
+            tenant_id=tenant_id,
+            conversation_id="",
+            customer_id="",
+            idempotency_key="demo:2",
+            occurred_at=0,
+            version=2,
+            company=1,
+            name="Loja Aurora",
+            prompt="Vendemos sapatos.",
+        )
+
+    async def add(self, tenant_id: str, _: Mapping[str, Any]) -> None:
+        raise AssertionError(f"{tenant_id} is there already")
+
+    change = add
+
+
+async def test_what_was_changed_of_the_shop_stays_at_the_next_start() -> None:
+    await make_tenant(cast(Tenants, Kept()))
 
 
 def test_every_shipped_body_is_played() -> None:

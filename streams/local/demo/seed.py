@@ -13,7 +13,6 @@ from sinks.catalogue import Catalogue
 from sinks.channels import Channels
 from sinks.database import open_pool
 from sinks.knowledge import PostgresKnowledge
-from sinks.tenant_fields import FIELDS
 from sinks.tenants import Tenants
 from sinks.vault import Vault
 from streams.embedding import open_embedder
@@ -77,7 +76,7 @@ async def fill(current: Settings, today: dt.date) -> Seeded:
     try:
         key = current.secrets_key.get_secret_value()
         tenants = Tenants(pool, Vault(key))
-        await _tenant(tenants)
+        await make_tenant(tenants)
         await _app(tenants, Channels(pool, key), secret)
         await _channels(tenants, {shop.NUMBER, *phone_number_ids()})
         passages = await _knowledge(pool, current)
@@ -94,13 +93,10 @@ async def fill(current: Settings, today: dt.date) -> Seeded:
     )
 
 
-async def _tenant(tenants: Tenants) -> None:
-    wanted = shop.settings()
-    known = await tenants.get(shop.TENANT)
-    if known is None:
-        await tenants.add(shop.TENANT, wanted)
-    elif any(getattr(known, name) != wanted[name] for name in FIELDS if name in wanted):
-        await tenants.change(shop.TENANT, wanted)
+async def make_tenant(tenants: Tenants) -> None:
+    """Add the demo's tenant; once it is there, its settings are whoever's who set them."""
+    if await tenants.get(shop.TENANT) is None:
+        await tenants.add(shop.TENANT, shop.settings())
 
 
 async def _app(tenants: Tenants, channels: Channels, secret: str) -> None:
