@@ -121,3 +121,12 @@ async def test_a_mirror_without_the_file_is_named_with_what_to_do(tmp_path: Path
             await Fetcher(url, tmp_path).fetch(Bundle((artifact(), artifact("other"))), print)
     assert url in str(refused.value)
     assert len(mirror.asked) <= 2
+
+
+async def test_the_password_of_a_mirror_is_not_told(tmp_path: Path) -> None:
+    async with listening(Mirror({})) as url:
+        mirror = url.replace("//", "//ana:segredo@")
+        with pytest.raises(NotFetched, match="404 Not Found") as refused:
+            await Fetcher(mirror, tmp_path).fetch(Bundle((artifact(),)), print)
+    assert url in str(refused.value)
+    assert "segredo" not in str(refused.value)

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Final
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -56,9 +57,9 @@ class Download:
                     await self._download(client, artifact, file)
                 except httpx.HTTPError as exc:
                     if attempt == TRIES or _is_final(exc):
-                        reason = str(exc) or type(exc).__name__
                         raise NotFetched(
-                            f"cannot download {artifact.filename} from {self.mirror}: {reason};"
+                            f"cannot download {artifact.filename} from {_shown(self.mirror)}:"
+                            f" {_reason(exc)};"
                             " check the network, or set MAVEN_MIRROR to a mirror that you reach"
                         ) from None
                     await asyncio.sleep(0.5 * attempt)
@@ -112,6 +113,19 @@ def _is_final(exc: httpx.HTTPError) -> bool:
     if not isinstance(exc, httpx.HTTPStatusError):
         return False
     return exc.response.status_code in {401, 403, 404, 410}
+
+
+def _shown(url: str) -> str:
+    """Return a URL without the user and the password that it may have."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _reason(exc: httpx.HTTPError) -> str:
+    """Say what went wrong; what the client says of a status quotes the whole URL."""
+    if isinstance(exc, httpx.HTTPStatusError):
+        return f"{exc.response.status_code} {exc.response.reason_phrase}".strip()
+    return str(exc) or type(exc).__name__
 
 
 class _Progress:
