@@ -101,6 +101,7 @@ class PostgresKnowledge:
             ]
         with reachable():
             async with self.pool.acquire() as connection, connection.transaction():
+                await connection.execute(SQL["take"], tenant_id, source, [*pieces])
                 await connection.execute(SQL["remove_gone"], tenant_id, source, [*pieces])
                 added = await connection.fetch(SQL["add"], tenant_id, rows)
         return len(added)

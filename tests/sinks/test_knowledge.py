@@ -133,6 +133,18 @@ async def test_what_a_document_no_longer_says_is_removed(pool: asyncpg.Pool) -> 
 
 
 @pytest.mark.integration
+async def test_a_section_that_moved_to_another_document_is_kept(pool: asyncpg.Pool) -> None:
+    knowledge = PostgresKnowledge(pool, WordEmbedder())
+    moved = "# Horário\n\nAtendemos de segunda a sexta das 9h às 18h.\n"
+    await knowledge.add_passages("t_move", "guia.md", GUIDE)
+
+    await knowledge.add_passages("t_move", "horario.md", moved)
+    await knowledge.add_passages("t_move", "guia.md", GUIDE.partition("# Horário")[0])
+
+    assert await knowledge.documents("t_move") == [("guia.md", 2), ("horario.md", 1)]
+
+
+@pytest.mark.integration
 async def test_a_small_tenant_finds_its_own_beside_a_large_one(pool: asyncpg.Pool) -> None:
     knowledge = PostgresKnowledge(pool, WordEmbedder())
     for number in range(300):

@@ -22,6 +22,11 @@ LIMIT $3;
 -- name: known
 SELECT sha256 FROM passages WHERE tenant_id = $1 AND sha256 = ANY($2::text[]);
 
+-- name: take
+-- The newest document that has the words has them: a section that moved is not gone with its old one.
+UPDATE passages SET source = $2
+WHERE tenant_id = $1 AND sha256 = ANY($3::text[]) AND source <> $2;
+
 -- name: remove_gone
 DELETE FROM passages WHERE tenant_id = $1 AND source = $2 AND sha256 <> ALL($3::text[]);
 
