@@ -19,6 +19,10 @@ CONNECT_TIMEOUT_S: Final = 5.0
 COMMAND_TIMEOUT_S: Final = 15.0
 """A claim that waits longer is worth less than trying the event again."""
 
+IDLE_IN_TRANSACTION_MS: Final = 10_000
+"""Whoever is silent so long inside a transaction is frozen, or its machine is gone. Its locks would
+last as long as its connection: hours, and no worker could lease what it held."""
+
 NAME: Final = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 
 WAITING: Final = (
@@ -70,6 +74,7 @@ async def open_pool(dsn: str, *, max_size: int = 10, name: str = "whaticket") ->
         reset=_reset,
         server_settings={
             "application_name": name,
+            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
             # Every query here is short: compiling one costs more than running it.
             "jit": "off",
             # What is read is in memory: at the default of 4 a batch of three rows reads tables of

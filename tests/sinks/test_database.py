@@ -43,6 +43,10 @@ async def test_a_result_is_found_beside_its_claim(pool: asyncpg.Pool) -> None:
     assert (before, await claims.result("tool", "c1", 1)) == (None, '{"ok":true}')
 
 
+async def test_the_server_ends_a_transaction_in_which_nothing_is_asked(pool: asyncpg.Pool) -> None:
+    assert await pool.fetchval("SHOW idle_in_transaction_session_timeout") == "10s"
+
+
 async def test_postgres_that_is_down_is_unavailable() -> None:
     pool = await open_pool("postgresql://nobody@127.0.0.1:1/nothing")
 

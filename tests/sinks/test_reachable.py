@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import asyncpg
 import pytest
 
 from schemas.errors import Refusing, Unavailable
-from sinks.database import reachable
+from sinks.database import COMMAND_TIMEOUT_S, open_pool, queries, reachable
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,22 @@ def test_what_an_operator_must_mend_is_waited_for_and_says_so(
 def test_a_mistake_of_ours_is_no_outage() -> None:
     with pytest.raises(asyncpg.PostgresSyntaxError), reachable():
         raise asyncpg.PostgresSyntaxError
+
+
+async def test_who_freezes_inside_a_transaction_does_not_keep_its_locks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: dict[str, Any] = {}
+
+    async def create_pool(_: str, **named: Any) -> None:
+        told.update(named)
+
+    monkeypatch.setattr(asyncpg, "create_pool", create_pool)
+    await open_pool("postgresql://nobody@127.0.0.1:1/nothing")
+
+    limit_ms = int(told["server_settings"]["idle_in_transaction_session_timeout"])
+    assert 1_000 < limit_ms <= COMMAND_TIMEOUT_S * 1_000
+
+
+def test_who_waits_for_kafka_inside_a_transaction_keeps_its_lock() -> None:
+    assert "'idle_in_transaction_session_timeout', '0', true" in queries("tenants")["announcing"]

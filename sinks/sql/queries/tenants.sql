@@ -22,7 +22,10 @@ SELECT * FROM tenant_settings WHERE tenant_id = $1;
 SELECT * FROM tenant_settings ORDER BY company;
 
 -- name: announcing
-SELECT pg_advisory_xact_lock(hashtextextended('announcing tenants', 0));
+-- Kafka is waited for inside it, for longer than others may be silent in a transaction.
+SELECT
+    set_config('idle_in_transaction_session_timeout', '0', true),
+    pg_advisory_xact_lock(hashtextextended('announcing tenants', 0));
 
 -- name: unpublished
 SELECT * FROM tenant_settings WHERE version > published_version ORDER BY company;
