@@ -49,3 +49,8 @@ def keyed(prefix: str, secret: bytes, *parts: str) -> str:
     """Return ``<prefix>_`` and 32 hex digits that only the holder of the secret can compute."""
     digest = hmac.new(secret, "\x1f".join(parts).encode(), hashlib.sha256)
     return f"{prefix}_{digest.hexdigest()[:32]}"
+
+
+def is_pushed(wamid: str) -> bool:
+    """Tell whether another system has pushed the message of this id."""
+    return wamid.startswith(PUSHED)

@@ -24,7 +24,7 @@ from schemas.events import (
     Phase,
     ReplyOrigin,
 )
-from schemas.ids import PUSHED
+from schemas.ids import is_pushed
 
 Row = dict[str, Any]
 Merge = tuple[str, Row]
@@ -119,7 +119,7 @@ def _named(event: Event, person: Person, *, known: bool = True) -> Merge:
 
 
 def _received(event: MessageReceived) -> Iterator[Merge]:
-    yield _named(event, event.sender, known=not event.wamid.startswith(PUSHED))
+    yield _named(event, event.sender, known=not is_pushed(event.wamid))
     yield (
         "messages_received",
         _here(event)

@@ -16,7 +16,7 @@ from agents.core.naturals import natural_id
 from agents.core.texts import MESSAGE_CHARS, PLACEHOLDERS, named, shortened
 from schemas.changing import replace
 from schemas.events import MessageKind, MessageReceived, OutcomeKind, Person, Phase
-from schemas.ids import PUSHED
+from schemas.ids import is_pushed
 
 WINDOW_MS: Final = 24 * 3_600_000
 """Source: WhatsApp Cloud API, "Customer service windows" (24 h from the user's message)."""
@@ -59,7 +59,7 @@ def on_message(step: Step, event: MessageReceived) -> None:
 def _person(state: Conversation, event: MessageReceived) -> Person:
     """Return the customer as WhatsApp names them: another system may know an older number."""
     known = state.person
-    if event.wamid.startswith(PUSHED) and (known.wa_id or known.user_id):
+    if is_pushed(event.wamid) and (known.wa_id or known.user_id):
         return replace(known, name=known.name or event.sender.name)
     return replace(event.sender, name=event.sender.name or known.name)
 
@@ -117,7 +117,7 @@ def window_end(state: Conversation, event: MessageReceived) -> int | None:
     has pushed opens none.
     """
     opens = event.answerable and event.kind not in WINDOWLESS
-    if not opens or event.wamid.startswith(PUSHED):
+    if not opens or is_pushed(event.wamid):
         return state.window_expires_ms
     plausible = event.occurred_at - LATEST_DELIVERY_MS < event.sent_at <= event.occurred_at
     sent_ms = event.sent_at if plausible else event.occurred_at

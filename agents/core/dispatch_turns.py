@@ -23,7 +23,7 @@ from schemas.events import (
     ResponseOutcome,
     TurnKind,
 )
-from schemas.ids import PUSHED, derived
+from schemas.ids import derived, is_pushed
 from schemas.topics import HANDOFF_REQUESTED, MEMORY_REQUESTED
 
 TURN_DEADLINE_MS: Final = 90_000
@@ -100,7 +100,7 @@ def _start(step: Step, agent: str, reason: str, *, hops: int = 0) -> None:
             deadline_at=step.now_ms + TURN_DEADLINE_MS,
         )
     )
-    known = [each.wamid for each in turn.messages if not each.wamid.startswith(PUSHED)]
+    known = [each.wamid for each in turn.messages if not is_pushed(each.wamid)]
     if step.settings is not None and step.settings.read_receipts and known:
         step.read(known[-1], turn.turn_id)
     step.disarm("burst")
