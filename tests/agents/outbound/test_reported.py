@@ -161,3 +161,17 @@ def test_the_failure_stays_while_nothing_but_sent_is_known() -> None:
     desk.apply(status(DeliveryStatus.SENT, "p1"))
 
     assert (desk.bubble("p1").error_code, desk.bubble("p1").reason) == (131026, "reported_failed")
+
+
+@pytest.mark.parametrize("told", [DeliveryStatus.DELETED, DeliveryStatus.WARNING])
+def test_a_status_that_proves_no_delivery_takes_no_reason_away(told: DeliveryStatus) -> None:
+    desk = Desk()
+    desk.apply(part(1), Unknown(reason="timeout"))
+    desk.fire("unknown_cap:p1")
+    before = desk.bubble("p1")
+    assert before.settled
+    assert before.reason
+
+    desk.apply(status(told, "p1", attempt=0))
+
+    assert desk.bubble("p1").reason == before.reason

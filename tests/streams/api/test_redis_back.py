@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from redis.exceptions import ConnectionError as RedisGone
+from structlog.testing import capture_logs
 
 from streams.api.dialect import Emit
 from streams.api.feed import CHANNEL, Bus
@@ -128,3 +129,24 @@ async def test_an_api_process_listens_again_within_a_second(
     assert len(sleeps) == 9
     assert max(sleeps) <= 1
     await heard.aclose()
+
+
+@pytest.mark.usefixtures("sleeps")
+async def test_each_outage_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, _ = feed_server(NOWHERE, cast("Any", None), b"key")
+    manager, pubsub = server.manager, Listening(failures=3)
+
+    def connect() -> None:
+        manager.redis, manager.pubsub = pubsub, pubsub
+
+    monkeypatch.setattr(manager, "_redis_connect", connect)
+    heard = manager._redis_listen_with_retries()
+
+    with capture_logs() as first:
+        await anext(heard)
+        pubsub.failures = 3  # it is gone again as soon as it has said something
+    with capture_logs() as second:
+        await anext(heard)
+    await heard.aclose()
+
+    assert [[line["event"] for line in told] for told in (first, second)] == [["feed.deaf"]] * 2
