@@ -16,7 +16,6 @@ from typing import Any, Final
 import structlog
 
 from streams.processor.loop import Loop
-from streams.state.records import Kept
 
 log = structlog.get_logger(__name__)
 
@@ -55,11 +54,10 @@ class CrashingLoop(Loop):
 
     failpoint: Failpoint
 
-    async def _store(self, *args: Any) -> Kept:
+    async def _store(self, *args: Any) -> None:
         self.failpoint.reached("before_state")
-        stored = await super()._store(*args)
+        await super()._store(*args)
         self.failpoint.reached("after_state")
-        return stored
 
     def _settle(self, *args: Any) -> None:
         self.failpoint.reached("after_publish")

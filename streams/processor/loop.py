@@ -37,7 +37,7 @@ from streams.processor.parker import Parker
 from streams.processor.resting import Resting
 from streams.state.controls import CONTROL
 from streams.state.parking import Arm, Returned, arm_at
-from streams.state.records import Entry, Head, Kept
+from streams.state.records import Head, Kept
 from streams.state.table import AckedTable
 from streams.watch.health import Dependencies
 from streams.watch.pulse import Fenced, Pulse
@@ -111,7 +111,7 @@ class Loop:
             return False
         head = Head.of(raw)
         done = head.covers(message.topic, message.offset) and not (
-            head.outbox and head.belongs(message.topic, message.offset)
+            head.sends and head.belongs(message.topic, message.offset)
         )
         if done:
             SKIPPED.labels(self.stage_name).inc()
@@ -213,10 +213,13 @@ class Loop:
         epoch, now_ms = self.table.epoch(message.partition), self.decider.clock.now_ms()
         early = self.table.early(message.key)
         entry = step.entry(head, message, epoch=epoch, at_ms=now_ms, early=early)
-        stored = await self._store(message, kept, entry)
-        states.remember(message.key, stored, step.after)
-        self.counting.stored(len(step.state))
-        await self._publish(message, step.outbox)
+        stored, state, size, outbox = entry.kept(), step.after, len(step.state), step.outbox
+        del entry, head, step  # what waits for the broker is no longer in the processor's cache
+        await self._store(message, kept, stored)
+        states.remember(message.key, stored, state)
+        self.counting.stored(size)
+        del kept, raw, state, stored
+        await self._publish(message, outbox)
         if self.fuse.burnt and trial.verdict is None and arm in (Arm.DECIDE, Arm.RETURN):
             await self.fuse.mend()
         self._settle(message, trial, arm)
@@ -265,17 +268,17 @@ class Loop:
         await self._publish(message, (dead_letter(original(message), verdict),))
         self._settle(message, trial, Arm.DECIDE)
 
-    async def _store(self, message: Any, before: Kept | None, after: Entry) -> Kept:
-        """Write the entry, after the outbox that it overwrites was surely published.
+    async def _store(self, message: Any, before: Kept | None, after: Kept) -> None:
+        """Write a value, after the outbox that it overwrites was surely published.
 
         After a crash an event of another topic may come before the one whose outbox is kept.
         """
-        if before is not None and before.head.outbox:
+        if before is not None and before.head.sends:
             topic, offset = before.head.source
             if not self.app.consumer.finished(TP(topic, message.partition), offset):
                 await self._publish(message, before.outbox())
         await self.pulse.fence(self.app, message.generation_id)
-        return await self.table.put(message.key, after, message.partition, self.publisher)
+        await self.table.put(message.key, after, message.partition, self.publisher)
 
     async def _publish(self, message: Any, records: Iterable[Record]) -> None:
         await self.pulse.fence(self.app, message.generation_id)

@@ -187,7 +187,7 @@ class Resting:
             if head.at_ms > before_ms or head.due_ms is not None or head.parked is not None:
                 continue
             topic, offset = head.source
-            if not head.outbox or self.app.consumer.finished(TP(topic, partition), offset):
+            if not head.sends or self.app.consumer.finished(TP(topic, partition), offset):
                 yield key, raw
 
     async def _leave(self, shelf: Shelf, found: Mapping[bytes, bytes]) -> int:

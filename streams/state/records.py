@@ -21,6 +21,8 @@ FORMAT: Final = 1
 STATE_BYTES: Final = 256 << 10
 """Hard limit of a state; over it the event is parked and the state stays as it was."""
 
+NO_PARCELS: Final = msgspec.Raw(b"[]")
+
 UNMARKED: Final = -1
 """Stands for the checksum of an event that was applied before there were any."""
 
@@ -53,7 +55,8 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
         epoch: Epoch of the owner that wrote it; grows with each assignment of the partition.
         due_ms: When the next timer of the conversation is due, Unix milliseconds.
         state_bytes: Size of the state; 0 is none.
-        outbox: Sizes of the records to publish.
+        outbox: Sizes of the records to publish, as JSON: most are never looked at, and a dozen
+            small objects for each conversation cost more to free than to read.
         parked: The flag of a parked conversation, or None.
         marks: Checksum of the last event applied, in the order of ``applied``.
         at_ms: When it was written, Unix milliseconds; 0 is not known.
@@ -68,7 +71,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     epoch: int
     due_ms: int | None
     state_bytes: int
-    outbox: tuple[Parcel, ...] = ()
+    outbox: msgspec.Raw = NO_PARCELS
     parked: Parking | None = None
     marks: tuple[int, ...] = ()
     at_ms: int = 0
@@ -90,6 +93,22 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
             raise Unreadable(f"table value of format {head.version}")
         return head
 
+    @property
+    def sends(self) -> bool:
+        """Whether there is anything to publish."""
+        return self.outbox != NO_PARCELS
+
+    def parcels(self) -> tuple[Parcel, ...]:
+        """Return the sizes of the records to publish.
+
+        Raises:
+            Unreadable: They are none.
+        """
+        try:
+            return _PARCELS.decode(self.outbox)
+        except msgspec.MsgspecError as exc:
+            raise Unreadable("no outbox of a table value") from exc
+
     def covers(self, topic: str, offset: int) -> bool:
         """Tell whether the event at this offset is already part of the state."""
         return self.applied.get(topic, -1) >= offset
@@ -100,6 +119,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
 
 
 _HEAD: Final = msgspec.json.Decoder(Head)
+_PARCELS: Final = msgspec.json.Decoder(tuple[Parcel, ...])
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -145,7 +165,7 @@ class Entry(msgspec.Struct, frozen=True):
             self.epoch,
             self.due_ms,
             len(self.state),
-            tuple(map(_parcel, self.outbox)),
+            _parcels(self.outbox),
             self.parked,
             self.marks,
             self.at_ms,
@@ -207,7 +227,7 @@ class Kept:
         head = Head.of(raw)
         begin = raw.index(b"\n") + 1
         end = begin + head.state_bytes
-        for parcel in head.outbox:
+        for parcel in head.parcels():
             end += max(parcel.key_bytes, 0) + max(parcel.value_bytes, 0)
         if end != len(raw):
             raise Unreadable("table value with another length than it says")
@@ -229,7 +249,7 @@ class Kept:
                 tuple((name, value.encode("latin-1")) for name, value in parcel.headers),
                 parcel.timestamp_ms,
             )
-            for parcel in self.head.outbox
+            for parcel in self.head.parcels()
         )
 
 
@@ -245,6 +265,12 @@ class _Rest:
             return None
         begin, self.at = self.at, self.at + size
         return self.raw[begin : self.at]
+
+
+def _parcels(outbox: tuple[Record, ...]) -> msgspec.Raw:
+    if not outbox:
+        return NO_PARCELS
+    return msgspec.Raw(_ENCODER.encode([_parcel(record) for record in outbox]))
 
 
 def _parcel(record: Record) -> Parcel:

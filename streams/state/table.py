@@ -109,22 +109,17 @@ class AckedTable(faust.Table[bytes, bytes]):
         owner = self.owners.get(partition)
         return owner.epoch if owner is not None else 0
 
-    async def put(self, key: bytes, entry: Entry, partition: int, publisher: Publisher) -> Kept:
+    async def put(self, key: bytes, kept: Kept, partition: int, publisher: Publisher) -> None:
         """Write to the changelog, await the broker, then make it visible here.
-
-        Returns:
-            The value as it is kept.
 
         Raises:
             Unavailable: The broker did not take it.
             Rejected: The record is too large for the broker.
         """
-        kept = entry.kept()
         record = Record(self.changelog_topic.get_topic_name(), key, kept.raw)
         await (await publisher.post(record, partition))
         self._keep(key, kept.raw, partition)
         self._note(key, partition, kept.head)
-        return kept
 
     async def rest(self, key: bytes, mark: int, publisher: Publisher) -> None:
         """Write to the changelog that a value is elsewhere, await the broker, then let it go.
@@ -151,7 +146,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         raw, mark = self.raw(key), self.absent.mark(key, partition)
         if raw is not None:
             entry = replace(Entry.loads(raw), epoch=self.epoch(partition))
-            await self.put(key, entry, partition, publisher)
+            await self.put(key, entry.kept(), partition, publisher)
         elif mark is not None:
             entry = Entry(b"", {}, epoch=self.epoch(partition), away=mark)
             record = Record(self.changelog_topic.get_topic_name(), key, entry.dumps())

@@ -75,6 +75,13 @@ def test_a_value_of_another_format_is_unreadable() -> None:
         Entry.loads(raw.replace(b"[1,", b"[9,", 1))
 
 
+def test_a_value_whose_outbox_is_none_is_unreadable() -> None:
+    raw = b'[1,{"m":3},["m",3],2,null,2,[7]]\n{}'
+
+    with pytest.raises(Unreadable, match="outbox"):
+        Entry.loads(raw)
+
+
 def test_a_value_that_was_written_before_there_was_parking_reads_as_not_parked() -> None:
     raw = b'[1,{"m":3},["m",3],2,null,2,[]]\n{}'
 

@@ -119,7 +119,7 @@ async def test_what_spoke_lately_or_has_a_timer_stays() -> None:
 async def test_a_parked_conversation_stays() -> None:
     rig = await spoken()
     parking = Parking("t/0/0", "bug", 1, 1, 0)
-    await rig.table.put(KEY, Entry(b"{}", {}, parked=parking), 0, rig.publisher)
+    await rig.table.put(KEY, Entry(b"{}", {}, parked=parking).kept(), 0, rig.publisher)
 
     assert await rig.resting.sweep() == 0
 
