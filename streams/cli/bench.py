@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 import typer
 
 from streams.cli.throughput import chain, pipeline
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from streams.local.bench.figure import Figure
+
 Events = Annotated[int, typer.Option(min=100, help="Records that each variant relays.")]
 Variant = Literal["plain relay, no state", "plain aiokafka loop", "Faust with a table", "our loop"]
 Only = Annotated[Variant | None, typer.Option(help="The only variant to measure.")]
+Turns = Annotated[int, typer.Option(min=1, help="How many times each is measured.")]
 Conversations = Annotated[int, typer.Option(min=1, max=10_000, help="Conversations that wait.")]
 Seconds = Annotated[float, typer.Option(min=1, help="How long the model takes.")]
 Keys = Annotated[int, typer.Option(min=1, help="Conversations in the table.")]
 Size = Annotated[int, typer.Option("--bytes", min=200, help="Bytes of each in the changelog.")]
 Stopped = Annotated[int, typer.Option(min=1, help="Calls that are open at the SIGTERM.")]
+TIMES: Final = {
+    "of plain": "plain aiokafka loop",
+    "x Faust": "Faust with a table",
+}
+"""Columns that compare, and with which variant."""
 
 
 def _tell(name: str, line: str) -> None:
@@ -36,41 +49,49 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="bench")
 
 
-def hop(events: Events = 10000, only: Only = None) -> None:
+def hop(events: Events = 20_000, turns: Turns = 3, only: Only = None) -> None:
     """Measure one hop of the loop, all protections on, against others that do the same work.
 
-    Uses the stack of this folder when it is up; else starts one and stops it again.
+    Each runs in a process of its own, several times, in turns; compared are the middle ones.
+    Uses the stack of this folder when it is up; else starts its infrastructure and stops it again.
     """
     import uvloop
     from rich.console import Console
-    from rich.table import Table
 
-    from streams.interpreter import prepare
-    from streams.local.bench.figure import Figure
-    from streams.local.bench.hop import Bench
+    from streams.local.bench.alone import in_turns
     from streams.local.outside import standing
     from streams.logs import configure
     from streams.settings import home
 
     configure("error", service="bench")
-    prepare()
+    variants = [only] if only else get_args(Variant)
 
     async def measured() -> list[Figure]:
-        async with standing(home(), _tell) as current:
-            return await Bench(current, events).measure(only or "")
+        async with standing(home(), _tell, own=False):
+            return [figure async for figure in in_turns(variants, events, turns)]
 
-    figures = uvloop.run(measured())
-    plain = {figure.variant: figure.per_second for figure in figures}.get("plain aiokafka loop")
-    table = Table("variant", "events", "events/s", "CPU µs/event", "of the plain loop")
-    for figure in figures:
+    Console().print(_compared(uvloop.run(measured())))
+
+
+def _compared(figures: Sequence[Figure]) -> Table:
+    """Return a table with a row for each variant; several turns of one are joined."""
+    from rich.table import Table
+
+    of = {one.variant: [each for each in figures if each.variant == one.variant] for one in figures}
+    middle = {name: median(each.per_second for each in its) for name, its in of.items()}
+    table = Table("variant", "events/s", "turns", "CPU µs", *TIMES)
+    for name, its in of.items():
         table.add_row(
-            figure.variant,
-            str(figure.events),
-            f"{figure.per_second:,.0f}",
-            f"{figure.cpu_us:,.0f}",
-            f"{figure.per_second / plain:.2f}" if plain else "-",
+            name,
+            f"{middle[name]:,.0f}",
+            " ".join(f"{each.per_second:,.0f}" for each in its),
+            f"{median(each.cpu_us for each in its):,.0f}",
+            *(
+                f"{middle[name] / middle[one]:.2f}" if one in middle else "-"
+                for one in TIMES.values()
+            ),
         )
-    Console().print(table)
+    return table
 
 
 def waiting(

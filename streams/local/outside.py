@@ -94,10 +94,15 @@ def conversation_of(callback_data: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def standing(home: Path, tell: Tell) -> AsyncIterator[Settings]:
+async def standing(home: Path, tell: Tell, *, own: bool = True) -> AsyncIterator[Settings]:
     """Lend a running stack: the one of the folder, or one that lives as long as the block.
 
     One that is starting is waited for.
+
+    Args:
+        home: Folder of the stack.
+        tell: Told what it does.
+        own: Whether a stack that is started here has our own processes as well.
 
     Raises:
         Crashed: A part of the own stack ended by itself; the block is cancelled then.
@@ -107,7 +112,7 @@ async def standing(home: Path, tell: Tell) -> AsyncIterator[Settings]:
     if holder(home / LOCK):
         yield load()
         return
-    async with running(StackOptions(home=home), tell) as stack:
+    async with running(StackOptions(home=home, own=own), tell) as stack:
         crashed = asyncio.create_task(stack.crashed(), name="crashed")
         _cancelled_by(crashed)
         try:

@@ -25,12 +25,13 @@ from streams.settings import Settings
 
 POLL_S: Final = 0.02
 PATIENCE_S: Final = 120.0
+VANILLA: Final = "Faust with a table"
 
 Start = Callable[[str, str], Awaitable[Stop]]
 
 
 class Bench:
-    """One run: its topics, its records and its variants."""
+    """One run: its topics, its records and the variants there are."""
 
     def __init__(self, settings: Settings, events: int) -> None:
         self.settings = settings.model_copy(update={"topic_partitions": PARTITIONS})
@@ -40,18 +41,14 @@ class Bench:
         self.variants: dict[str, Start] = {
             "plain relay, no state": partial(relay, settings.kafka_bootstrap),
             "plain aiokafka loop": self._plain,
-            "Faust with a table": self._vanilla,
+            VANILLA: self._vanilla,
             "our loop": self._loop,
         }
 
-    async def measure(self, only: str = "") -> list[Figure]:
-        """Measure every variant, or the one of this name, one after another."""
+    async def measure(self, variant: str) -> Figure:
+        """Measure the variant of this name."""
         try:
-            return [
-                await self._variant(name, start)
-                for name, start in self.variants.items()
-                if only in ("", name)
-            ]
+            return await self._variant(variant, self.variants[variant])
         finally:
             self.topics.remove()
 
