@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         whatsapp_api_url: Base URL of the Cloud API, with version.
         openai_base_url: Base URL of an OpenAI-compatible model.
         openai_api_key: Its key.
-        openai_model: Its chat model, which takes ``max_tokens``, ``temperature`` and tools.
+        openai_model: Its chat model; it must take tools.
         embedder: ``local`` (sentence encoder on the CPU) or ``openai``.
         openai_embedding_model: Embedding model when ``embedder`` is ``openai``.
         hash_key: Key of conversation ids; hex, 32 bytes; never changed once in use.

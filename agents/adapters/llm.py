@@ -9,7 +9,13 @@ from typing import Any, Final, cast
 
 import httpx2
 import msgspec
-from openai import APIStatusError, AsyncOpenAI, AsyncStream, DefaultAioHttpClient
+from openai import (
+    APIStatusError,
+    AsyncOpenAI,
+    AsyncStream,
+    BadRequestError,
+    DefaultAioHttpClient,
+)
 
 from agents.adapters.breaker import Breaker
 from agents.adapters.provider import later, translated
@@ -35,6 +41,12 @@ MAX_ANSWER_BYTES: Final = 1_048_576
 CONNECT_S: Final = 10.0
 CIRCUIT_WAIT_S: Final = 8.0
 """Longer than a circuit stays open, with one answer of the model."""
+OPTIONAL: Final = ("max_tokens", "temperature")
+"""What OpenAI's reasoning models refuse: they take ``max_completion_tokens``, which Ollama does not
+know. So it is learned from the first refusal.
+Source: OpenAI, API reference, "Create chat completion"; github.com/ollama/ollama/issues/7125."""
+THINKING_TOKENS: Final = 4096
+"""What such a model may think before it answers: this, too, is in ``max_completion_tokens``."""
 REASONS: Final = {401: "unauthorized", 403: "unauthorized", 404: "not_found", 413: "too_large"}
 """Codes of refusals by HTTP status; every other status below 500 is ``bad_request``."""
 
@@ -142,6 +154,7 @@ class OpenAIModel:
         self._breaker = breaker or Breaker("model", clock, observe=observe)
         self._patience_s = patience_s
         self._observe = observe
+        self._refused: set[str] = set()
 
     async def complete(self, prompt: Prompt, /, *, agent: str) -> Completion:
         """Return the model's answer.
@@ -187,18 +200,33 @@ class OpenAIModel:
         await self._api.close()
 
     async def _body(self, prompt: Prompt) -> bytes:
-        """Return the body of the answer; read piece by piece, so that its size is bounded."""
-        # The method behind `chat.completions.create`, which also walks through every argument
-        # against its types: a quarter of what a call costs.
-        asked: dict[str, Any] = {
-            "model": self._model,
-            "messages": prompt.messages,
-            "temperature": 0,
-            "max_tokens": prompt.max_tokens,
-        }
+        """Return the body of the answer; a model that refuses an option is asked without it."""
+        while True:
+            try:
+                return await self._posted(self._asked(prompt))
+            except BadRequestError as exc:
+                refused = {name for name in OPTIONAL if _refuses(exc, name)} - self._refused
+                if not refused:
+                    raise
+                self._refused |= refused
+
+    def _asked(self, prompt: Prompt) -> dict[str, Any]:
+        asked: dict[str, Any] = {"model": self._model, "messages": prompt.messages}
+        if "temperature" not in self._refused:
+            asked["temperature"] = 0
+        if "max_tokens" not in self._refused:
+            asked["max_tokens"] = prompt.max_tokens
+        else:
+            asked["max_completion_tokens"] = prompt.max_tokens + THINKING_TOKENS
         if prompt.tools:
             asked["tools"] = prompt.tools
+        return asked
+
+    async def _posted(self, asked: dict[str, Any]) -> bytes:
+        """Return the body of an answer; read piece by piece, so that its size is bounded."""
         read = bytearray()
+        # The method behind `chat.completions.create`, which also walks through every argument
+        # against its types: a quarter of what a call costs.
         answer = cast(
             httpx2.Response,  # so it is, unread; the stream's class is for its type alone
             await self._api.post(
@@ -215,6 +243,11 @@ class OpenAIModel:
                 if len(read) > MAX_ANSWER_BYTES:
                     raise Rejected("answer_too_large")
         return bytes(read)
+
+
+def _refuses(exc: BadRequestError, option: str) -> bool:
+    """Tell whether a model does not take an option; some proxies leave only the words of it."""
+    return "nsupported" in exc.message and (exc.param == option or f"'{option}'" in exc.message)
 
 
 def _refusal(exc: APIStatusError) -> Unavailable | Rejected:

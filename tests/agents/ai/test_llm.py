@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from agents.adapters.breaker import Breaker
-from agents.adapters.llm import MAX_ANSWER_BYTES, OpenAIModel, client
+from agents.adapters.llm import MAX_ANSWER_BYTES, THINKING_TOKENS, OpenAIModel, client
 from agents.ports import CircuitChanged, ModelCalled, Observation, Prompt, ToolUse
 from schemas.errors import Rejected, Unavailable
 from tests.agents.ai.samples import NOW, HandClock
@@ -79,6 +79,61 @@ async def test_words_and_tokens_of_an_answer() -> None:
         ModelCalled(model="gpt-x", agent="triage", outcome="ok", seconds=0.0, tokens=16)
     ]
     await provider.model.close()
+
+
+def unsupported(option: str, code: str, *, bare: bool = False) -> httpx2.Response:
+    said = f"Unsupported parameter: '{option}' is not supported with this model."
+    error = {"message": said, "type": "invalid_request_error", "param": option, "code": code}
+    return httpx2.Response(400, json={"error": {"message": said} if bare else error})
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["openai", "behind a proxy"])
+async def test_a_reasoning_model_is_asked_without_what_it_refuses_and_has_room_to_think(
+    bare: bool,
+) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked = json.loads(request.content)
+        if "max_tokens" in asked:
+            return unsupported("max_tokens", "unsupported_parameter", bare=bare)
+        if "temperature" in asked:
+            return unsupported("temperature", "unsupported_value", bare=bare)
+        return httpx2.Response(200, json=body({"content": "Oi!"}))
+
+    provider = Provider(answer)
+
+    texts = [(await provider.model.complete(PROMPT, agent="triage")).text for _ in range(2)]
+
+    assert texts == ["Oi!", "Oi!"]
+    first, second, third, fourth = provider.requests
+    assert {"max_tokens", "temperature"} <= first.keys()
+    assert "max_tokens" not in second
+    assert third == fourth, "what was learned is kept"
+    assert third.keys() == {"model", "messages", "max_completion_tokens", "tools"}
+    assert third["max_completion_tokens"] == 50 + THINKING_TOKENS
+    assert [call.outcome for call in provider.seen if isinstance(call, ModelCalled)] == ["ok"] * 2
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["Invalid 'messages[0].content'", "'max_tokens' is too large: 600, the context has 512"],
+)
+async def test_a_bad_request_that_is_no_matter_of_an_option_is_not_asked_again(
+    message: str,
+) -> None:
+    refusal = {"error": {"message": message, "param": None}}
+    provider = Provider(lambda _: httpx2.Response(400, json=refusal))
+
+    with pytest.raises(Rejected, match="bad_request"):
+        await provider.model.complete(PROMPT, agent="triage")
+    assert len(provider.requests) == 1
+
+
+async def test_a_model_that_refuses_an_option_for_ever_is_asked_once_more_only() -> None:
+    provider = Provider(lambda _: unsupported("max_tokens", "unsupported_parameter"))
+
+    with pytest.raises(Rejected, match="bad_request"):
+        await provider.model.complete(PROMPT, agent="triage")
+    assert len(provider.requests) == 2
 
 
 async def test_tools_of_an_answer_keep_their_order_and_their_words() -> None:
