@@ -50,14 +50,27 @@ class Conversations:
         return None if row is None else Place(**row)
 
     async def newest(
-        self, tenant_id: str, *, status: str | None, before_ms: int | None, limit: int
+        self,
+        tenant_id: str,
+        *,
+        status: str | None,
+        before_ms: int | None,
+        before_id: str | None = None,
+        limit: int,
     ) -> list[Row]:
-        """Return a company's conversations, the newest first."""
+        """Return a company's conversations, the newest first.
+
+        Args:
+            tenant_id: The company.
+            status: Only tickets of this status.
+            before_ms: Only those that changed before; Unix milliseconds.
+            before_id: Also those that changed in that very millisecond and come after this
+                conversation.
+            limit: How many at most.
+        """
+        given = tenant_id, status, before_ms, before_id, limit
         with reachable():
-            return [
-                dict(row)
-                for row in await self.pool.fetch(SQL["newest"], tenant_id, status, before_ms, limit)
-            ]
+            return [dict(row) for row in await self.pool.fetch(SQL["newest"], *given)]
 
     async def whole(self, place: Place, *, limit: int) -> Row:
         """Return where a conversation stands, its newest messages, turns and outcomes."""

@@ -112,11 +112,16 @@ class Desk:
         tenant: Annotated[str, Query(max_length=200, pattern=r"^[^\x00]+$")],
         status: Annotated[str | None, Query(pattern="^(open|pending|closed)$")] = None,
         before_ms: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
+        before_id: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")] = None,
         limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
     ) -> JSONResponse:
-        """Return a company's conversations, the newest first."""
+        """Return a company's conversations, the newest first.
+
+        The next page is asked for with the `updated_ms` and `conversation_id` of the last row as
+        `before_ms` and `before_id`: several conversations may change in one millisecond.
+        """
         rows = await self.conversations.newest(
-            tenant, status=status, before_ms=before_ms, limit=limit
+            tenant, status=status, before_ms=before_ms, before_id=before_id, limit=limit
         )
         return JSONResponse({"conversations": rows})
 

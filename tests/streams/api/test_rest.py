@@ -244,6 +244,23 @@ async def test_a_company_lists_its_own_conversations_only(
     ]
 
 
+async def test_pages_of_conversations_leave_out_none_that_changed_in_the_same_millisecond(
+    api: httpx.AsyncClient, pool: asyncpg.Pool
+) -> None:
+    names = ["ana", "bia", "caio", "duda", "eva"]
+    await Transcripts(pool).write(
+        [record for name in names for record in Story("busy", name).whole()]
+    )
+
+    seen: list[str] = []
+    page: dict[str, Any] = {"tenant": "busy", "limit": 2}
+    while rows := (await api.get("/v1/conversations", params=page)).json()["conversations"]:
+        seen += [row["conversation_id"] for row in rows]
+        page |= {"before_ms": rows[-1]["updated_ms"], "before_id": rows[-1]["conversation_id"]}
+
+    assert seen == [Story("busy", name).conversation_id for name in names]
+
+
 async def test_requests_are_counted_by_route_and_never_by_path(api: httpx.AsyncClient) -> None:
     await api.get(f"/v1/conversations/{MARIA}")
     await api.get("/no/such/path")
