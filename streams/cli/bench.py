@@ -58,17 +58,17 @@ def hop(events: Events = 20_000, turns: Turns = 3, only: Only = None) -> None:
     import uvloop
     from rich.console import Console
 
-    from streams.local.bench.alone import in_turns
+    from streams.local.bench.variants import in_turns
     from streams.local.outside import standing
     from streams.logs import configure
-    from streams.settings import home
+    from streams.settings import environment, home
 
     configure("error", service="bench")
     variants = [only] if only else get_args(Variant)
 
     async def measured() -> list[Figure]:
         async with standing(home(), _tell, own=False):
-            return [figure async for figure in in_turns(variants, events, turns)]
+            return [figure async for figure in in_turns(environment(), variants, events, turns)]
 
     Console().print(_compared(uvloop.run(measured())))
 

@@ -3,15 +3,15 @@
 In one process for all, whoever comes later pays for what was before: our loop after Faust took 8
 to 15 % more CPU time than by itself.
 
-``python -m streams.local.bench.alone EVENTS VARIANT`` says the figure of one variant, as one line
-of JSON.
+``python -m streams.local.bench.variants EVENTS VARIANT`` says the figure of one variant, as one
+line of JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -22,15 +22,18 @@ from streams.local.bench.child import Child, say
 from streams.local.bench.figure import Figure
 from streams.local.bench.hop import VANILLA, Bench
 from streams.logs import configure
-from streams.settings import environment, load
+from streams.settings import load
 
-MODULE: Final = "streams.local.bench.alone"
+MODULE: Final = "streams.local.bench.variants"
 
 
-async def in_turns(variants: Sequence[str], events: int, turns: int) -> AsyncIterator[Figure]:
+async def in_turns(
+    env: Mapping[str, str], variants: Sequence[str], events: int, turns: int
+) -> AsyncIterator[Figure]:
     """Yield what each variant did, so many times each, in turns.
 
     Args:
+        env: Environment of their processes: where Kafka is.
         variants: Their names.
         events: Records that each relays, each time.
         turns: How many times; a machine's speed changes while it is measured, and so all of them
@@ -41,7 +44,7 @@ async def in_turns(variants: Sequence[str], events: int, turns: int) -> AsyncIte
     """
     for _ in range(turns):
         for variant in variants:
-            child = await Child.start(environment(), MODULE, str(events), variant)
+            child = await Child.start(env, MODULE, str(events), variant)
             try:
                 yield msgspec.json.decode(await child.said(), type=Figure)
             finally:
