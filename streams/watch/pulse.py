@@ -44,6 +44,7 @@ class Pulse:
         self.limit_s = limit_s
         self.beat = elapsed_s()
         self.suspect = False
+        self.failed = 0
         self.task: asyncio.Task[None] | None = None
         self.lock = asyncio.Lock()
 
@@ -68,8 +69,10 @@ class Pulse:
         """Tell whether this worker may write now."""
         if self.calm():
             return True
+        failed = self.failed
         async with self.lock:
-            await self._clear()
+            if failed == self.failed:  # else those who waited with us were told no
+                await self._clear()
             return not self.suspect
 
     async def fence(self, group: Group, generation_id: int) -> None:
@@ -103,6 +106,8 @@ class Pulse:
     async def _clear(self) -> None:
         if self.suspect and await self.prove():
             self.suspect = False
+        elif self.suspect:
+            self.failed += 1
 
     def look(self) -> None:
         """Take the pulse."""

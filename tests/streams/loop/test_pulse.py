@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -36,3 +37,30 @@ async def test_nothing_is_written_after_the_machine_slept_until_membership_is_pr
 
     member = True
     await pulse.fence(Group(), 1)
+
+
+async def test_all_who_wait_for_one_proof_take_its_answer_and_ask_the_broker_once() -> None:
+    asked = 0
+    answers = [False, False, True]
+    go_on = asyncio.Event()
+
+    async def prove() -> bool:
+        nonlocal asked
+        asked += 1
+        await go_on.wait()
+        return answers[asked - 1]
+
+    pulse = Pulse(prove, limit_s=60.0)
+    pulse.suspect = True
+
+    async def told() -> list[bool]:
+        waiting = [asyncio.ensure_future(pulse.trusted()) for _ in range(500)]
+        await asyncio.sleep(0)
+        go_on.set()
+        return await asyncio.gather(*waiting)
+
+    for expected in answers:
+        go_on.clear()
+        assert await told() == [expected] * 500
+
+    assert asked == 3
