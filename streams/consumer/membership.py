@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError, UnknownMemberIdError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.group import HeartbeatRequest
@@ -194,6 +194,7 @@ class StaticMember:
 
     def __init__(self, coordinator: Any, instance: str, replaced: Callable[[], None]) -> None:
         self._send = coordinator._send_req  # noqa: SLF001 - aiokafka has no setting
+        self.coordinator = coordinator
         self.instance = instance
         self.replaced = replaced
 
@@ -202,13 +203,20 @@ class StaticMember:
 
         Raises:
             FencedInstance: Another member has the place of this one.
+            UnknownMemberIdError: It was sent under an id that this member has no more: it joins
+                anew, or has, and the other member is this one. aiokafka would join once more.
         """
+        member = self.coordinator.member_id
         if isinstance(request, HeartbeatRequest):
-            request = _Heartbeat(request, self.instance)
+            member, request = request._member_id, _Heartbeat(request, self.instance)  # noqa: SLF001 - no public names
         elif isinstance(request, OffsetCommitRequest):
-            request = _Commit(request, self.instance)
+            member, request = request._consumer_id, _Commit(request, self.instance)  # noqa: SLF001 - see above
         response = await self._send(request)
-        if FENCED in _errors(response):
+        errors = _errors(response)
+        former = member == ANY_MEMBER or member != self.coordinator.member_id
+        if former and errors & {FENCED, UNKNOWN_MEMBER}:
+            raise UnknownMemberIdError(self.coordinator.group_id)
+        if FENCED in errors:
             self.replaced()
             raise FencedInstance
         return response
