@@ -1,4 +1,7 @@
-"""A bounded memory of answers: asked again when old, served as they are while nobody answers."""
+"""A bounded memory of answers: asked again when old, served as they are while nobody answers.
+
+One at a time asks again: a store that hangs keeps only that one waiting.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +42,20 @@ class Kept(Generic[T]):
         if kept is not None and self.monotonic() - kept[1] < self.fresh_s:
             self._answers.move_to_end(key)
             return kept[0]
+        if kept is None:
+            return self._keep(key, await ask(key))
+        self._keep(key, kept[0])  # for the others, as long as this one asks
         try:
             answer = await ask(key)
         except Unavailable:
-            if kept is None:
-                raise
             answer = kept[0]  # and not asked for again before `fresh_s`: asking may be slow
+        except BaseException:
+            if key in self._answers:
+                self._answers[key] = kept
+            raise
+        return self._keep(key, answer)
+
+    def _keep(self, key: str, answer: T) -> T:
         self._answers[key] = answer, self.monotonic()
         self._answers.move_to_end(key)
         if len(self._answers) > self.most:
