@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import asyncpg
 
-from schemas.errors import Rejected, Unavailable
+from schemas.errors import Rejected
 from sinks.database import queries, reachable
+from sinks.kept import Kept
 from sinks.vault import Vault
 
 SECRET_BYTES: Final = 32
 FRESH_S: Final = 10.0
 """A rotated secret is in use in every process after this many seconds."""
+MOST: Final = 1_000
+"""Producers that are remembered."""
 
 _SQL: Final = queries("producers")
 _KEPT: Final = 2
@@ -57,40 +61,41 @@ class Producers:
     Args:
         pool: The database.
         secrets_key: Fernet keys that seal the secrets at rest.
+        monotonic: Seconds of a clock that never goes back.
 
     Raises:
         Misconfigured: The key is no Fernet key.
     """
 
-    def __init__(self, pool: asyncpg.Pool, secrets_key: str) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        secrets_key: str,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pool = pool
         self._vault = Vault(secrets_key)
-        self._known: dict[str, tuple[float, Producer]] = {}
+        self._known: Kept[Producer | None] = Kept(fresh_s=FRESH_S, most=MOST, monotonic=monotonic)
 
     async def get(self, producer: str) -> Producer | None:
         """Return a producer, at most ``FRESH_S`` old; None when there is none of that name.
+
+        One that is known is served while Postgres is down, and Postgres is not asked each time.
 
         Raises:
             Unavailable: Postgres is down and the producer was never asked for.
             Refusing: Its secrets were encrypted with another key.
         """
-        now = asyncio.get_running_loop().time()
-        asked_at, known = self._known.get(producer, (0.0, None))
-        if known is not None and now - asked_at < FRESH_S:
-            return known
-        try:
-            with reachable():
-                row = await self._pool.fetchrow(_SQL["get"], producer)
-        except Unavailable:
-            if known is None:
-                raise
-            return known
-        if row is None:
-            self._known.pop(producer, None)
-            return None
-        found = Producer(row["tenant_id"], self._decrypted(row["secrets"]))
-        self._known[producer] = (now, found)
+        found = await self._known.get(producer, self._load)
+        if found is None:  # strangers choose names: none of them is remembered
+            self._known.forget(producer)
         return found
+
+    async def _load(self, producer: str) -> Producer | None:
+        with reachable():
+            row = await self._pool.fetchrow(_SQL["get"], producer)
+        return Producer(row["tenant_id"], self._decrypted(row["secrets"])) if row else None
 
     async def add(self, producer: str, tenant_id: str) -> str:
         """Add a producer; return its secret, which is shown only now.

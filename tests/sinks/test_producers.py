@@ -63,11 +63,11 @@ async def test_a_known_producer_outlives_an_outage(
     postgres_dsn: str, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await Producers(pool, KEY).add("till", "acme")
+    monkeypatch.setattr("sinks.producers.FRESH_S", 0.0)
     own = await open_pool(postgres_dsn)
     producers = Producers(own, KEY)
     before = await producers.get("till")
     await own.close()
-    monkeypatch.setattr("sinks.producers.FRESH_S", 0.0)
 
     assert await producers.get("till") == before
 
