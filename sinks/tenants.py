@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any, Final
 
 import asyncpg
@@ -22,6 +23,8 @@ from sinks.tenant_fields import FIELDS, check, check_id
 from sinks.vault import Vault
 
 SQL: Final = queries("tenants")
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 TURN_S: Final = 60.0
 """Longest wait for others who publish; each gives up after half a minute."""
@@ -52,6 +55,8 @@ class Tenants:
     async def change(self, tenant_id: str, settings: Mapping[str, Any]) -> SettingsChanged:
         """Change settings of a company; those that are not given stay.
 
+        So do those of a newer release, which we do not know and do not publish.
+
         Raises:
             Misconfigured: The company is not known, or a setting is wrong.
             Unavailable: Postgres is down.
@@ -61,7 +66,7 @@ class Tenants:
                 stored = await connection.fetchval(SQL["settings"], tenant_id)
                 if stored is None:
                     raise Misconfigured(f"no tenant is called {tenant_id}")
-                checked = _checked(stored | dict(settings))
+                checked = _checked(settings, stored)
                 await connection.execute(SQL["change"], tenant_id, checked)
                 return await _recorded(connection, tenant_id)
 
@@ -213,22 +218,26 @@ async def _recorded(connection: Any, tenant_id: str) -> SettingsChanged:
     return settings
 
 
-def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings as the record will hold them.
+def _checked(given: Mapping[str, Any], stored: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
+    """Return the settings as they will be stored.
+
+    Args:
+        given: What is to be changed.
+        stored: What is there.
 
     Raises:
         Misconfigured: Names a setting that does not exist or has a wrong value.
     """
-    unknown = sorted(set(settings) - set(FIELDS))
+    unknown = sorted(set(given) - set(FIELDS))
     if unknown:
         raise Misconfigured(f"no setting is called {unknown[0]}: there are {', '.join(FIELDS)}")
     try:
-        whole = msgspec.convert(_envelope("-", 1, 0, dict(settings), []), SettingsChanged)
+        whole = msgspec.convert(_envelope("-", 1, 0, {**stored, **given}, []), SettingsChanged)
     except msgspec.ValidationError as exc:
         raise Misconfigured(f"a setting has a wrong value: {exc}") from exc
     check(whole)
     plain = msgspec.to_builtins(whole)
-    return {name: plain[name] for name in FIELDS}
+    return {**stored, **{name: plain[name] for name in FIELDS}}
 
 
 def _settings(row: Any) -> SettingsChanged:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Self, cast
 
+import asyncpg
 import pytest
 from cryptography.fernet import Fernet
 
@@ -10,7 +12,7 @@ from schemas.codec import Codec
 from schemas.errors import Misconfigured
 from schemas.events import SettingsChanged
 from sinks.tenant_fields import BOUNDS, TEXTS, check
-from sinks.tenants import Tenants
+from sinks.tenants import SQL, Tenants
 from sinks.vault import Vault
 from streams.kafka.publish import MAX_RECORD_BYTES
 from tests.agents.dispatch.talk import with_settings
@@ -21,6 +23,32 @@ LARGEST: dict[str, Any] = {
     "takeover_tags": ("t" * 64,) * 20,
     "handoff_words": ("w" * 64,) * 200,
 }
+
+
+class Row:
+    """Postgres with one company, which a newer release has changed before us."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, Any] = {"name": "Loja", "of_a_newer_release": 7}
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Self]:
+        yield self
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        yield
+
+    async def fetchval(self, _: str, __: str) -> dict[str, Any]:
+        return self.settings
+
+    async def execute(self, statement: str, *values: Any) -> None:
+        if statement == SQL["change"]:
+            self.settings = values[1]
+
+    async def fetchrow(self, _: str, tenant_id: str) -> dict[str, Any]:
+        row = {"version": 2, "changed_ms": 1, "channels": [], "company": 1}
+        return row | {"tenant_id": tenant_id, "settings": self.settings}
 
 
 def settings(**changes: Any) -> SettingsChanged:
@@ -74,3 +102,17 @@ async def test_an_id_that_cannot_be_carried_is_refused_before_it_is_stored(
 
     with pytest.raises(Misconfigured, match=f"the id of the {what} must be 1 to 64 letters"):
         await asked[what]()
+
+
+async def test_after_a_rollback_settings_can_be_changed_and_those_of_the_newer_release_stay() -> (
+    None
+):
+    row = Row()
+    tenants = Tenants(cast(asyncpg.Pool, row), Vault(Fernet.generate_key().decode()))
+
+    changed = await tenants.change("loja", {"ai_enabled": False})
+
+    assert (changed.name, changed.ai_enabled) == ("Loja", False)
+    assert row.settings["of_a_newer_release"] == 7
+    with pytest.raises(Misconfigured, match="no setting is called of_a_newer_release"):
+        await tenants.change("loja", {"of_a_newer_release": 8})
