@@ -70,3 +70,19 @@ async def test_no_statement_of_a_batch_reads_a_large_table_whole(
 
     whole = re.compile(r"Seq Scan on (conversations|messages)\b")
     assert [line for (line,) in plan if whole.search(line)] == []
+
+
+async def test_a_later_page_of_conversations_does_not_read_the_pages_before(
+    filled: asyncpg.Pool,
+) -> None:
+    async with filled.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        # Of a company that has nearly all rows a sort of the whole table may be cheaper.
+        for other in ("seqscan", "sort", "bitmapscan", "hashjoin", "mergejoin"):
+            await connection.execute(f"SET LOCAL enable_{other} = off")
+        await connection.execute(f"PREPARE page AS {queries('conversations')['newest']}")
+        plan = await connection.fetch("EXPLAIN EXECUTE page('plans', NULL, 5, 'conv_7', 2)")
+        await connection.execute("DEALLOCATE page")
+
+    begins = re.compile(r"Index Cond: .*GREATEST\(.*<= COALESCE\(", re.IGNORECASE)
+    assert [line for (line,) in plan if begins.search(line)] != []

@@ -34,11 +34,9 @@ LEFT JOIN contacts n ON n.tenant_id = t.tenant_id AND n.customer_id = t.customer
 WHERE
     t.tenant_id = $1
     AND ($2::text IS NULL OR t.status = $2)
-    AND (
-        $3::bigint IS NULL
-        OR t.updated_ms < $3
-        OR (t.updated_ms = $3 AND t.conversation_id > $4::text)
-    )
+    -- By itself, so that a later page begins in the index where the page before ended.
+    AND t.updated_ms <= coalesce($3::bigint, 9223372036854775807)
+    AND ($3 IS NULL OR t.updated_ms < $3 OR t.conversation_id > $4::text)
 ORDER BY t.updated_ms DESC, t.conversation_id
 LIMIT $5;
 
