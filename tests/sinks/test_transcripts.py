@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from schemas.errors import Rejected
-from schemas.events import BubbleState, OutboundKind, Outcome, OutcomeKind, Phase
+from schemas.events import BubbleState, MessageKind, OutboundKind, Outcome, OutcomeKind, Phase
 from sinks.ports import Recorded
 from sinks.transcripts import Transcripts
 from tests.sinks.stories import Story
@@ -123,6 +123,22 @@ async def test_what_the_gate_has_dropped_is_not_the_last_that_was_said(pool: asy
     shown.append(await pool.fetchval(LAST))
 
     assert shown == ["Temos!", "oi"]
+
+
+async def test_a_ticket_shows_its_newest_message_as_it_was_edited(pool: asyncpg.Pool) -> None:
+    story, sink = Story(tenant_id="edited"), Transcripts(pool)
+    shown = "SELECT last_message FROM tickets WHERE tenant_id = 'edited'"
+    early = story.said("m2", "quero 39", 10, kind=MessageKind.EDIT, target_wamid="m1")
+
+    await sink.write([early])
+    await sink.write([story.said("m1", "quero 38", 0)])
+    once = await pool.fetchval(shown)
+    await sink.write([story.said("m3", "quero 40", 20, kind=MessageKind.EDIT, target_wamid="m1")])
+    await sink.write([early])
+    twice = await pool.fetchval(shown)
+    await sink.write([story.said("m4", "tem?", 30)])
+
+    assert (once, twice, await pool.fetchval(shown)) == ("quero 39", "quero 40", "tem?")
 
 
 @pytest.mark.parametrize(

@@ -307,18 +307,26 @@ UPDATE conversations c
 SET
     last_ms = m.at_ms,
     last_id = m.id,
-    last_message = coalesce(m.body, m.kind),
+    last_message = coalesce(e.body, m.body, m.kind),
     last_from_me = m.from_me,
     first_ms = least(c.first_ms, f.at_ms)
 FROM r
 CROSS JOIN LATERAL (
-    SELECT n.at_ms, n.id, n.body, n.kind, n.from_me FROM messages n
+    SELECT n.at_ms, n.id, n.wamid, n.body, n.kind, n.from_me FROM messages n
     WHERE
         n.tenant_id = r.tenant_id AND n.conversation_id = r.conversation_id
         AND n.kind NOT IN ('reaction', 'edit', 'revoke', 'system') AND n.state <> 'dropped'
     ORDER BY n.at_ms DESC, n.id DESC
     LIMIT 1
 ) m
+LEFT JOIN LATERAL (
+    SELECT v.body FROM messages v
+    WHERE
+        v.tenant_id = r.tenant_id AND v.conversation_id = r.conversation_id
+        AND v.target_wamid = m.wamid AND v.kind = 'edit'
+    ORDER BY v.at_ms DESC, v.id DESC
+    LIMIT 1
+) e ON true
 CROSS JOIN LATERAL (
     SELECT n.at_ms FROM messages n
     WHERE n.tenant_id = r.tenant_id AND n.conversation_id = r.conversation_id
