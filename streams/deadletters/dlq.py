@@ -1,15 +1,23 @@
-"""Dead letters: the original record, byte for byte, and why it was given up."""
+"""Dead letters: the original record, byte for byte, and why it was given up.
+
+One that is larger than a letter may be is told of without its bytes: a letter that Kafka refuses
+would keep its partition waiting for ever. No writer of ours makes such a record.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
+from schemas.changing import replace
 from schemas.topics import DLQ_SUFFIX
-from streams.kafka.publish import Foreign, Record, filled
+from streams.kafka.publish import MAX_RECORD_BYTES, Foreign, Record, filled
 from streams.state.parking import EPOCH, PARKING, PREFIX, SEQUENCE
 
 MESSAGE_BYTES: Final = 1024
+LARGEST: Final = MAX_RECORD_BYTES * 3 // 4
+"""Most bytes of a record that are kept in its letter. The rest is room for our headers, and for
+the state that a letter is written with. Kafka's own limit is that of a compressed batch."""
 FIRST: Final = ("original.offset", "original.partition", "original.timestamp", "first_failed_at")
 """What stays as it was when a record comes back and fails again."""
 
@@ -80,6 +88,7 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
     A record that came back and failed again keeps its first place in the log and the time of
     its first failure, so that it stays the same letter. A header without a value gets an empty one.
     """
+    original, left_out = _fitting(original)
     kept = filled(pair for pair in original.headers if not pair[0].startswith(PREFIX))
     told = {
         "original.topic": original.topic,
@@ -89,7 +98,7 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
         "group": verdict.group,
         "stage": verdict.stage,
         "error.type": verdict.reason,
-        "error.message": verdict.detail,
+        "error.message": "; ".join(filter(None, (verdict.detail, left_out))),
         "attempts": verdict.attempts,
         "first_failed_at": verdict.first_failed_at_ms,
     }
@@ -102,6 +111,24 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
     return Record(
         original.topic + DLQ_SUFFIX, original.key, original.value, kept + tuple(added.items())
     )
+
+
+def _fitting(original: Original) -> tuple[Original, str]:
+    """Return what a letter has room for, and why that is not all."""
+    size = _size(original)
+    if size <= LARGEST:
+        return original, ""
+    kept = replace(original, value=original.value and b"")
+    if _size(kept) > LARGEST:
+        kept = replace(kept, headers=())
+    if _size(kept) > LARGEST:
+        kept = replace(kept, key=None)
+    return kept, f"{size} bytes are too many for a letter: the record is where it was read"
+
+
+def _size(original: Original) -> int:
+    headers = sum(len(name.encode()) + len(value or b"") for name, value in original.headers)
+    return len(original.key or b"") + len(original.value or b"") + headers
 
 
 def _first(headers: Foreign, *, parked: bool) -> dict[str, bytes]:

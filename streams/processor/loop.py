@@ -50,6 +50,8 @@ LONGEST_BACKOFF_S: Final = 5.0
 WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 LONGEST_ASKED_S: Final = 300.0
+KEY_BYTES: Final = 1024
+"""Conversations have keys of 37 bytes; Kafka refuses a table value whose key is too large."""
 
 
 class Trial(msgspec.Struct, gc=False):
@@ -250,6 +252,8 @@ class Loop:
             return "null_key"
         if message.key.startswith(CONTROL):
             return "reserved_key"
+        if len(message.key) > KEY_BYTES:
+            return "large_key"
         known = self.table.partition_of(message.key)
         if known is None:
             known = home(message.key, self.app.partitions)

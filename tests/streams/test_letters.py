@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
+
 from schemas.events import Position
 from streams.cli.dlqtext import ending, plan
-from streams.deadletters.dlq import Original, Place, Verdict, dead_letter
+from streams.deadletters.dlq import LARGEST, Original, Place, Verdict, dead_letter
 from streams.deadletters.letters import (
     Letter,
     Selection,
@@ -15,7 +17,7 @@ from streams.deadletters.letters import (
     waiting,
 )
 from streams.deadletters.redriving import INPUTS, End, Result
-from streams.kafka.publish import Headers
+from streams.kafka.publish import MAX_RECORD_BYTES, Headers
 from streams.state.parking import Parking, Returned
 
 KEY = b"conv_1"
@@ -112,6 +114,46 @@ def test_a_letter_that_a_crash_wrote_twice_counts_once() -> None:
         letter(2, offset=7),
         letter(3, offset=6),
     ]
+
+
+LARGE = b"x" * (MAX_RECORD_BYTES + 1)
+"""Other clients may compress: Kafka's limit is that of the compressed batch."""
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "headers", "kept"),
+    [
+        (KEY, LARGE, TRACE, (KEY, b"", True)),
+        (KEY, b"x" * LARGEST, TRACE, (KEY, b"", True)),
+        (KEY, b"bytes", (*TRACE, ("large", LARGE)), (KEY, b"", False)),
+        (LARGE, b"bytes", TRACE, (None, b"", False)),
+        (LARGE, None, TRACE, (None, None, False)),
+    ],
+)
+def test_of_a_record_that_is_too_large_for_a_letter_its_place_is_kept(
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+    kept: tuple[bytes | None, bytes | None, bool],
+) -> None:
+    original = Original(
+        topic="in.box",
+        partition=3,
+        offset=9,
+        timestamp_ms=1_699_999_999_000,
+        key=key,
+        value=value,
+        headers=headers,
+    )
+    verdict = Verdict(reason="bad_value", group="g", stage="dispatch", first_failed_at_ms=1)
+
+    record = dead_letter(original, verdict, Place(FLAG.parking_id, 2))
+    read = Letter.of(Read(record.topic, 3, 1, record.key, record.value, record.headers))
+
+    assert (record.key, record.value, bool(read.trace_id)) == kept
+    assert read.original == Position(topic="in.box", partition=3, offset=9)
+    assert read.detail.endswith("bytes are too many for a letter: the record is where it was read")
+    assert (read.reason, read.number) == ("bad_value", 2)
 
 
 def failed_again(alone: Letter, offset: int, place: Place | None = None) -> Letter:

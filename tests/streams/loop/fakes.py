@@ -13,7 +13,7 @@ from agents.ports import Agent
 from schemas.errors import Refusing, Rejected, Unavailable
 from schemas.events import Event
 from schemas.topics import Topic
-from streams.kafka.publish import Publisher, Record, record_of
+from streams.kafka.publish import MAX_RECORD_BYTES, Publisher, Record, record_of
 from streams.processor.deciding import Decider
 from streams.processor.lanes import Lanes
 from streams.processor.loop import Loop
@@ -270,6 +270,12 @@ def failing(*errors: Exception) -> Callable[[Record], Exception | None]:
     """Refuse as often as there are errors."""
     left = list(errors)
     return lambda _: left.pop(0) if left else None
+
+
+def too_large(record: Record) -> Exception | None:
+    """Refuse what Kafka would."""
+    size = len(record.key or b"") + len(record.value or b"")
+    return Rejected("record_too_large") if size > MAX_RECORD_BYTES else None
 
 
 REJECTED = Rejected("no_good", "as the test wants it")

@@ -16,12 +16,12 @@ from schemas.errors import Rejected, Unavailable
 from schemas.events import Event, MessageReceived
 from streams.deadletters.fuse import FUSE, FuseBlown
 from streams.kafka.partitioner import home
-from streams.kafka.publish import Record
+from streams.kafka.publish import MAX_RECORD_BYTES, Record
 from streams.processor import loop
 from streams.processor.parker import LETTER_BYTES
 from streams.state.controls import FUSE_KEY, OWNER_KEY, Burnt, Owner
 from streams.state.records import STATE_BYTES, Entry
-from tests.streams.loop.fakes import DOWN, NAMES, REJECTED, FakeMessage, Rig, failing
+from tests.streams.loop.fakes import DOWN, NAMES, REJECTED, FakeMessage, Rig, failing, too_large
 from tests.streams.loop.harness import until
 from tests.streams.loop.toy import JsonCodec, Tally, Toys, received, step
 
@@ -263,6 +263,28 @@ async def test_poison_becomes_one_dead_letter_byte_for_byte(reason: str) -> None
     assert state_of(rig.table.entry(KEY)).seen == ("wamid.0.0", "wamid.0.1")
     assert {m.offset for m in rig.app.consumer.settled} == {0, 1, 2}
     assert rig.loop.fuse.burnt == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "key", "value"),
+    [
+        ("bad_magic", KEY, b"x" * (MAX_RECORD_BYTES + 1)),
+        ("large_key", b"x" * (MAX_RECORD_BYTES + 1), b"\x00\x00[]"),
+    ],
+)
+async def test_a_record_that_no_letter_could_hold_keeps_nobody_waiting(
+    reason: str, key: bytes, value: bytes
+) -> None:
+    rig = Rig(TOYS.talk)
+    rig.publisher.refuse = too_large
+
+    await rig.feed(FakeMessage(NAMES.inbox.name, 0, key, value))
+    await rig.feed(rig.message(received(NAMES, 0, 0), 1))
+
+    (letter,) = rig.publisher.on(NAMES.inbox.dlq)
+    assert dict(letter.headers)["dlq.error.type"] == reason.encode()
+    assert {m.offset for m in rig.app.consumer.settled} == {0, 1}
+    assert state_of(rig.table.entry(KEY)).seen == ("wamid.0.0",)
 
 
 async def test_a_key_of_another_partition_is_a_dead_letter_and_no_state() -> None:

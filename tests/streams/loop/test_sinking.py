@@ -25,12 +25,12 @@ from streams.consumer.ordering import in_order
 from streams.consumer.seat import Lost
 from streams.consumer.vouching import OtherLog, Voucher
 from streams.deadletters.fuse import FUSE, FuseBlown
-from streams.kafka.publish import Record
+from streams.kafka.publish import MAX_RECORD_BYTES, Record
 from streams.local.stack import Stack
 from streams.sinking import SinkRunner
 from streams.state.proof import Proof
 from streams.state.records import checksum_of
-from tests.streams.loop.fakes import FakePublisher
+from tests.streams.loop.fakes import FakePublisher, too_large
 from tests.streams.loop.harness import create, everything, lag, post, publish, publishing, until
 from tests.streams.loop.shelf import Shelf, group_of, sink_of
 from tests.streams.loop.toy import JsonCodec, Names, received
@@ -168,6 +168,19 @@ async def test_poison_is_buried_and_the_rest_is_written() -> None:
     assert shelf.kept() == ["wamid.0.0", "wamid.0.2"]
     assert publisher.on(NAMES.inbox.dlq)[0].value == b"\x01junk"
     assert consumer.committed == {INBOX: 3}
+
+
+async def test_a_record_that_no_letter_could_hold_does_not_end_the_sink() -> None:
+    shelf = Shelf()
+    batch = rows(2)
+    batch[0].value = b"x" * (MAX_RECORD_BYTES + 1)
+    async with shelving(shelf) as (runner, consumer, publisher):
+        publisher.refuse = too_large
+        await write(runner, batch)
+
+    assert shelf.kept() == ["wamid.0.1"]
+    assert len(publisher.on(NAMES.inbox.dlq)) == 1
+    assert consumer.committed == {INBOX: 2}
 
 
 async def test_a_bug_of_the_store_is_tried_a_few_times_then_buried() -> None:
