@@ -18,6 +18,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException, UnknownType, fullname
 
 from schemas.avro_schema import NAMESPACE, plain, schema_of, spelled
@@ -70,6 +71,7 @@ _MISFITS: Final = (
     EOFError,
     LookupError,
     struct.error,
+    SchemaResolutionError,
 )
 
 

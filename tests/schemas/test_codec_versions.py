@@ -77,6 +77,20 @@ async def test_a_newer_symbol_of_any_enum_reads_as_the_default(topic: Topic) -> 
     assert got == {field: ours[type(getattr(event, field)).__name__] for field in fields}
 
 
+async def test_a_writer_whose_schema_cannot_be_read_as_ours_has_written_a_bad_value() -> None:
+    """A registry compares the versions of one subject only, and takes such a schema in another."""
+    other = json.loads(json.dumps(schema_of(MessageReceived)))
+    other["fields"] = [{"name": "event_id", "type": "long"}]
+    codec = Codec(_ids(), lookup=_registry({9: json.dumps(other)}))
+
+    with pytest.raises(Rejected) as caught:
+        await codec.read(written(other, {"event_id": 7}, 9))
+
+    assert (caught.value.reason, caught.value.detail) == (
+        ("bad_value", "MessageReceived: SchemaResolutionError")
+    )
+
+
 async def test_a_schema_is_asked_for_once() -> None:
     asked: list[int] = []
     codec = Codec(_ids(), lookup=_registry({9: json.dumps(schema_of(StatusReceived))}, asked))
