@@ -202,10 +202,12 @@ class OpenAIModel:
     async def _body(self, prompt: Prompt) -> bytes:
         """Return the body of the answer; a model that refuses an option is asked without it."""
         while True:
+            asked = self._asked(prompt)
             try:
-                return await self._posted(self._asked(prompt))
+                return await self._posted(asked)
             except BadRequestError as exc:
-                refused = {name for name in OPTIONAL if _refuses(exc, name)} - self._refused
+                # Of those that it was asked with: another call may have learned of them meanwhile.
+                refused = {name for name in OPTIONAL if name in asked and _refuses(exc, name)}
                 if not refused:
                     raise
                 self._refused |= refused

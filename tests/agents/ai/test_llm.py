@@ -113,6 +113,23 @@ async def test_a_reasoning_model_is_asked_without_what_it_refuses_and_has_room_t
     assert [call.outcome for call in provider.seen if isinstance(call, ModelCalled)] == ["ok"] * 2
 
 
+async def test_calls_that_a_model_refuses_at_the_same_time_are_all_asked_again() -> None:
+    together = asyncio.Barrier(3)
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        asked = json.loads(request.content)
+        if "max_tokens" in asked:
+            await together.wait()
+            return unsupported("max_tokens", "unsupported_parameter")
+        return httpx2.Response(200, json=body({"content": "Oi!"}))
+
+    provider = Provider(answer)
+
+    calls = [provider.model.complete(PROMPT, agent="triage") for _ in range(3)]
+
+    assert [each.text for each in await asyncio.gather(*calls)] == ["Oi!"] * 3
+
+
 @pytest.mark.parametrize(
     "message",
     ["Invalid 'messages[0].content'", "'max_tokens' is too large: 600, the context has 512"],
