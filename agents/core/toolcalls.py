@@ -153,8 +153,9 @@ def bounded(content: Any) -> str:
         text = _json(content)
     except (TypeError, ValueError, RecursionError):
         return _json({"error": "bad_result"})
-    text = clean(text, CONTENT_BYTES * 2)
-    if len(text.encode()) <= CONTENT_BYTES:
+    read = len(text) <= _READ_CHARS
+    text = clean(text, _READ_CHARS)
+    if read and len(text.encode()) <= CONTENT_BYTES:
         return _json(json.loads(text))  # names that became the same are one, as a reader has it
     return _json({"truncated": True, "text": text[:_CUT_CHARS]})
 
@@ -163,6 +164,8 @@ def _json(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+_READ_CHARS: Final = CONTENT_BYTES * 4
+"""Of a longer result the rest is not looked at: what is left may be no JSON, however short."""
 _CUT_CHARS: Final = 3_000
 """Safe whatever the text: a character is at most 4 bytes, and quotes are escaped."""
 

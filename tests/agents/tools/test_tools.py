@@ -369,6 +369,12 @@ def test_a_result_that_is_no_json_says_so() -> None:
     assert bounded(object()) == '{"error":"bad_result"}'
 
 
+def test_a_long_result_of_characters_that_nobody_sees_is_cut_as_well() -> None:
+    told = json.loads(bounded({"text": "\u200b" * 70_000 + "Oi"}))
+
+    assert told["truncated"] is True
+
+
 def test_a_long_result_says_that_it_was_cut() -> None:
     cut = json.loads(bounded({"text": '"\U0001f600' * 20_000}))
 
