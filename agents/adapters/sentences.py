@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any, Final
+from unicodedata import normalize
 
 from agents.adapters.vectors import TEXT_CHARS, unit
 from schemas.errors import Misconfigured
@@ -45,7 +46,7 @@ class SentenceEmbedder:
         Raises:
             Misconfigured: The encoder is not installed.
         """
-        asked = [self._ask(text[:TEXT_CHARS]) for text in texts]
+        asked = [self._ask(_bounded(text)) for text in texts]
         return list(await asyncio.gather(*asked))
 
     def close(self) -> None:
@@ -83,6 +84,19 @@ class SentenceEmbedder:
 
     def _units(self, texts: list[str]) -> list[list[float]]:
         return [unit(vector) for vector in self._encode(texts)]
+
+
+def _bounded(text: str) -> str:
+    """Return as much of a text as is read, also once its letters are written in full.
+
+    The encoder does so first, and some letters are eighteen then: a message of 4,096 of them took
+    the thread 5.6 s and 360 MB.
+    """
+    text = text[:TEXT_CHARS]
+    if text.isascii():
+        return text
+    full = normalize("NFKC", text)
+    return text if len(full) <= TEXT_CHARS else full[:TEXT_CHARS]
 
 
 class _Encoder:

