@@ -12,6 +12,7 @@ import msgspec
 
 from agents.core.toolcalls import bounded
 from agents.core.turnmessages import ARGUMENT_CHARS
+from agents.core.turnsteps import CUT_OFF, REFUSALS
 from agents.ports import (
     Claimed,
     Completion,
@@ -87,10 +88,13 @@ def _completion(answer: Completion) -> Any:
         )
         for use in answer.tools[:TOOLS]
     ]
+    text, finish_reason = _cut(answer.text, ANSWER_BYTES), answer.finish_reason
+    if len(text) < len(answer.text) and finish_reason not in REFUSALS:
+        finish_reason = CUT_OFF  # its end is not a sentence's
     texts = {
-        "text": _cut(answer.text, ANSWER_BYTES),
+        "text": text,
         "model": _cut(answer.model, NAME_CHARS),
-        "finish_reason": _cut(answer.finish_reason, NAME_CHARS),
+        "finish_reason": _cut(finish_reason, NAME_CHARS),
         "tools": uses,
     }
     return {**msgspec.to_builtins(answer), **texts}

@@ -37,7 +37,8 @@ from tests.agents.ai.samples import said
 from tests.agents.dispatch.talk import envelope, message
 from tests.streams.replay.mill import CODEC, Mill, World
 
-EMOJI = "\U0001f600" * 50_000
+EMOJI = ("\U0001f600" * 50 + "!\n") * 1_000
+"""Lines, since of an answer that is too long whole lines are said."""
 
 
 def mood_of(seed: int) -> Random:
