@@ -11,11 +11,14 @@ from openai import APIStatusError, AsyncOpenAI
 
 from agents.adapters.llm import REASONS
 from agents.adapters.provider import later, translated
-from agents.adapters.vectors import DIMENSIONS, TEXT_CHARS, unit
+from agents.adapters.vectors import DIMENSIONS, unit
 from schemas.errors import Refusing, Rejected, Unavailable
 
 LIMIT_S: Final = 30.0
 """Most seconds for one answer; the client's own limit is one for each read."""
+TEXT_BYTES: Final = 8_000
+"""A token is at least one byte, and a text of more than 8,192 is refused: 4,096 emoji have more.
+Source: OpenAI, API reference, "Create embeddings", ``input``."""
 CHECK: Final = "check OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_EMBEDDING_MODEL"
 
 
@@ -47,7 +50,7 @@ class OpenAIEmbedder:
             async with asyncio.timeout(self._limit_s):
                 answer = await self._api.embeddings.create(
                     model=self._model,
-                    input=[text[:TEXT_CHARS] for text in texts],
+                    input=[_bounded(text) for text in texts],
                     dimensions=DIMENSIONS,
                     encoding_format="float",
                 )
@@ -59,6 +62,10 @@ class OpenAIEmbedder:
         if len(vectors) != len(texts):
             raise Unavailable("model")
         return vectors
+
+
+def _bounded(text: str) -> str:
+    return text.encode("utf-8", "replace")[:TEXT_BYTES].decode("utf-8", "ignore")
 
 
 @contextmanager

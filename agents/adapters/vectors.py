@@ -8,7 +8,7 @@ from typing import Final
 
 DIMENSIONS: Final = 512
 TEXT_CHARS: Final = 8_000
-"""Longer texts are cut: both models read about as much."""
+"""Longer texts are cut: the encoder reads about as much."""
 
 
 def unit(vector: Sequence[float]) -> list[float]:

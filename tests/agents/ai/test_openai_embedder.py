@@ -47,6 +47,17 @@ async def test_embeddings_are_unit_vectors_in_the_order_of_the_texts() -> None:
     assert await embedder.embed([]) == []
 
 
+@pytest.mark.parametrize("text", ["oi " * 6_000, "\N{PERSON FROWNING}" * 4_096, "\u20ac" * 8_000])
+async def test_no_text_has_more_tokens_than_a_model_takes(text: str) -> None:
+    provider = Provider(rows([1.0] * 512))
+
+    await OpenAIEmbedder(provider.api, "m").embed([text])
+
+    (sent,) = provider.requests[0]["input"]
+    assert text.startswith(sent)
+    assert 7_900 < len(sent.encode()) < 8_192, "a token is at least one byte"
+
+
 @pytest.mark.parametrize(
     "handler",
     [
