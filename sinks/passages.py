@@ -8,10 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from schemas.ids import derived
 
 PASSAGE_CHARS: Final = 1_000
 """About 250 tokens: five passages fit a prompt beside its history."""
+SHOWN_CHARS: Final = 1_200
+SHOWN_BYTES: Final = 2_400
+"""What the AI is shown of a passage with its headings, in characters and in bytes of JSON
+(``agents.core.prompt``, ``streams.processor.answers``); the rest would be lost."""
+LEAST_SHARE: Final = 2
+"""Headings of any length leave a passage this part of it."""
 
 HEADING: Final = re.compile(r"^#{1,6}\s+(.*)$")
 
@@ -51,7 +59,7 @@ def chunks(source: str, text: str) -> tuple[Chunk, ...]:
     found = []
     for (trail, paragraphs), (below, _) in zip(sections, [*sections[1:], ((), [])], strict=True):
         title = " / ".join(filter(None, trail))
-        pieces = [*_packed(paragraphs, PASSAGE_CHARS)]
+        pieces = [*_packed(paragraphs, _Room.under(title))]
         if not pieces and title and below[: len(trail)] != trail:
             found.append(title)  # a heading that says it all
         found += [f"{title}\n{piece}" if title else piece for piece in pieces]
@@ -77,22 +85,56 @@ def _sections(text: str) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     yield tuple(trail), paragraphs
 
 
-def _packed(paragraphs: list[str], most: int) -> Iterator[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Room:
+    """How much one piece may have.
+
+    Attributes:
+        chars: Most characters.
+        size: Most bytes of JSON.
+    """
+
+    chars: int
+    size: int
+
+    @classmethod
+    def under(cls, title: str) -> _Room:
+        """Return the room that a title leaves."""
+        above = f"{title}\n" if title else ""
+        return cls(
+            chars=max(min(PASSAGE_CHARS, SHOWN_CHARS - len(above)), SHOWN_CHARS // LEAST_SHARE),
+            size=max(SHOWN_BYTES - _size(above), SHOWN_BYTES // LEAST_SHARE),
+        )
+
+    def end(self, text: str) -> int:
+        """Return how many characters of a text fit."""
+        end = min(len(text), self.chars)
+        while (excess := _size(text[:end]) - self.size) > 0:
+            end -= max(1, excess // 6)  # a character has at most 6 bytes
+        return end
+
+
+def _size(text: str) -> int:
+    return len(msgspec.json.encode(text)) - 2
+
+
+def _packed(paragraphs: list[str], room: _Room) -> Iterator[str]:
     """Yield the paragraphs, as many together as fit."""
     open_piece = ""
     for paragraph in paragraphs:
-        for part in _cut(paragraph, most):
-            if open_piece and len(open_piece) + len(part) + 2 > most:
+        for part in _cut(paragraph, room):
+            together = f"{open_piece}\n\n{part}" if open_piece else part
+            if room.end(together) == len(together):
+                open_piece = together
+            else:
                 yield open_piece
                 open_piece = part
-            else:
-                open_piece = f"{open_piece}\n\n{part}" if open_piece else part
     if open_piece:
         yield open_piece
 
 
-def _cut(paragraph: str, most: int) -> Iterator[str]:
-    while len(paragraph) > most:
+def _cut(paragraph: str, room: _Room) -> Iterator[str]:
+    while (most := room.end(paragraph)) < len(paragraph):
         space = paragraph.rfind(" ", 0, most)
         end = space if space > 0 else most
         yield paragraph[:end]

@@ -13,14 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.core.prompt import PASSAGE_CHARS as SHOWN_CHARS
+from agents.core.prompt import data
 from agents.ports import Knowledge, Passage
 from schemas.errors import Misconfigured, Refusing, Rejected
-from schemas.events import Event, Fact, MemoryUpdateRequested, Position
+from schemas.events import Citation, Event, Fact, MemoryUpdateRequested, Position
 from schemas.ids import derived, trace
 from sinks.knowledge import PostgresKnowledge
 from sinks.memory import Memories
 from sinks.passages import PASSAGE_CHARS, chunks
 from sinks.ports import Recorded
+from streams.processor.answers import KINDS
 from tests.sinks.stories import Story
 
 GUIDE = """# Trocas
@@ -282,3 +285,25 @@ def test_a_long_paragraph_is_cut_at_spaces() -> None:
 
     assert " ".join(chunk.body for chunk in found).split() == words
     assert max(len(chunk.body) for chunk in found) <= PASSAGE_CHARS
+
+
+LONG_HEADINGS = (
+    f"# Trocas e devoluções\n## {'Compras retiradas na loja ' * 6}\n### {'Lavados ' * 6}"
+)
+
+
+@pytest.mark.parametrize("headings", ["", LONG_HEADINGS], ids=["bare", "under long headings"])
+@pytest.mark.parametrize("text", ["preço " * 900, "価格は百円です。" * 400, '"x" \\ ' * 800])
+def test_the_ai_is_shown_all_of_a_passage(headings: str, text: str) -> None:
+    found = chunks("g", f"{headings}\n\n{text}")
+
+    noted = KINDS["knowledge.search"].dump([_passage(chunk.body) for chunk in found])
+    shown = [data(passage.text, SHOWN_CHARS) for passage in noted]
+    assert shown == [chunk.body.strip() for chunk in found]
+    said = "".join(body.partition("\n")[2] if headings else body for body in shown)
+    assert said.replace(" ", "") == text.replace(" ", "")
+
+
+def _passage(text: str) -> Passage:
+    citation = Citation(passage_id="p", source="g", score=1.0, sha256="0" * 64)
+    return Passage(citation=citation, text=text)
