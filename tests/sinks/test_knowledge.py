@@ -172,6 +172,7 @@ async def test_every_use_of_a_connection_looks_past_other_tenants(pool: asyncpg.
     assert told == ["strict_order", "strict_order"]
 
 
+@pytest.mark.integration
 async def test_a_model_with_other_dimensions_is_refused(pool: asyncpg.Pool) -> None:
     knowledge = PostgresKnowledge(pool, WordEmbedder(dimensions=600))
 
