@@ -19,6 +19,7 @@ from openai import (
 
 from agents.adapters.breaker import Breaker
 from agents.adapters.provider import later, translated
+from agents.core.turnsteps import CUT_OFF
 from agents.ports import (
     Clock,
     Completion,
@@ -46,7 +47,8 @@ OPTIONAL: Final = ("max_tokens", "temperature")
 know. So it is learned from the first refusal.
 Source: OpenAI, API reference, "Create chat completion"; github.com/ollama/ollama/issues/7125."""
 THINKING_TOKENS: Final = 4096
-"""What such a model may think before it answers: this, too, is in ``max_completion_tokens``."""
+"""What a reasoning model may think before it answers, since that is in the limit of its tokens too.
+Others than OpenAI's are known by an answer that had no tokens left for a word."""
 REASONS: Final = {401: "unauthorized", 403: "unauthorized", 404: "not_found", 413: "too_large"}
 """Codes of refusals by HTTP status; every other status below 500 is ``bad_request``."""
 
@@ -155,6 +157,7 @@ class OpenAIModel:
         self._patience_s = patience_s
         self._observe = observe
         self._refused: set[str] = set()
+        self._thinks = False
 
     async def complete(self, prompt: Prompt, /, *, agent: str) -> Completion:
         """Return the model's answer.
@@ -175,6 +178,7 @@ class OpenAIModel:
                     body = await self._body(prompt)
                 answer = _read(body)
             completion = _completion(answer, body, prompt, (requested_at_ms, self._clock.now_ms()))
+            self._thinks = self._thinks or _only_thought(completion)
             outcome = "ok"
             tokens = completion.prompt_tokens + completion.completion_tokens
         except Unavailable:
@@ -208,18 +212,20 @@ class OpenAIModel:
             except BadRequestError as exc:
                 # Of those that it was asked with: another call may have learned of them meanwhile.
                 refused = {name for name in OPTIONAL if name in asked and _refuses(exc, name)}
-                if not refused:
+                roomy = asked.get("max_tokens", 0) > prompt.max_tokens
+                if not refused and not roomy:
                     raise
                 self._refused |= refused
+                self._thinks = self._thinks and not roomy  # its context may be too short for that
 
     def _asked(self, prompt: Prompt) -> dict[str, Any]:
         asked: dict[str, Any] = {"model": self._model, "messages": prompt.messages}
         if "temperature" not in self._refused:
             asked["temperature"] = 0
-        if "max_tokens" not in self._refused:
-            asked["max_tokens"] = prompt.max_tokens
-        else:
-            asked["max_completion_tokens"] = prompt.max_tokens + THINKING_TOKENS
+        refused = "max_tokens" in self._refused
+        thinking = THINKING_TOKENS if refused or self._thinks else 0
+        limit = "max_completion_tokens" if refused else "max_tokens"
+        asked[limit] = prompt.max_tokens + thinking
         if prompt.tools:
             asked["tools"] = prompt.tools
         return asked
@@ -258,6 +264,11 @@ def _refusal(exc: APIStatusError) -> Unavailable | Rejected:
     if exc.code == "content_filter":
         return Rejected("content_filter")
     return later(exc) or Rejected(REASONS.get(exc.status_code, "bad_request"))
+
+
+def _only_thought(answer: Completion) -> bool:
+    """Tell whether no token was left for a word; blank ones a customer may have asked for."""
+    return answer.finish_reason == CUT_OFF and not answer.text and not answer.tools
 
 
 def _read(body: bytes) -> _Answer:

@@ -113,6 +113,44 @@ async def test_a_reasoning_model_is_asked_without_what_it_refuses_and_has_room_t
     assert [call.outcome for call in provider.seen if isinstance(call, ModelCalled)] == ["ok"] * 2
 
 
+@pytest.mark.parametrize("content", ["", "<think>\nO cliente quer saber qua"])
+async def test_a_model_that_used_all_its_tokens_for_thinking_has_room_for_it_from_then_on(
+    content: str,
+) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if json.loads(request.content)["max_tokens"] > PROMPT.max_tokens:
+            return httpx2.Response(200, json=body({"content": "Oi!"}))
+        cut = {"index": 0, "message": {"content": content}, "finish_reason": "length"}
+        return httpx2.Response(200, json=body({}, choices=[cut]))
+
+    provider = Provider(answer)
+
+    texts = [(await provider.model.complete(PROMPT, agent="triage")).text for _ in range(3)]
+
+    assert texts == ["", "Oi!", "Oi!"]
+    asked = [each["max_tokens"] for each in provider.requests]
+    assert asked == [50, 50 + THINKING_TOKENS, 50 + THINKING_TOKENS]
+
+
+async def test_a_model_whose_context_has_no_room_for_thinking_is_asked_without_it() -> None:
+    said = "'max_tokens' is too large: 4146. This model's context length is 4096 tokens."
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if json.loads(request.content)["max_tokens"] > PROMPT.max_tokens:
+            return httpx2.Response(400, json={"error": {"message": said}})
+        content, reason = ("", "length") if len(provider.requests) == 1 else ("Oi!", "stop")
+        given = {"index": 0, "message": {"content": content}, "finish_reason": reason}
+        return httpx2.Response(200, json=body({}, choices=[given]))
+
+    provider = Provider(answer)
+
+    texts = [(await provider.model.complete(PROMPT, agent="triage")).text for _ in range(3)]
+
+    assert texts == ["", "Oi!", "Oi!"]
+    asked = [each["max_tokens"] for each in provider.requests]
+    assert asked == [50, 50 + THINKING_TOKENS, 50, 50]
+
+
 async def test_calls_that_a_model_refuses_at_the_same_time_are_all_asked_again() -> None:
     together = asyncio.Barrier(3)
 
