@@ -76,6 +76,8 @@ def bubbles(text: str, *, allowed: frozenset[str] = frozenset()) -> tuple[str, .
             packed[-1] = f"{packed[-1]}\n\n{piece}"
         else:
             packed.append(piece)
+    if len(packed) > MAX_BUBBLES:  # whole paragraphs leave too much room at their ends
+        packed = [*_cut(whole)]
     return tuple(packed[:MAX_BUBBLES])
 
 
@@ -93,11 +95,15 @@ def _same(link: str) -> str:
 
 def _pieces(text: str) -> Iterable[str]:
     for paragraph in text.split("\n\n"):
-        rest = paragraph.strip()
-        while len(rest) > MAX_BUBBLE_CHARS:
-            at = rest.rfind(" ", 1, MAX_BUBBLE_CHARS)
-            cut = at if at > 0 else MAX_BUBBLE_CHARS
-            yield rest[:cut].strip()
-            rest = rest[cut:].strip()
-        if rest:
-            yield rest
+        yield from _cut(paragraph)
+
+
+def _cut(text: str) -> Iterable[str]:
+    rest = text.strip()
+    while len(rest) > MAX_BUBBLE_CHARS:
+        at = rest.rfind(" ", 1, MAX_BUBBLE_CHARS)
+        cut = at if at > 0 else MAX_BUBBLE_CHARS
+        yield rest[:cut].strip()
+        rest = rest[cut:].strip()
+    if rest:
+        yield rest

@@ -114,6 +114,16 @@ def test_of_an_answer_that_was_cut_off_whole_sentences_and_lines_are_kept(
     assert whole(cut) == kept
 
 
+def test_nothing_is_left_out_of_an_answer_that_has_room_in_the_bubbles() -> None:
+    paragraph = "palavra " * 300
+    text = "\n\n".join([paragraph] * 4)  # no two of them fit into one bubble
+
+    said = bubbles(text)
+
+    assert " ".join(said).split() == text.split()
+    assert len(said) <= MAX_BUBBLES
+
+
 @given(st.text(max_size=200).map(lambda text: text * 100))
 def test_bubbles_are_few_and_fit(text: str) -> None:
     said = bubbles(text)
