@@ -20,10 +20,13 @@ from agents.core.aitext import MAX_BUBBLE_CHARS, MAX_BUBBLES, bubbles, clean, li
         ("veja http://evil.test/x agora", ("veja agora",)),
         ("veja evil.com/x agora", ("veja agora",)),
         ("veja www.evil.test", ("veja",)),
+        ("veja evil.com.ar/x agora", ("veja agora",)),
+        ("veja evil.gob.mx ou evil.cl", ("veja ou",)),
         ("[clique](javascript:alert)", ("clique javascript:alert",)),
         ("[clique](https://evil.com/?q=1)", ("clique",)),
         ("Pronto.Obrigado", ("Pronto.Obrigado",)),  # no link: a missing space
         ("contato@loja.com.br", ("contato@loja.com.br",)),
+        ("contato@loja.com.ar", ("contato@loja.com.ar",)),
         ("arquivo nota.pdf, R$ 1.299,90", ("arquivo nota.pdf, R$ 1.299,90",)),
     ],
 )
@@ -61,6 +64,7 @@ WORDS = st.sampled_from(
         "https://loja.com.br/a",
         "(x.me/y)",
         "t.co",
+        "loja.com.ar/a",
         "www.x",
         "a://b",
         "fim.",
