@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import aclosing
 from typing import Any, Final, cast
 
 import httpx2
-import msgspec
 from openai import (
     APIStatusError,
     AsyncOpenAI,
@@ -18,15 +16,14 @@ from openai import (
 )
 
 from agents.adapters.breaker import Breaker
+from agents.adapters.completions import completion, only_thought
 from agents.adapters.provider import later, translated
-from agents.core.turnsteps import CUT_OFF
 from agents.ports import (
     Clock,
     Completion,
     ModelCalled,
     Observe,
     Prompt,
-    ToolUse,
     estimated_tokens,
     unobserved,
 )
@@ -51,46 +48,6 @@ THINKING_TOKENS: Final = 4096
 Others than OpenAI's are known by an answer that had no tokens left for a word."""
 REASONS: Final = {401: "unauthorized", 403: "unauthorized", 404: "not_found", 413: "too_large"}
 """Codes of refusals by HTTP status; every other status below 500 is ``bad_request``."""
-
-
-_THOUGHT: Final = re.compile(r"\A(?:.*</think>|\s*<think>.*)\s*", re.DOTALL)
-"""What a reasoning model thinks aloud where its server does not take it out: it tells our rules,
-and what is thought of the customer. Some templates open the mark themselves."""
-
-
-class _Function(msgspec.Struct):
-    name: str = ""
-    arguments: str = ""
-
-
-class _Call(msgspec.Struct):
-    function: _Function
-    id: str = ""
-
-
-class _Message(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_Call] | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Answer(msgspec.Struct):
-    choices: list[_Choice]
-    model: str = ""
-    usage: _Usage | None = None
-
-
-_decoder = msgspec.json.Decoder(_Answer)
 
 
 def client(
@@ -176,11 +133,10 @@ class OpenAIModel:
             with self._breaker.guard(), translated(_refusal):
                 async with asyncio.timeout_at(ends_at_s):
                     body = await self._body(prompt)
-                answer = _read(body)
-            completion = _completion(answer, body, prompt, (requested_at_ms, self._clock.now_ms()))
-            self._thinks = self._thinks or _only_thought(completion)
+                answer = completion(body, prompt, (requested_at_ms, self._clock.now_ms()))
+            self._thinks = self._thinks or only_thought(answer)
             outcome = "ok"
-            tokens = completion.prompt_tokens + completion.completion_tokens
+            tokens = answer.prompt_tokens + answer.completion_tokens
         except Unavailable:
             outcome, tokens = "unavailable", 0
             raise
@@ -197,7 +153,7 @@ class OpenAIModel:
                     tokens=tokens,
                 )
             )
-        return completion
+        return answer
 
     async def close(self) -> None:
         """Close the connections."""
@@ -264,43 +220,3 @@ def _refusal(exc: APIStatusError) -> Unavailable | Rejected:
     if exc.code == "content_filter":
         return Rejected("content_filter")
     return later(exc) or Rejected(REASONS.get(exc.status_code, "bad_request"))
-
-
-def _only_thought(answer: Completion) -> bool:
-    """Tell whether no token was left for a word; blank ones a customer may have asked for."""
-    return answer.finish_reason == CUT_OFF and not answer.text and not answer.tools
-
-
-def _read(body: bytes) -> _Answer:
-    try:
-        answer = _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        # What a proxy in between says in place of the model; the next try may reach it.
-        raise Unavailable("model") from None
-    if not answer.choices:
-        raise Unavailable("model")
-    return answer
-
-
-def _completion(
-    answer: _Answer, body: bytes, prompt: Prompt, times_ms: tuple[int, int]
-) -> Completion:
-    """Return the answer; a provider that counts no tokens is charged one for four bytes."""
-    choice = answer.choices[0]
-    message = choice.message
-    usage = answer.usage or _Usage()
-    return Completion(
-        text=_THOUGHT.sub("", message.content or ""),
-        tools=tuple(
-            ToolUse(
-                model_call_id=call.id, tool=call.function.name, arguments=call.function.arguments
-            )
-            for call in message.tool_calls or ()
-        ),
-        model=answer.model,
-        prompt_tokens=max(usage.prompt_tokens, 0) or estimated_tokens(prompt.messages),
-        completion_tokens=max(usage.completion_tokens, 0) or len(body) // 4,
-        finish_reason="refusal" if message.refusal else choice.finish_reason or "",
-        requested_at_ms=times_ms[0],
-        answered_at_ms=times_ms[1],
-    )
