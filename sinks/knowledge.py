@@ -71,7 +71,8 @@ class PostgresKnowledge:
 
         Args:
             tenant_id: The company.
-            source: Name of the document; its earlier passages that it no longer has are removed.
+            source: Name of the document; its earlier passages that it no longer has, and no other
+                document has, are removed.
             text: Markdown or plain text.
 
         Returns:
@@ -101,8 +102,8 @@ class PostgresKnowledge:
             ]
         with reachable():
             async with self.pool.acquire() as connection, connection.transaction():
-                await connection.execute(SQL["take"], tenant_id, source, [*pieces])
-                await connection.execute(SQL["remove_gone"], tenant_id, source, [*pieces])
+                for change in ("lacks", "has", "take", "hand_on", "remove_gone"):
+                    await connection.execute(SQL[change], tenant_id, source, [*pieces])
                 added = await connection.fetch(SQL["add"], tenant_id, rows)
         return len(added)
 

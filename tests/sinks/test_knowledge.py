@@ -148,6 +148,24 @@ async def test_a_section_that_moved_to_another_document_is_kept(pool: asyncpg.Po
 
 
 @pytest.mark.integration
+async def test_a_section_of_two_documents_stays_until_the_last_of_them_has_it_no_more(
+    pool: asyncpg.Pool,
+) -> None:
+    knowledge = PostgresKnowledge(pool, WordEmbedder())
+    shared = "# Horário\n\nAtendemos de segunda a sexta das 9h às 18h.\n"
+    for source in ("guia.md", "lojas.md"):
+        await knowledge.add_passages("t_two", source, shared)
+
+    await knowledge.add_passages("t_two", "lojas.md", "Lojas em Natal e Recife.")
+    still = await knowledge.documents("t_two")
+    await knowledge.add_passages("t_two", "guia.md", "Trocas em 30 dias.")
+
+    assert still == [("guia.md", 1), ("lojas.md", 1)]
+    texts = {passage.text for passage in await knowledge.search("t_two", "horário", limit=9)}
+    assert texts == {"Lojas em Natal e Recife.", "Trocas em 30 dias."}
+
+
+@pytest.mark.integration
 async def test_a_small_tenant_finds_its_own_beside_a_large_one(pool: asyncpg.Pool) -> None:
     knowledge = PostgresKnowledge(pool, WordEmbedder())
     for number in range(300):

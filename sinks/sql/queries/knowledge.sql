@@ -22,10 +22,31 @@ LIMIT $3;
 -- name: known
 SELECT sha256 FROM passages WHERE tenant_id = $1 AND sha256 = ANY($2::text[]);
 
+-- name: lacks
+DELETE FROM passage_sources WHERE tenant_id = $1 AND source = $2 AND sha256 <> ALL($3::text[]);
+
+-- name: has
+INSERT INTO passage_sources (tenant_id, source, sha256)
+SELECT $1, $2, r.sha256 FROM unnest($3::text[]) AS r (sha256)
+ORDER BY r.sha256
+ON CONFLICT DO NOTHING;
+
 -- name: take
 -- The newest document that has the words has them: a section that moved is not gone with its old one.
 UPDATE passages SET source = $2
 WHERE tenant_id = $1 AND sha256 = ANY($3::text[]) AND source <> $2;
+
+-- name: hand_on
+-- What the document no longer has is another's that still has it.
+UPDATE passages p SET source = (
+    SELECT min(s.source) FROM passage_sources s
+    WHERE s.tenant_id = p.tenant_id AND s.sha256 = p.sha256
+)
+WHERE
+    p.tenant_id = $1 AND p.source = $2 AND p.sha256 <> ALL($3::text[])
+    AND EXISTS (
+        SELECT FROM passage_sources s WHERE s.tenant_id = p.tenant_id AND s.sha256 = p.sha256
+    );
 
 -- name: remove_gone
 DELETE FROM passages WHERE tenant_id = $1 AND source = $2 AND sha256 <> ALL($3::text[]);
