@@ -49,7 +49,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="bench")
 
 
-def hop(events: Events = 20_000, turns: Turns = 3, only: Only = None) -> None:
+def hop(events: Events = 50_000, turns: Turns = 3, only: Only = None) -> None:
     """Measure one hop of the loop, all protections on, against others that do the same work.
 
     Each runs in a process of its own, several times, in turns; compared are the middle ones.
