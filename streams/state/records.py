@@ -8,20 +8,18 @@ and skipping never read the state.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
 import msgspec
 
 from streams.kafka.publish import Record
+from streams.state.parcels import NO_PARCELS, Parcel, packed, unpacked
 from streams.state.parking import Parking
 
 FORMAT: Final = 1
 STATE_BYTES: Final = 256 << 10
 """Hard limit of a state; over it the event is parked and the state stays as it was."""
-
-NO_PARCELS: Final = msgspec.Raw(b"[]")
 
 UNMARKED: Final = -1
 """Stands for the checksum of an event that was applied before there were any."""
@@ -33,16 +31,6 @@ before: the worker that armed them had a clock that was ahead."""
 
 class Unreadable(ValueError):
     """The bytes are no value of a table."""
-
-
-class Parcel(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Sizes of one record of the outbox; -1 stands for None."""
-
-    topic: str
-    key_bytes: int
-    value_bytes: int
-    headers: tuple[tuple[str, str], ...]
-    timestamp_ms: int | None
 
 
 class Head(msgspec.Struct, array_like=True, frozen=True):
@@ -165,7 +153,7 @@ class Entry(msgspec.Struct, frozen=True):
             self.epoch,
             self.due_ms,
             len(self.state),
-            _parcels(self.outbox),
+            packed(self.outbox),
             self.parked,
             self.marks,
             self.at_ms,
@@ -240,48 +228,7 @@ class Kept:
 
     def outbox(self) -> tuple[Record, ...]:
         """Return what the event of the head caused."""
-        rest = _Rest(self.raw, self._begin + self.head.state_bytes)
-        return tuple(
-            Record(
-                parcel.topic,
-                rest.take(parcel.key_bytes),
-                rest.take(parcel.value_bytes),
-                tuple((name, value.encode("latin-1")) for name, value in parcel.headers),
-                parcel.timestamp_ms,
-            )
-            for parcel in self.head.parcels()
-        )
-
-
-@dataclass(slots=True)
-class _Rest:
-    """What is left of a table value."""
-
-    raw: bytes
-    at: int
-
-    def take(self, size: int) -> bytes | None:
-        if size < 0:
-            return None
-        begin, self.at = self.at, self.at + size
-        return self.raw[begin : self.at]
-
-
-def _parcels(outbox: tuple[Record, ...]) -> msgspec.Raw:
-    if not outbox:
-        return NO_PARCELS
-    return msgspec.Raw(_ENCODER.encode([_parcel(record) for record in outbox]))
-
-
-def _parcel(record: Record) -> Parcel:
-    key, value = record.key, record.value
-    return Parcel(
-        record.topic,
-        -1 if key is None else len(key),
-        -1 if value is None else len(value),
-        tuple([(name, text.decode("latin-1")) for name, text in record.headers]),
-        record.timestamp_ms,
-    )
+        return unpacked(self.head.parcels(), self.raw, self._begin + self.head.state_bytes)
 
 
 def checksum_of(value: bytes | None) -> int:
