@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.events import Citation
+
+SHOWN_CHARS: Final = 1_200
+"""Most of a passage's text that a prompt shows."""
+NOTED_BYTES: Final = 2_400
+"""Most of it that is written down for the prompt, in bytes of JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

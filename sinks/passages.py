@@ -11,15 +11,13 @@ from typing import Final
 import msgspec
 
 from schemas.ids import derived
+from schemas.passage import NOTED_BYTES, SHOWN_CHARS
 
 PASSAGE_CHARS: Final = 1_000
 """About 250 tokens: five passages fit a prompt beside its history."""
-SHOWN_CHARS: Final = 1_200
-SHOWN_BYTES: Final = 2_400
-"""What the AI is shown of a passage with its headings, in characters and in bytes of JSON
-(``agents.core.prompt``, ``streams.processor.answers``); the rest would be lost."""
 LEAST_SHARE: Final = 2
-"""Headings of any length leave a passage this part of it."""
+"""The AI is to be shown all of a passage with its headings; however long these are, they leave it
+this part."""
 
 HEADING: Final = re.compile(r"^#{1,6}\s+(.*)$")
 
@@ -103,7 +101,7 @@ class _Room:
         above = f"{title}\n" if title else ""
         return cls(
             chars=max(min(PASSAGE_CHARS, SHOWN_CHARS - len(above)), SHOWN_CHARS // LEAST_SHARE),
-            size=max(SHOWN_BYTES - _size(above), SHOWN_BYTES // LEAST_SHARE),
+            size=max(NOTED_BYTES - _size(above), NOTED_BYTES // LEAST_SHARE),
         )
 
     def end(self, text: str) -> int:

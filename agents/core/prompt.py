@@ -10,6 +10,7 @@ from typing import Any, Final
 from agents.core.aiagents import Profile
 from agents.core.aitext import clean
 from schemas.events import HandoffRequested, Line, SettingsChanged
+from schemas.passage import SHOWN_CHARS
 
 RULES: Final = """\
 You answer customers of {name} on WhatsApp. Answer in the language {language}.
@@ -39,7 +40,6 @@ QUESTION_CHARS: Final = 16_384
 as answered, and the question is often at the end."""
 HISTORY_CHARS: Final = 8_000
 LINE_CHARS: Final = 1_500
-PASSAGE_CHARS: Final = 1_200
 BUSINESS_CHARS: Final = 6_000
 NAME_CHARS: Final = 80
 """Bounds in characters; together about 13,000 tokens, and 52 KiB of state."""
@@ -108,8 +108,8 @@ def _question(handoff: HandoffRequested, hints: Sequence[Hint]) -> str:
     memories = [hint for hint in hints if hint.source == "memory"]
     return "\n".join(
         (
-            *_block("passages", [data(hint.text, PASSAGE_CHARS) for hint in passages]),
-            *_block("memories", [data(hint.text, PASSAGE_CHARS) for hint in memories]),
+            *_block("passages", [data(hint.text, SHOWN_CHARS) for hint in passages]),
+            *_block("memories", [data(hint.text, SHOWN_CHARS) for hint in memories]),
             *_block("customer", [data(handoff.customer_name or "", NAME_CHARS)]),
             f"<question>\n{data(handoff.question, QUESTION_CHARS)}\n</question>",
         )

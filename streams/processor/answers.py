@@ -24,6 +24,7 @@ from agents.ports import (
     Withheld,
 )
 from schemas.changing import replace
+from schemas.passage import NOTED_BYTES
 
 TOOLS: Final = 6
 """Most tool calls of one answer that are looked at; the AI stage runs three."""
@@ -31,8 +32,6 @@ NAME_CHARS: Final = 128
 ANSWER_BYTES: Final = 10 << 10
 """Most of one answer's text: with two answers, the passages and the bubbles in one record,
 it stays under the 64 KiB that an effect may have."""
-PASSAGE_BYTES: Final = 2_400
-"""Most of one passage's text; the prompt shows 1,200 characters of it."""
 
 
 def _same(value: Any) -> Any:
@@ -101,7 +100,7 @@ def _completion(answer: Completion) -> Any:
 
 
 def _passages(found: tuple[Passage, ...]) -> Any:
-    return [replace(passage, text=_cut(passage.text, PASSAGE_BYTES)) for passage in found]
+    return [replace(passage, text=_cut(passage.text, NOTED_BYTES)) for passage in found]
 
 
 def _cut(text: str, limit: int) -> str:

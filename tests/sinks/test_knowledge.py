@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.core.prompt import PASSAGE_CHARS as SHOWN_CHARS
 from agents.core.prompt import data
 from agents.ports import Knowledge, Passage
 from schemas.errors import Misconfigured, Refusing, Rejected
 from schemas.events import Citation, Event, Fact, MemoryUpdateRequested, Position
 from schemas.ids import derived, trace
+from schemas.passage import SHOWN_CHARS
 from sinks.knowledge import PostgresKnowledge
 from sinks.memory import Memories
 from sinks.passages import PASSAGE_CHARS, chunks
