@@ -4,8 +4,7 @@ aiokafka names its instance when it joins, but not when it commits or says that 
 broker cannot tell it that another process has its place; it would take the place back, and the
 two would go on like that. Here every request names the instance.
 
-Source: Kafka, KIP-345 "Introduce static membership protocol"; Heartbeat version 3, OffsetCommit
-version 7, LeaveGroup version 3 of the protocol guide.
+Source: Kafka, KIP-345 "Introduce static membership protocol".
 """
 
 from __future__ import annotations
@@ -17,18 +16,16 @@ from typing import Any, Final
 import structlog
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError, UnknownMemberIdError, for_code
-from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.group import HeartbeatRequest
-from aiokafka.protocol.types import Array, Int16, Int32, Int64, Schema, String
 
 from schemas.errors import PipelineError, Unavailable
+from streams.consumer.requests import Commit, CommitResponse, Heartbeat, Leave
 
 FENCED: Final = 82
 """Error code: another member has joined as the same instance."""
 UNKNOWN_MEMBER: Final = 25
 """Error code: no such member; it has left already."""
-NO_EPOCH: Final = -1
 ANY_MEMBER: Final = ""
 """Member id of a request that means the instance, whoever it is just now."""
 LEAVE_S: Final = 5.0
@@ -38,9 +35,6 @@ It leaves one group after another, those of its sinks too, and has 20 s for all 
 """
 AGAIN_S: Final = 0.2
 log = structlog.get_logger(__name__)
-
-_TEXT: Final = String("utf-8")
-_RESULT: Final = ("throttle_time_ms", Int32), ("error_code", Int16)
 
 
 class Replaced(PipelineError):
@@ -55,138 +49,6 @@ class Replaced(PipelineError):
 
 class FencedInstance(KafkaError):  # type: ignore[misc] # aiokafka publishes no types
     """The broker knows another member as this instance; not to be tried again."""
-
-
-class HeartbeatResponse(Response):  # type: ignore[misc] # ditto
-    """Answer to a heartbeat."""
-
-    API_KEY = 12
-    API_VERSION = 3
-    SCHEMA = Schema(*_RESULT)
-
-
-class HeartbeatBytes(RequestStruct):  # type: ignore[misc] # ditto
-    """A heartbeat that names the instance."""
-
-    API_KEY = 12
-    API_VERSION = 3
-    RESPONSE_TYPE = HeartbeatResponse
-    SCHEMA = Schema(
-        ("group", _TEXT),
-        ("generation_id", Int32),
-        ("member_id", _TEXT),
-        ("group_instance_id", _TEXT),
-    )
-
-
-class CommitResponse(Response):  # type: ignore[misc] # ditto
-    """Answer to a commit."""
-
-    API_KEY = 8
-    API_VERSION = 7
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "topics",
-            Array(
-                ("topic", _TEXT), ("partitions", Array(("partition", Int32), ("error_code", Int16)))
-            ),
-        ),
-    )
-
-
-class CommitBytes(RequestStruct):  # type: ignore[misc] # ditto
-    """A commit that names the instance."""
-
-    API_KEY = 8
-    API_VERSION = 7
-    RESPONSE_TYPE = CommitResponse
-    SCHEMA = Schema(
-        ("group", _TEXT),
-        ("generation_id", Int32),
-        ("member_id", _TEXT),
-        ("group_instance_id", _TEXT),
-        (
-            "topics",
-            Array(
-                ("topic", _TEXT),
-                (
-                    "partitions",
-                    Array(
-                        ("partition", Int32),
-                        ("offset", Int64),
-                        ("leader_epoch", Int32),
-                        ("metadata", _TEXT),
-                    ),
-                ),
-            ),
-        ),
-    )
-
-
-class LeaveResponse(Response):  # type: ignore[misc] # ditto
-    """Answer to a request to remove members."""
-
-    API_KEY = 13
-    API_VERSION = 3
-    SCHEMA = Schema(
-        *_RESULT,
-        (
-            "members",
-            Array(("member_id", _TEXT), ("group_instance_id", _TEXT), ("error_code", Int16)),
-        ),
-    )
-
-
-class LeaveBytes(RequestStruct):  # type: ignore[misc] # ditto
-    """Removes members of a group."""
-
-    API_KEY = 13
-    API_VERSION = 3
-    RESPONSE_TYPE = LeaveResponse
-    SCHEMA = Schema(
-        ("group", _TEXT), ("members", Array(("member_id", _TEXT), ("group_instance_id", _TEXT)))
-    )
-
-
-class _Heartbeat(Request[HeartbeatBytes]):  # type: ignore[misc] # ditto
-    API_KEY = 12
-
-    def __init__(self, request: HeartbeatRequest, instance: str) -> None:
-        self.fields = (request._group, request._generation_id, request._member_id, instance)  # noqa: SLF001 - no public names
-
-    def build(self, request_struct_class: type[HeartbeatBytes]) -> HeartbeatBytes:
-        return request_struct_class(*self.fields)
-
-
-class _Commit(Request[CommitBytes]):  # type: ignore[misc] # ditto
-    API_KEY = 8
-
-    def __init__(self, request: OffsetCommitRequest, instance: str) -> None:
-        topics = [
-            (topic, [(number, offset, NO_EPOCH, metadata) for number, offset, metadata in rows])
-            for topic, rows in request._topics  # noqa: SLF001 - no public names
-        ]
-        self.fields = (
-            request._consumer_group,  # noqa: SLF001 - see above
-            request._consumer_group_generation_id,  # noqa: SLF001 - see above
-            request._consumer_id,  # noqa: SLF001 - see above
-            instance,
-            topics,
-        )
-
-    def build(self, request_struct_class: type[CommitBytes]) -> CommitBytes:
-        return request_struct_class(*self.fields)
-
-
-class _Leave(Request[LeaveBytes]):  # type: ignore[misc] # ditto
-    API_KEY = 13
-
-    def __init__(self, group: str, members: Iterable[tuple[str, str]]) -> None:
-        self.fields = (group, list(members))
-
-    def build(self, request_struct_class: type[LeaveBytes]) -> LeaveBytes:
-        return request_struct_class(*self.fields)
 
 
 class StaticMember:
@@ -208,9 +70,9 @@ class StaticMember:
         """
         member = self.coordinator.member_id
         if isinstance(request, HeartbeatRequest):
-            member, request = request._member_id, _Heartbeat(request, self.instance)  # noqa: SLF001 - no public names
+            member, request = request._member_id, Heartbeat(request, self.instance)  # noqa: SLF001 - no public names
         elif isinstance(request, OffsetCommitRequest):
-            member, request = request._consumer_id, _Commit(request, self.instance)  # noqa: SLF001 - see above
+            member, request = request._consumer_id, Commit(request, self.instance)  # noqa: SLF001 - see above
         response = await self._send(request)
         errors = _errors(response)
         former = member == ANY_MEMBER or member != self.coordinator.member_id
@@ -296,7 +158,7 @@ async def _removed(
     """
     node = await client.coordinator_lookup(CoordinationType.GROUP, group)
     await client.ready(node, group=ConnectionGroup.COORDINATION)
-    response = await client.send(node, _Leave(group, members), group=ConnectionGroup.COORDINATION)
+    response = await client.send(node, Leave(group, members), group=ConnectionGroup.COORDINATION)
     if response.error_code:
         raise for_code(response.error_code)(response)
     found: list[tuple[str, str, int]] = response.members

@@ -12,12 +12,11 @@ from aiokafka.protocol.group import HeartbeatRequest
 from streams.consumer.membership import (
     FENCED,
     UNKNOWN_MEMBER,
-    CommitResponse,
     FencedInstance,
-    HeartbeatResponse,
     StaticMember,
     _errors,
 )
+from streams.consumer.requests import CommitResponse, HeartbeatResponse
 
 GROUP, OURS, NOBODY = "whaticket.pipeline", "worker-1", ""
 
