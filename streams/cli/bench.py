@@ -24,7 +24,7 @@ Seconds = Annotated[float, typer.Option(min=1, help="How long the model takes.")
 Keys = Annotated[int, typer.Option(min=1, help="Conversations in the table.")]
 Size = Annotated[int, typer.Option("--bytes", min=200, help="Bytes of each in the changelog.")]
 Stopped = Annotated[int, typer.Option(min=1, help="Calls that are open at the SIGTERM.")]
-TIMES: Final = {
+TIMES: Final[dict[str, Variant]] = {
     "of plain": "plain aiokafka loop",
     "x Faust": "Faust with a table",
 }

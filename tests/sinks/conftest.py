@@ -9,6 +9,7 @@ import pytest
 
 from sinks.database import open_pool
 from sinks.migrations import migrate
+from tests.sinks.watch import Watch
 
 
 @pytest.fixture
@@ -19,3 +20,8 @@ async def pool(postgres_dsn: str) -> AsyncIterator[asyncpg.Pool]:
         yield pool
     finally:
         await pool.close()
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.errors import Unavailable
 from sinks.kept import Kept
+from tests.sinks.watch import Watch
 
 FRESH_S = 60.0
 
@@ -32,15 +33,6 @@ class Store:
         return self.answer
 
 
-class Watch:
-    """A clock that is set by hand."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 Get = Callable[[], Coroutine[Any, Any, str]]
 
 
@@ -50,25 +42,29 @@ def store() -> Store:
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
+def kept(watch: Watch) -> Kept[str]:
+    return Kept(fresh_s=FRESH_S, most=10, monotonic=watch)
 
 
 @pytest.fixture
-def get(store: Store, watch: Watch) -> Get:
-    kept: Kept[str] = Kept(fresh_s=FRESH_S, most=10, monotonic=watch)
+def get(store: Store, kept: Kept[str]) -> Get:
     return lambda: kept.get("app", store)
 
 
-async def test_while_an_old_answer_is_asked_for_again_others_are_served_with_it(
-    get: Get, store: Store, watch: Watch
-) -> None:
+@pytest.fixture
+async def first(get: Get, store: Store, watch: Watch) -> asyncio.Task[str]:
+    """Whoever asks again for an old answer, of a store that hangs."""
     await get()
     watch.now = FRESH_S
     store.works.clear()
-    first = asyncio.create_task(get())
+    asking = asyncio.create_task(get())
     await asyncio.sleep(0)
+    return asking
 
+
+async def test_while_an_old_answer_is_asked_for_again_others_are_served_with_it(
+    get: Get, store: Store, first: asyncio.Task[str]
+) -> None:
     others = [await asyncio.wait_for(get(), 0.1) for _ in range(3)]
 
     store.answer = "new"
@@ -90,19 +86,27 @@ async def test_what_is_kept_is_served_while_nobody_answers_and_not_asked_for_eac
 
 
 async def test_who_gives_up_asking_leaves_it_to_the_next(
-    get: Get, store: Store, watch: Watch
+    get: Get, store: Store, first: asyncio.Task[str]
 ) -> None:
-    await get()
-    watch.now = FRESH_S
-    store.works.clear()
-    first = asyncio.create_task(get())
-    await asyncio.sleep(0)
     first.cancel()
     await asyncio.wait([first])
 
     store.answer = "new"
     store.works.set()
     assert await get() == "new"
+
+
+async def test_what_is_forgotten_while_it_is_asked_for_stays_forgotten(
+    get: Get, store: Store, kept: Kept[str], first: asyncio.Task[str]
+) -> None:
+    kept.forget("app")
+    first.cancel()
+    await asyncio.wait([first])
+    store.works.set()
+    store.error = Unavailable("postgres")
+
+    with pytest.raises(Unavailable):
+        await get()
 
 
 async def test_nothing_is_made_up_of_what_is_not_known(get: Get, store: Store) -> None:

@@ -13,6 +13,7 @@ from cryptography.fernet import Fernet
 from schemas.errors import Unavailable
 from sinks.producers import FRESH_S, Producer, Producers
 from sinks.vault import Vault
+from tests.sinks.watch import Watch
 
 KEY = Fernet.generate_key().decode()
 
@@ -35,23 +36,9 @@ class Pool:
         return {"tenant_id": "acme", "secrets": Vault(KEY).seal(json.dumps([self.secret]))}
 
 
-class Watch:
-    """A clock that is set by hand."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def pool() -> Pool:
     return Pool()
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch()
 
 
 @pytest.fixture

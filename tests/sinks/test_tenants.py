@@ -12,6 +12,7 @@ from sinks.channels import FRESH_S, Channels
 from sinks.database import open_pool
 from sinks.tenants import Tenants
 from sinks.vault import Vault
+from tests.sinks.watch import Watch
 
 pytestmark = pytest.mark.integration
 
@@ -19,15 +20,6 @@ KEY = Fernet.generate_key().decode()
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 TOKEN = "EAAB-the-access-token"
 SECRET = "the-app-secret"
-
-
-class Watch:
-    """A clock that is set by hand."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def shop(pool: asyncpg.Pool, tenant_id: str) -> Tenants:

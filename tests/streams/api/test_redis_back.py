@@ -111,19 +111,23 @@ class Listening:
         self.closed += 1
 
 
-async def test_an_api_process_listens_again_within_a_second(
-    sleeps: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However long Redis was away: what is said meanwhile is heard by nobody."""
+def listened(pubsub: Listening, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what an API process hears through a subscription."""
     server, _ = feed_server(NOWHERE, cast("Any", None), b"key")
-    manager, pubsub = server.manager, Listening(failures=9)
+    manager = server.manager
 
     def connect() -> None:
         manager.redis, manager.pubsub = pubsub, pubsub
 
     monkeypatch.setattr(manager, "_redis_connect", connect)
+    return manager._redis_listen_with_retries()
 
-    heard = manager._redis_listen_with_retries()
+
+async def test_an_api_process_listens_again_within_a_second(
+    sleeps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long Redis was away: what is said meanwhile is heard by nobody."""
+    heard = listened(Listening(failures=9), monkeypatch)
 
     assert await anext(heard) == {"type": "message"}
     assert len(sleeps) == 9
@@ -133,14 +137,8 @@ async def test_an_api_process_listens_again_within_a_second(
 
 @pytest.mark.usefixtures("sleeps")
 async def test_each_outage_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    server, _ = feed_server(NOWHERE, cast("Any", None), b"key")
-    manager, pubsub = server.manager, Listening(failures=3)
-
-    def connect() -> None:
-        manager.redis, manager.pubsub = pubsub, pubsub
-
-    monkeypatch.setattr(manager, "_redis_connect", connect)
-    heard = manager._redis_listen_with_retries()
+    pubsub = Listening(failures=3)
+    heard = listened(pubsub, monkeypatch)
 
     with capture_logs() as first:
         await anext(heard)
