@@ -306,6 +306,12 @@ def test_a_long_paragraph_is_cut_at_spaces() -> None:
     assert max(len(chunk.body) for chunk in found) <= PASSAGE_CHARS
 
 
+def test_headings_of_any_length_leave_a_passage_its_room() -> None:
+    found = chunks("g", f"# {'Trocas ' * 600}\n\n{'preço ' * 400}")
+
+    assert max(len(chunk.body.partition("\n")[2]) for chunk in found) > 500
+
+
 LONG_HEADINGS = (
     f"# Trocas e devoluções\n## {'Compras retiradas na loja ' * 6}\n### {'Lavados ' * 6}"
 )
