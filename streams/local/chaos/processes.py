@@ -31,8 +31,8 @@ SKEWS_MS: Final = (-3_600_000, 3_540_000)
 """Brokers refuse what is more than an hour ahead of them."""
 EMPTY_S: Final = 30.0
 CRASH_S: Final = 90.0
-"""How long a worker may take to reach its fail-point: it has nothing to do while those before it
-crash as well."""
+"""How long a worker that is served may take to reach its fail-point: it has nothing to do while
+those before it crash as well."""
 TAKEN_S: Final = 20.0
 """How long others may take to read what was a stopped worker's, once its session has ended."""
 RARE: Final = {"tools": (1, 3)}

@@ -28,6 +28,7 @@ class Standing:
     pids: dict[str, int] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
+    names: tuple[str, ...] = ("kafka-1", "kafka-2", "postgres", "registry", "worker")
 
     def pid(self, name: str) -> int:
         return self.pids.setdefault(name, 100)
@@ -65,6 +66,20 @@ class Standing:
             self.statuses[name] = -signal.SIGKILL
         else:
             self.statuses[name] = 1
+
+
+@dataclass
+class Waiting(Standing):
+    """A stack of which one part is away for so many looks; a worker crashes after them."""
+
+    taken: str = ""
+    looks: int = 0
+
+    def ended(self, name: str) -> int | None:
+        self.looks -= 1
+        if name == self.taken and self.looks > 0:
+            return 1
+        return super().ended(name) if self.looks <= 0 else None
 
 
 def ground(stack: Standing, session_s: float = 0.0) -> tuple[Any, list[str]]:
@@ -140,6 +155,30 @@ async def test_a_worker_that_ends_otherwise_did_not_crash_at_a_point(tmp_path: P
 
     assert seen == {"crashes": 0}
     assert FAULTS["F1w"].proof(seen) is not None
+
+
+@pytest.mark.parametrize("taken", ["kafka-2", "postgres"])
+async def test_time_without_what_a_worker_needs_does_not_count_as_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    monkeypatch.setattr(processes, "CRASH_S", 0.1)
+    stack = Waiting(tmp_path, taken=taken, looks=1000)
+    here, _ = ground(stack)
+
+    seen = await processes.crash(here, planned("F1w", "worker"))
+
+    assert FAULTS["F1w"].proof(seen) is None
+
+
+async def test_time_without_what_a_worker_can_do_without_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "CRASH_S", 0.1)
+    stack = Waiting(tmp_path, taken="registry", looks=1000)
+    here, _ = ground(stack)
+    here.over = True
+
+    assert await processes.crash(here, planned("F1w", "worker")) == {"crashes": 0}
 
 
 async def test_crashes_end_when_nobody_writes_any_more(tmp_path: Path) -> None:
