@@ -14,16 +14,16 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b\u2060\ufeff\u202a-\u202e\u
 _TOP_LEVEL = (
     "com|net|org|br|io|app|me|ly|gl|info|xyz|link|site|online|shop|store|top|club|ru|cn|co|dev|ai"
     "|cl|mx|pt|py|uy"
-    r"|(?:com|net|org|gob|gov|edu)\.(?:ar|bo|do|ec|es|gt|hn|mx|ni|pa|pe|pr|pt|py|sv|uk|uy|ve)"
+    r"|(?<=\.(?:com|net|org|gob|gov|edu)\.)(?:ar|bo|do|ec|es|gt|hn|mx|ni|pa|pe|pr|pt|py|sv|uk|uy|ve)"
 )
 """Ends of a link without a scheme: no words, which follow a full stop without a space as well."""
 _URL = re.compile(
-    r"(?<![\w@.-])(?:[a-z][a-z0-9+.-]*://\S+|www\.\S+"
-    rf"|(?:[a-z0-9-]+\.)+(?:{_TOP_LEVEL})(?![\w.-]*\w)(?:[/?#]\S*)?"
-    rf"|(?:[a-z0-9-]+\.)+(?:{_TOP_LEVEL})[/?#]\S*)",
+    r"(?<![\w@.-])(?:[a-z][a-z0-9+.-]{0,63}://\S+|www\.\S+"
+    rf"|(?:[a-z0-9-]+\.(?=-*[a-z0-9]))++(?:{_TOP_LEVEL})(?![\w.-]*\w)(?:[/?#]\S*)?)",
     re.IGNORECASE,
 )
-_MARKDOWN_LINK = re.compile(r"\[([^\]\n]*)\]\(([^)\s]*)\)")
+_MARKDOWN_LINK = re.compile(r"\[([^\[\]\n]*)\]\(([^)\[\s]*)\)")
+"""Both look at each character a few times at most: a model may write anything, 12,288 times."""
 _TRAILING = ".,;:!?)]}'\"»…*_>`"
 _END = re.compile(r"(?:(?<=\w{3})[.…]|[!?])[\"'»)\]*_]*(?=\s)|\n")
 _MARKS = re.compile(r'["\\<>`]')

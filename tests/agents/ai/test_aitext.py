@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.core import aitext
 from agents.core.aitext import MAX_BUBBLE_CHARS, MAX_BUBBLES, bubbles, clean, links, whole
 
 
@@ -22,6 +23,8 @@ from agents.core.aitext import MAX_BUBBLE_CHARS, MAX_BUBBLES, bubbles, clean, li
         ("veja www.evil.test", ("veja",)),
         ("veja evil.com.ar/x agora", ("veja agora",)),
         ("veja evil.gob.mx ou evil.cl", ("veja ou",)),
+        ("veja com.com.ar, evil.com. ou evil.com.-", ("veja , . ou .-",)),
+        ("peça [a [azul](https://evil.com/a)", ("peça [a azul",)),
         ("[clique](javascript:alert)", ("clique javascript:alert",)),
         ("[clique](https://evil.com/?q=1)", ("clique",)),
         ("Pronto.Obrigado", ("Pronto.Obrigado",)),  # no link: a missing space
@@ -32,6 +35,18 @@ from agents.core.aitext import MAX_BUBBLE_CHARS, MAX_BUBBLES, bubbles, clean, li
 )
 def test_what_is_sent_of_what_the_model_wrote(text: str, said: tuple[str, ...]) -> None:
     assert bubbles(text) == said
+
+
+@pytest.mark.parametrize("piece", ["[", "[a](", "com.", "com.-", "a+", "a-", "abc.", "a.com+"])
+def test_the_work_for_an_answer_grows_with_its_length_alone(
+    piece: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Thirty times as long as one may be: the square of it would take an hour.
+    text = piece * (360_000 // len(piece)) + "zz"
+    monkeypatch.setattr(aitext, "MAX_BUBBLE_CHARS", len(text))
+
+    assert "".join(bubbles(text))[-2:] == "zz"
+    assert links([text]) <= {"a.com"}
 
 
 def test_a_link_of_a_passage_may_be_sent_whatever_stands_after_it() -> None:
