@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from agents.core.patience import wait_s
-from agents.core.turn import Running, answer_tokens
+from agents.core.turn import Running, left_tokens
 from agents.ports import (
     Clock,
     Completion,
@@ -63,10 +63,12 @@ async def completed(running: Running, world: World) -> Completion:
 def _prompt(running: Running, world: World, left_s: float) -> Prompt:
     """Return the prompt of the next call; the last one is offered no tools, so it must answer."""
     last = running.step + 1 >= running.limits.steps
+    left = left_tokens(running)
     return Prompt(
         messages=running.messages,
         tools=() if last else _schemas(world.toolbox, running.agent),
-        max_tokens=answer_tokens(running),
+        max_tokens=min(running.limits.answer_tokens, left),
+        budget=left,
         timeout_s=max(0.1, min(world.timeout_s, left_s)),
     )
 

@@ -181,7 +181,7 @@ class OpenAIModel:
         refused = "max_tokens" in self._refused
         thinking = THINKING_TOKENS if refused or self._thinks else 0
         limit = "max_completion_tokens" if refused else "max_tokens"
-        asked[limit] = prompt.max_tokens + thinking
+        asked[limit] = min(prompt.max_tokens + thinking, prompt.budget)
         if prompt.tools:
             asked["tools"] = prompt.tools
         return asked

@@ -214,13 +214,11 @@ def exhausted(running: Running, now_ms: int) -> str | None:
         return "deadline"
     if running.step >= running.limits.steps:
         return "step_limit"
-    asked = running.tokens + estimated_tokens(running.messages)
-    if asked + MIN_ANSWER_TOKENS > running.limits.tokens:
+    if left_tokens(running) < MIN_ANSWER_TOKENS:
         return "token_budget"
     return None
 
 
-def answer_tokens(running: Running) -> int:
-    """Return the most tokens that the next answer may have within the turn's budget."""
-    left = running.limits.tokens - running.tokens - estimated_tokens(running.messages)
-    return min(running.limits.answer_tokens, left)
+def left_tokens(running: Running) -> int:
+    """Return the tokens of the turn's budget that are left for what the next call gives."""
+    return running.limits.tokens - running.tokens - estimated_tokens(running.messages)

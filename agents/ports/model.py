@@ -30,12 +30,14 @@ class Prompt:
         messages: ``{"role": …, "content": …}`` dictionaries, oldest first.
         tools: JSON schemas of the tools that the agent may use.
         max_tokens: Most tokens of the answer.
+        budget: Most tokens of the answer and of what a reasoning model thinks before it.
         timeout_s: Time limit of the whole call.
     """
 
     messages: tuple[Mapping[str, Any], ...]
     tools: tuple[Mapping[str, Any], ...] = ()
     max_tokens: int = 600
+    budget: int = 20_000
     timeout_s: float = 60.0
 
 

@@ -7,7 +7,7 @@ import pytest
 from agents.ai import ai
 from agents.core.dispatch_burst import WAITING_BYTES, WAITING_MESSAGES
 from agents.core.turn import Turn
-from agents.ports import Completion, Tool
+from agents.ports import Completion, Tool, estimated_tokens
 from schemas.changing import replace
 from schemas.errors import Rejected, Unavailable
 from schemas.events import (
@@ -187,6 +187,19 @@ async def test_a_turn_that_used_its_tokens_goes_to_a_person() -> None:
 
     assert the_response(events).reason == "token_budget"
     assert len(stage.model.prompts) == 1
+
+
+async def test_a_model_may_think_and_answer_with_what_is_left_of_the_tokens() -> None:
+    thrifty = replace(SETTINGS, turn_token_budget=3_000)
+    stage = Stage(wants("look", prompt_tokens=1_500), said("Oi!"), known={"loja": thrifty})
+    state, events = await stage.apply(None, start())
+
+    await stage.apply(state, result(the_request(events)))
+
+    first, second = stage.model.prompts
+    assert first.max_tokens == second.max_tokens == 600
+    assert 600 < second.budget <= first.budget - 1_500
+    assert first.budget == 3_000 - estimated_tokens(first.messages)
 
 
 async def test_an_empty_answer_is_asked_for_again_once() -> None:
