@@ -94,7 +94,9 @@ class Breaker:
         return math.inf if self.state == HALF_OPEN else self._left_ms() / 1000
 
     def _left_ms(self) -> int:
-        return self._opened_at_ms + self._open_ms - self._clock.now_ms()
+        now_ms = self._clock.now_ms()
+        self._opened_at_ms = min(self._opened_at_ms, now_ms)  # the clock may have been put back
+        return self._opened_at_ms + self._open_ms - now_ms
 
     def _enter(self) -> None:
         if self.state == CLOSED:

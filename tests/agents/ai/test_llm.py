@@ -11,6 +11,7 @@ import pytest
 from agents.adapters.breaker import Breaker
 from agents.adapters.llm import MAX_ANSWER_BYTES, THINKING_TOKENS, OpenAIModel, client
 from agents.ports import CircuitChanged, ModelCalled, Observation, Prompt, ToolUse
+from schemas.changing import replace
 from schemas.errors import Rejected, Unavailable
 from tests.agents.ai.samples import NOW, HandClock
 
@@ -125,11 +126,14 @@ async def test_a_model_that_used_all_its_tokens_for_thinking_has_room_for_it_fro
 
     provider = Provider(answer)
 
-    texts = [(await provider.model.complete(PROMPT, agent="triage")).text for _ in range(3)]
+    few = replace(PROMPT, budget=1000)
 
-    assert texts == ["", "Oi!", "Oi!"]
+    prompts = [PROMPT, PROMPT, PROMPT, few]
+    texts = [(await provider.model.complete(each, agent="triage")).text for each in prompts]
+
+    assert texts == ["", "Oi!", "Oi!", "Oi!"]
     asked = [each["max_tokens"] for each in provider.requests]
-    assert asked == [50, 50 + THINKING_TOKENS, 50 + THINKING_TOKENS]
+    assert asked == [50, 50 + THINKING_TOKENS, 50 + THINKING_TOKENS, 1000]
 
 
 async def test_a_model_whose_context_has_no_room_for_thinking_is_asked_without_it() -> None:
@@ -425,6 +429,23 @@ def test_a_half_open_circuit_lets_one_call_through_and_opens_again_when_it_fails
         probe()
 
     assert breaker.state == 2
+
+
+def test_a_circuit_is_not_open_for_longer_because_the_clock_was_put_back() -> None:
+    clock = HandClock()
+    breaker = Breaker("model", clock, failures=1, open_s=5.0)
+    with pytest.raises(Unavailable), breaker.guard():
+        raise Unavailable("model")
+    clock.at_ms -= 3_600_000
+
+    with pytest.raises(Unavailable) as caught, breaker.guard():
+        pytest.fail("it is open")
+    clock.at_ms += 5_000
+
+    assert caught.value.retry_after_s == 5.0
+    with breaker.guard():
+        pass
+    assert breaker.state == 0
 
 
 def test_a_provider_that_asks_us_to_wait_is_not_down() -> None:
