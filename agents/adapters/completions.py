@@ -11,9 +11,27 @@ from agents.core.turnsteps import CUT_OFF
 from agents.ports import Completion, Prompt, ToolUse, estimated_tokens
 from schemas.errors import Unavailable
 
-_THOUGHT: Final = re.compile(r"\A(?:.*</think>|\s*<think>.*)\s*", re.DOTALL)
-"""What a reasoning model thinks aloud where its server does not take it out: it tells our rules,
-and what is thought of the customer. Some templates open the mark themselves."""
+_THOUGHT: Final = re.compile(r"\A(?:.*(</think>)|\s*<think>.*)\s*", re.DOTALL)
+
+
+class Thoughts:
+    """What a reasoning model thinks aloud where its server does not take it out.
+
+    It tells our rules, and what is thought of the customer. Some templates open the mark
+    themselves: an answer that was cut off before its end has no mark then, and is a thought all
+    the same where earlier ones had the end of one.
+    """
+
+    def __init__(self) -> None:
+        self._aloud = False
+
+    def without(self, content: str, finish_reason: str) -> str:
+        """Return what the model says to the customer."""
+        thought = _THOUGHT.match(content)
+        if thought is None:
+            return "" if self._aloud and finish_reason == CUT_OFF else content
+        self._aloud = self._aloud or thought[1] is not None
+        return content[thought.end() :]
 
 
 class _Function(msgspec.Struct):
@@ -51,13 +69,16 @@ class _Answer(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Answer)
 
 
-def completion(body: bytes, prompt: Prompt, times_ms: tuple[int, int]) -> Completion:
+def completion(
+    body: bytes, prompt: Prompt, times_ms: tuple[int, int], thoughts: Thoughts
+) -> Completion:
     """Return what the model said; a provider that counts no tokens is charged one for four bytes.
 
     Args:
         body: What came.
         prompt: What was asked.
         times_ms: When it was asked and answered, Unix milliseconds.
+        thoughts: What is known of the model's.
 
     Raises:
         Unavailable: It is no answer: what a proxy says in place of the model, say.
@@ -66,8 +87,9 @@ def completion(body: bytes, prompt: Prompt, times_ms: tuple[int, int]) -> Comple
     choice = answer.choices[0]
     message = choice.message
     usage = answer.usage or _Usage()
+    finish_reason = choice.finish_reason or ""
     return Completion(
-        text=_THOUGHT.sub("", message.content or ""),
+        text=thoughts.without(message.content or "", finish_reason),
         tools=tuple(
             ToolUse(
                 model_call_id=call.id, tool=call.function.name, arguments=call.function.arguments
@@ -77,7 +99,7 @@ def completion(body: bytes, prompt: Prompt, times_ms: tuple[int, int]) -> Comple
         model=answer.model,
         prompt_tokens=max(usage.prompt_tokens, 0) or estimated_tokens(prompt.messages),
         completion_tokens=max(usage.completion_tokens, 0) or len(body) // 4,
-        finish_reason="refusal" if message.refusal else choice.finish_reason or "",
+        finish_reason="refusal" if message.refusal else finish_reason,
         requested_at_ms=times_ms[0],
         answered_at_ms=times_ms[1],
     )

@@ -16,7 +16,7 @@ from openai import (
 )
 
 from agents.adapters.breaker import Breaker
-from agents.adapters.completions import completion, only_thought
+from agents.adapters.completions import Thoughts, completion, only_thought
 from agents.adapters.provider import later, translated
 from agents.ports import (
     Clock,
@@ -115,6 +115,7 @@ class OpenAIModel:
         self._observe = observe
         self._refused: set[str] = set()
         self._thinks = False
+        self._thoughts = Thoughts()
 
     async def complete(self, prompt: Prompt, /, *, agent: str) -> Completion:
         """Return the model's answer.
@@ -133,7 +134,8 @@ class OpenAIModel:
             with self._breaker.guard(), translated(_refusal):
                 async with asyncio.timeout_at(ends_at_s):
                     body = await self._body(prompt)
-                answer = completion(body, prompt, (requested_at_ms, self._clock.now_ms()))
+                times_ms = (requested_at_ms, self._clock.now_ms())
+                answer = completion(body, prompt, times_ms, self._thoughts)
             self._thinks = self._thinks or only_thought(answer)
             outcome = "ok"
             tokens = answer.prompt_tokens + answer.completion_tokens

@@ -155,6 +155,24 @@ async def test_a_model_whose_context_has_no_room_for_thinking_is_asked_without_i
     assert asked == [50, 50 + THINKING_TOKENS, 50, 50]
 
 
+async def test_a_thought_without_its_end_is_known_by_the_thoughts_of_earlier_answers() -> None:
+    said = iter(
+        [("Hm.</think>Oi!", "stop"), ("As regras dizem qu", "length"), ("Chega hoje.", "stop")]
+    )
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        content, reason = next(said)
+        given = {"index": 0, "message": {"content": content}, "finish_reason": reason}
+        return httpx2.Response(200, json=body({}, choices=[given]))
+
+    provider = Provider(answer)
+
+    texts = [(await provider.model.complete(PROMPT, agent="triage")).text for _ in range(3)]
+
+    assert texts == ["Oi!", "", "Chega hoje."]
+    assert [each["max_tokens"] for each in provider.requests] == [50, 50, 50 + THINKING_TOKENS]
+
+
 async def test_calls_that_a_model_refuses_at_the_same_time_are_all_asked_again() -> None:
     together = asyncio.Barrier(3)
 
