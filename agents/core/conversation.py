@@ -19,9 +19,10 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from agents.core.spoken import Spoken
 from schemas.changing import replace
 from schemas.errors import Rejected
-from schemas.events import Line, MessageKind, Person, Phase
+from schemas.events import MessageKind, Person, Phase
 
 
 class Trigger(StrEnum):
@@ -232,7 +233,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
     heard_ms: int = 0
     heard_sent_ms: int = 0
     rhythm_ms: int | None = None
-    history: tuple[Line, ...] = ()
+    history: tuple[Spoken, ...] = ()
     seen: dict[str, str] = field(default_factory=dict)
     seen_elsewhere: int = 0
     intent: str | None = None

@@ -147,9 +147,10 @@ def _on_reply(step: Step, event: HumanReplied) -> None:
     if event.recipient is not None and not known:  # no message of the customer has come yet
         step.change(person=event.recipient)
     _yield_to_person(step, event)
-    step.spoke("human", parts, event.wamid)
-    if event.origin is ReplyOrigin.CONSOLE:
-        step.say(Author.HUMAN, parts, "reply", event.conversation_id, event.reply_id)
+    sent = event.origin is ReplyOrigin.CONSOLE
+    ids = ("reply", event.conversation_id, event.reply_id)
+    bubble_ids = step.say(Author.HUMAN, parts, *ids) if sent else ()
+    step.spoke("human", parts, event.wamid, bubble_ids)
 
 
 def _yield_to_person(step: Step, event: HumanReplied) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from agents.core.conversation import Conversation, Trigger
 from agents.core.dispatch_step import Step, waiting
 from agents.core.intent import HUMAN
+from agents.core.spoken import told
 from agents.core.texts import split
 from agents.ports.permits import TAKEN_OVER
 from schemas.events import Author, HandoffRequested, OutcomeKind, Phase, TurnKind
@@ -89,8 +90,9 @@ def _notice(step: Step) -> str:
 
 def tell(step: Step, text: str, kind: str) -> None:
     """Tell the customer something that no agent and no person says."""
-    step.say(Author.AUTOMATION, split(text), kind, step.sequels.event.event_id)
-    step.spoke("assistant", (text,))
+    parts = split(text)
+    bubble_ids = step.say(Author.AUTOMATION, parts, kind, step.sequels.event.event_id)
+    step.spoke("assistant", parts, bubble_ids=bubble_ids)
 
 
 def call_person(step: Step, before: Conversation, reason: str) -> None:
@@ -109,7 +111,7 @@ def call_person(step: Step, before: Conversation, reason: str) -> None:
             reason=reason,
             phone_number_id=state.phone_number_id,
             wamids=tuple(message.wamid for message in messages),
-            history=before.history,
+            history=told(before.history),
             question="\n".join(message.text for message in messages),
             customer_name=state.person.name,
             deadline_at=step.now_ms,

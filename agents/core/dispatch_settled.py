@@ -11,6 +11,7 @@ from agents.core.conversation import Trigger, allows
 from agents.core.dispatch_people import AI_DISABLED, hand_over
 from agents.core.dispatch_step import Step
 from agents.core.naturals import natural_id
+from agents.core.spoken import ended
 from agents.ports.permits import TAKEN_OVER
 from schemas.events import Author, BubbleState, OutboundKind, OutboundSettled
 
@@ -21,10 +22,10 @@ UNSENT: Final = (BubbleState.FAILED, BubbleState.UNKNOWN)
 
 def on_settled(step: Step, event: OutboundSettled) -> None:
     """Decide about what the gate says of the end of something."""
+    awaited = note_end(step, event)
     if event.kind is OutboundKind.REPORT:
         _on_report(step, event)
         return
-    awaited = note_end(step, event)
     if event.kind is OutboundKind.MARKER:
         step.decided(TAKEOVER_APPLIED if awaited else "marker_applied", event.reason)
         return
@@ -36,6 +37,8 @@ def on_settled(step: Step, event: OutboundSettled) -> None:
 def note_end(step: Step, event: OutboundSettled) -> bool:
     """Wait no longer for what has ended; False when it was not waited for."""
     state = step.state
+    if event.kind is not OutboundKind.MARKER:
+        step.change(history=ended(state.history, event.bubble_id, event.state))
     if event.kind is OutboundKind.MARKER and event.bubble_id == state.marker_id:
         step.change(marker_id=None)
     elif event.kind is OutboundKind.MESSAGE and event.bubble_id in state.awaiting:

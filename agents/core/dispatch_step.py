@@ -6,11 +6,13 @@ A ``Step`` is made and dropped inside one ``decide``; nothing of it is shared.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain, repeat
 from typing import Any, Final
 
 from agents.core import seen
 from agents.core.conversation import Conversation, Pending, Trigger, evolve
 from agents.core.sequels import Sequels, caused_by
+from agents.core.spoken import Spoken
 from agents.core.texts import LINE_CHARS, extended, shortened
 from schemas.changing import replace
 from schemas.errors import Rejected
@@ -19,7 +21,6 @@ from schemas.events import (
     ConversationChanged,
     Envelope,
     Event,
-    Line,
     OutboundKind,
     OutboundRequested,
     Outcome,
@@ -116,7 +117,7 @@ class Step:
     def heard(self, messages: Iterable[Pending]) -> None:
         """Add what the customer said to the history."""
         lines = tuple(
-            Line(
+            Spoken(
                 role="customer",
                 text=shortened(message.text, LINE_CHARS),
                 wamid=message.wamid,
@@ -133,11 +134,24 @@ class Step:
         code = shortened(reason, CODE_CHARS)
         self._outcomes.append(Outcome(wamid=wamid, kind=kind, reason=code, turn_id=turn_id))
 
-    def spoke(self, role: str, texts: Iterable[str], wamid: str | None = None) -> None:
-        """Add what was said on our side to the history."""
+    def spoke(
+        self,
+        role: str,
+        texts: Iterable[str],
+        wamid: str | None = None,
+        bubble_ids: Iterable[str] = (),
+    ) -> None:
+        """Add what was said on our side to the history, with the bubbles that carry it, if any."""
+        carried = zip(texts, chain(bubble_ids, repeat(None)), strict=False)
         lines = tuple(
-            Line(role=role, text=shortened(text, LINE_CHARS), wamid=wamid, at=self.now_ms)
-            for text in texts
+            Spoken(
+                role=role,
+                text=shortened(text, LINE_CHARS),
+                wamid=wamid,
+                at=self.now_ms,
+                bubble_id=bubble_id,
+            )
+            for text, bubble_id in carried
         )
         self.change(history=extended(self.state.history, lines))
 
@@ -156,15 +170,16 @@ class Step:
 
     def say(
         self, author: Author, parts: tuple[str, ...], *ids: str, turn_id: str | None = None
-    ) -> None:
+    ) -> tuple[str, ...]:
         """Ask the gate to send bubbles; their ids follow from ``ids`` and their place."""
-        for ordinal, text in enumerate(parts, 1):
-            bubble_id = derived("bubble", *ids, ordinal)
+        bubble_ids = tuple(derived("bubble", *ids, ordinal) for ordinal in range(1, len(parts) + 1))
+        for ordinal, (bubble_id, text) in enumerate(zip(bubble_ids, parts, strict=True), 1):
             self._outbound(
                 bubble_id, author, text=text, ordinal=ordinal, of=len(parts), turn_id=turn_id
             )
             if author is not Author.HUMAN:
                 self.change(awaiting=(*self.state.awaiting, bubble_id))
+        return bubble_ids
 
     def _outbound(
         self,

@@ -10,6 +10,7 @@ from agents.core.dispatch_people import AI_DISABLED, cancel, hand_over
 from agents.core.dispatch_step import Step, waiting
 from agents.core.intent import AGENTS, HUMAN, ROUTES, Intent, asks_for_person, intent_of
 from agents.core.naturals import natural_id
+from agents.core.spoken import told
 from agents.core.texts import BUBBLES, MAYBE_DONE, bubbles, corrected
 from schemas.changing import replace
 from schemas.events import (
@@ -94,7 +95,7 @@ def _start(step: Step, agent: str, reason: str, *, hops: int = 0) -> None:
             reason=reason,
             phone_number_id=state.phone_number_id,
             wamids=tuple(message.wamid for message in turn.messages),
-            history=state.history,
+            history=told(state.history),
             question="\n".join(message.text for message in turn.messages),
             customer_name=state.person.name,
             deadline_at=step.now_ms + TURN_DEADLINE_MS,
@@ -260,8 +261,8 @@ def _as_correction(message: Pending) -> str:
 
 
 def _say(step: Step, turn: RunningTurn, parts: tuple[str, ...]) -> None:
-    step.say(Author.AI, parts, turn.turn_id, turn_id=turn.turn_id)
-    step.spoke("assistant", parts)
+    bubble_ids = step.say(Author.AI, parts, turn.turn_id, turn_id=turn.turn_id)
+    step.spoke("assistant", parts, bubble_ids=bubble_ids)
 
 
 def _hops(turn: RunningTurn, event: ResponseGenerated) -> bool:

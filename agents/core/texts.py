@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 from schemas.events import Line, MessageKind
+
+L = TypeVar("L", bound=Line)
 
 BUBBLE_CHARS: Final = 4096
 """Longest text message. Source: WhatsApp Cloud API, "Text messages", ``body``."""
@@ -35,6 +37,10 @@ MAYBE_DONE: Final = (
     " confirme]"
 )
 """What the model is told of a turn that changed something and whose answer was not sent."""
+
+NOT_REACHED: Final = "[não chegou ao cliente]"
+NOT_KNOWN: Final = "[não se sabe se chegou ao cliente]"
+"""What the model and people are told of a line of ours that was not sent, or may not have been."""
 
 LINE_CHARS: Final = 1500
 HISTORY_CHARS: Final = 6000
@@ -74,9 +80,9 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def extended(history: tuple[Line, ...], lines: tuple[Line, ...]) -> tuple[Line, ...]:
+def extended(history: tuple[L, ...], lines: tuple[L, ...]) -> tuple[L, ...]:
     """Return the history with more lines, oldest first; the newest that fit are kept."""
-    kept: list[Line] = []
+    kept: list[L] = []
     room = HISTORY_CHARS
     for line in reversed((*history, *lines)):
         room -= len(line.text)

@@ -15,8 +15,9 @@ from agents.core.conversation import (
     diagram,
     evolve,
 )
+from agents.core.spoken import Spoken
 from schemas.errors import Rejected
-from schemas.events import Line, MessageKind, Person, Phase
+from schemas.events import MessageKind, Person, Phase
 
 PHASES = [phase for phase in Phase if phase is not Phase.UNKNOWN]
 BLANK = Conversation(tenant_id="t", conversation_id="c", customer_id="p")
@@ -97,7 +98,15 @@ def test_only_a_release_brings_a_conversation_from_a_person_back_to_the_ai() -> 
             started_ms=st.integers(0, 2**53),
         ),
         pending=st.lists(st.just(OI)).map(tuple),
-        history=st.lists(st.builds(Line, role=st.text(), text=st.text(), at=st.just(1))).map(tuple),
+        history=st.lists(
+            st.builds(
+                Spoken,
+                role=st.text(),
+                text=st.text(),
+                at=st.just(1),
+                bubble_id=st.none() | st.text(),
+            )
+        ).map(tuple),
         seen=st.dictionaries(st.integers(0, 99999).map(str), st.text()),
         person=st.builds(Person, wa_id=st.none() | st.text()),
     )
