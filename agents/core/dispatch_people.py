@@ -181,9 +181,14 @@ def pause(step: Step, until_ms: int | None, reason: str) -> None:
 
 
 def close(step: Step, reason: str) -> None:
-    """End the conversation; the customer's next message opens it again."""
+    """End the conversation; the customer's next message opens it again.
+
+    What the AI has said and was not sent yet is dropped, as in a takeover: a person has ended it.
+    """
     _drop_turn(step, "closed")
     step.move(Trigger.CLOSE, owner=None, agent_user=None, intent=None, marker_id=None)
+    if not step.state.silenced:
+        _silence(step, reason)
     step.change(unread=0, tags=())
     step.decided("closed", reason)
 

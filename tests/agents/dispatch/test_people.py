@@ -53,7 +53,12 @@ def test_a_takeover_while_thinking_silences_the_ai() -> None:
 
 @pytest.mark.parametrize(
     ("command", "more"),
-    [(Command.TAKEOVER, {}), (Command.PAUSE, {}), (Command.PAUSE, {"until": T0 + HOUR})],
+    [
+        (Command.TAKEOVER, {}),
+        (Command.PAUSE, {}),
+        (Command.PAUSE, {"until": T0 + HOUR}),
+        (Command.CLOSE, {}),
+    ],
 )
 def test_a_marker_is_newer_than_the_answers_before_it(
     command: Command, more: dict[str, Any]
@@ -362,6 +367,28 @@ def test_a_message_opens_a_closed_conversation_again() -> None:
 
     assert (closed.phase, closed.outcomes[0].kind) == (Phase.CLOSED, OutcomeKind.HANDED)
     assert (decided.phase, decided.reason) == (Phase.GATHERING, "reopened")
+
+
+def test_the_ai_can_be_heard_in_a_conversation_that_was_closed_and_opened_again() -> None:
+    talk = thinking()
+    talk.control(Command.CLOSE)
+    (marker,) = talk.of(OutboundRequested)
+    talk.hear("w2", "mais uma coisa")
+    talk.fire("burst")
+
+    talk.respond("Diga!")
+
+    (answer,) = talk.of(OutboundRequested)
+    assert (answer.author, answer.epoch) == (Author.AI, marker.epoch)
+
+
+def test_a_close_of_what_a_person_has_says_nothing_more_to_the_gate() -> None:
+    talk = with_human()
+    talk.reply("Resolvido!")
+
+    talk.control(Command.CLOSE)
+
+    assert talk.of(OutboundRequested) == []
 
 
 def test_a_flood_is_parked_and_a_person_called_until_an_operator_lets_it_go_on() -> None:

@@ -63,12 +63,9 @@ async def test_the_newest_settings_of_the_tenant_decide(
     assert (changed.cause.decided_at, changed.cause.settings_version) == (T0 + 30, version)
 
 
-def takeover(**more: Any) -> ControlRequested:
+def takeover(command: Command = Command.TAKEOVER) -> ControlRequested:
     return ControlRequested(
-        **envelope("inbox.control.requested", "r1"),
-        command=Command.TAKEOVER,
-        request_id="r1",
-        **more,
+        **envelope("inbox.control.requested", "r1"), command=command, request_id="r1"
     )
 
 
@@ -76,6 +73,17 @@ async def test_a_takeover_is_written_down_before_anybody_is_told() -> None:
     takeovers = Ledger()
 
     state, _ = await decided(None, takeover(), takeovers=takeovers)
+
+    assert takeovers.bars == {"conv_0f": {state.epoch}}
+
+
+@pytest.mark.parametrize("command", [Command.PAUSE, Command.CLOSE])
+async def test_what_else_silences_the_ai_is_written_down_as_a_takeover_is(
+    command: Command,
+) -> None:
+    takeovers = Ledger()
+
+    state, _ = await decided(None, takeover(command), takeovers=takeovers)
 
     assert takeovers.bars == {"conv_0f": {state.epoch}}
 

@@ -91,7 +91,11 @@ class Takeovers(RuleBasedStateMachine):
     def message(self) -> MessageReceived:
         return message(f"w{self.number}", "quanto custa?", T0)
 
-    @rule(command=st.sampled_from((Command.TAKEOVER, Command.TAKEOVER, Command.RELEASE)))
+    @rule(
+        command=st.sampled_from(
+            (Command.TAKEOVER, Command.TAKEOVER, Command.RELEASE, Command.CLOSE)
+        )
+    )
     def a_person_asks(self, command: Command) -> None:
         key = f"request-{self.number}"
         asked = envelope("inbox.control.requested", key)
