@@ -41,7 +41,7 @@ def amended(step: Step, event: MessageReceived) -> bool | None:
         return None
     if target not in {message.wamid for message in waiting(step.state)}:
         return False
-    turn = step.state.turn
+    turn, shown = step.state.turn, step.state.turn is not None or step.state.superseded > 0
     taken = turn is not None and any(message.wamid == target for message in turn.messages)
     step.change(
         turn=turn
@@ -54,6 +54,8 @@ def amended(step: Step, event: MessageReceived) -> bool | None:
     elif not waiting(step.state) and step.state.phase is Phase.GATHERING and turn is None:
         step.disarm("burst")
         step.move(Trigger.EMPTY, gathering_since_ms=0, superseded=0)
+    if shown and not waiting(step.state):
+        step.read(None, turn.turn_id if turn else None)
     _bound(step)
     return True
 

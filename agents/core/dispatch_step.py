@@ -161,9 +161,14 @@ class Step:
         self._outbound(marker_id, Author.AUTOMATION, kind=OutboundKind.MARKER, reason=reason)
         return marker_id
 
-    def read(self, wamid: str, turn_id: str) -> None:
-        """Ask the gate to show that a message was read and that the AI writes."""
-        receipt_id = derived("read", turn_id)
+    def read(self, wamid: str | None, turn_id: str | None) -> None:
+        """Ask the gate to show that a message was read and that the AI writes, or no longer that.
+
+        A tenant may choose to show neither.
+        """
+        if self.settings is None or not self.settings.read_receipts:
+            return
+        receipt_id = derived("read", turn_id if wamid else self.sequels.event.event_id)
         self._outbound(
             receipt_id, Author.AI, kind=OutboundKind.READ, turn_id=turn_id, read_wamid=wamid
         )

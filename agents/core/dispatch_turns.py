@@ -102,7 +102,7 @@ def _start(step: Step, agent: str, reason: str, *, hops: int = 0) -> None:
         )
     )
     known = [each.wamid for each in turn.messages if not is_pushed(each.wamid)]
-    if step.settings is not None and step.settings.read_receipts and known:
+    if known:
         step.read(known[-1], turn.turn_id)
     step.disarm("burst")
     step.arm("turn", step.now_ms + TURN_LIMIT_MS)

@@ -1,7 +1,8 @@
 """Read receipt and typing indicator: they follow the turn, best effort.
 
 Shown when dispatch says that a turn starts, again while it goes on, and no more once something is
-to be sent or a person has taken over. Nothing waits for them and nothing is settled.
+to be sent, a person has taken over or dispatch says that nothing is answered. Nothing waits for
+them and nothing is settled.
 
 Source: WhatsApp Cloud API, "Typing indicators": shown for 25 s, or until a message is sent.
 """
@@ -22,8 +23,14 @@ TIMER: Final = "typing"
 
 
 def on_read(step: GateStep, event: OutboundRequested) -> None:
-    """Show that the customer's message was read, unless a person has taken over since."""
-    if event.epoch < step.state.floor or not event.read_wamid:
+    """Show that the customer's message was read, unless a person has taken over since.
+
+    Without a message nothing is written any more: the customer has revoked all.
+    """
+    if not event.read_wamid:
+        stop(step)
+        return
+    if event.epoch < step.state.floor:
         return
     until_ms = min(event.occurred_at, step.now_ms) + LONGEST_MS  # clocks differ
     typing = Typing(

@@ -62,7 +62,8 @@ class OutboundRequested(Envelope, frozen=True, kw_only=True):
         reply_to_wamid: The customer's message to quote, if any.
         window_expires_at: End of WhatsApp's 24 h service window, as dispatch knows it.
         reason: Why a marker was made, as a short code.
-        read_wamid: The customer's message that was read, and with it all before it.
+        read_wamid: The customer's message that was read, and with it all before it; null in a
+            ``read`` by which no answer is being written any more.
     """
 
     kind: OutboundKind

@@ -206,6 +206,8 @@ def _response(event: ResponseGenerated) -> Told:
 
 
 def _bubble(event: OutboundRequested) -> Told:
+    if event.kind is OutboundKind.READ and event.read_wamid is None:
+        return _told("no answer is shown to come any more")
     if event.kind is OutboundKind.READ:
         return _told("shown as read, with an answer to come", ("wamid", event.read_wamid))
     if event.kind is OutboundKind.MARKER:

@@ -10,7 +10,6 @@ from schemas.events import (
     Event,
     MemoryUpdateRequested,
     MessageReceived,
-    OutboundKind,
     OutboundRequested,
 )
 from streams.local.chaos.story import Story
@@ -32,8 +31,8 @@ def marked(told: Story) -> Iterator[tuple[str, str]]:
     received = {e.wamid for e in _events(told, MessageReceived) if isinstance(e, MessageReceived)}
     asked: Counter[str] = Counter()
     for event in _events(told, OutboundRequested):
-        if isinstance(event, OutboundRequested) and event.kind is OutboundKind.READ:
-            asked[event.read_wamid or ""] += 1
+        if isinstance(event, OutboundRequested) and event.read_wamid is not None:
+            asked[event.read_wamid] += 1
     for wamid in asked.keys() - received:
         yield wamid, "to be marked as read, and never received"
     for mark in told.marked:

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from schemas.events import Author, OutboundKind, OutboundRequested
+import pytest
+
+from schemas.events import (
+    Author,
+    MessageKind,
+    OutboundKind,
+    OutboundRequested,
+    ResponseOutcome,
+)
 from tests.agents.dispatch.talk import Talk, thinking, with_settings
 
 
@@ -38,3 +46,46 @@ def test_only_what_came_through_whatsapp_can_be_shown_as_read() -> None:
 
     assert talk.it.turn is not None
     assert reads(talk) == []
+
+
+def revoke(talk: Talk, *wamids: str) -> None:
+    for wamid in wamids:
+        talk.hear(f"r-{wamid}", None, kind=MessageKind.REVOKE, target_wamid=wamid)
+
+
+def test_no_answer_is_shown_to_come_when_all_of_a_turn_is_revoked() -> None:
+    talk = thinking("oi", "tudo bem?")
+    turn = talk.it.turn
+    assert turn is not None
+
+    revoke(talk, "w1")
+    assert reads(talk) == []
+    revoke(talk, "w2")
+
+    assert reads(talk) == [(None, turn.turn_id, Author.AI)]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_nor_when_all_is_revoked_after_a_newer_message_had_cancelled_the_turn(
+    *, ended: bool
+) -> None:
+    talk = thinking("oi")
+    talk.hear("w2", "tudo bem?")
+    if ended:
+        talk.respond(outcome=ResponseOutcome.CANCELLED)
+
+    revoke(talk, "w1", "w2")
+
+    assert [wamid for wamid, _, _ in reads(talk)] == [None]
+
+
+def test_what_was_not_shown_is_not_ended() -> None:
+    talk = Talk()
+    talk.hear("w1", "oi")
+
+    revoke(talk, "w1")
+
+    assert reads(talk) == []
+    silent = thinking("oi", settings=with_settings(read_receipts=False))
+    revoke(silent, "w1")
+    assert reads(silent) == []

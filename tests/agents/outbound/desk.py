@@ -100,7 +100,7 @@ def marker(name: str, epoch: int, at: int = T0) -> OutboundRequested:
     )
 
 
-def read(name: str, wamid: str, epoch: int = 0, at: int = T0) -> OutboundRequested:
+def read(name: str, wamid: str | None, epoch: int = 0, at: int = T0) -> OutboundRequested:
     return bubble(
         name, at, kind=OutboundKind.READ, epoch=epoch, text=None, turn_id=name, read_wamid=wamid
     )

@@ -83,6 +83,19 @@ def test_after_a_takeover_nothing_of_the_ai_is_shown() -> None:
     assert desk.it.timers == {}
 
 
+def test_a_turn_that_is_over_without_a_word_is_shown_no_more() -> None:
+    desk = Desk()
+    desk.apply(bubble("b1", author=Author.HUMAN), Refused(code=190, status=401))
+    desk.apply(read("t1", "wamid.w1"))
+
+    desk.apply(read("over", None, epoch=1))
+
+    assert desk.shown == ["wamid.w1"]
+    assert (desk.it.typing, "typing" in desk.it.timers) == (None, False)
+    assert desk.it.floor == 0
+    assert desk.fire("held:b1") is not None
+
+
 def test_a_repeated_request_is_shown_once() -> None:
     desk = Desk()
     desk.apply(read("t1", "wamid.w1"))
