@@ -26,7 +26,6 @@ from sinks.ports import Recorded, Sink
 from streams.clock import open_clock
 from streams.consumer.ordering import in_order
 from streams.consumer.seat import Lost, Seat
-from streams.consumer.vouching import OtherLog
 from streams.deadletters.dlq import Original, Verdict, dead_letter
 from streams.deadletters.fuse import Fuse
 from streams.kafka.connections import mend
@@ -35,6 +34,7 @@ from streams.kafka.publish import Publisher
 from streams.logs import place
 from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, SINK_RECORDS, SINK_SECONDS
 from streams.settings import Settings
+from streams.state.proof import OtherLog
 from streams.watch.health import Dependencies
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -16,14 +16,13 @@ from schemas.errors import PipelineError
 from streams.engine import Engine
 from streams.kafka.groups import Groups
 from streams.kafka.layouts import Layouts
-from streams.kafka.publish import Publisher
 from streams.logs import place
+from streams.metrics import REFUSED
+from streams.parts import Build, Parts
 from streams.patience import patiently
-from streams.processor.deciding import Codec
-from streams.processor.resting import Rest
-from streams.processor.stage import Stage
 from streams.settings import Settings
 from streams.sinking import SinkRunner
+from streams.state.proof import OtherLog
 from streams.watch.deadman import Deadman
 from streams.watch.health import Health, HealthServer
 from streams.watch.lookout import Lookout
@@ -31,57 +30,11 @@ from streams.watch.lookout import Lookout
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+SHOWN_S: Final = 40.0
+"""Two scrapes: to be started again at once would help nothing, and somebody has to be told."""
 MEASURE_S: Final = 2.0
 GRACE_S: Final = 20.0
 """How much longer than its drain an orderly stop may take before the process gives up on it."""
-
-
-class Tenants(Protocol):
-    """Settings of all tenants (``streams.tenancy.tenants.TenantSettings``)."""
-
-    async def start(self) -> None:
-        """Return when all of them were read."""
-
-    async def stop(self) -> None:
-        """Read no more."""
-
-
-class Parts(Protocol):
-    """What a worker is made of; ``streams.app`` builds it."""
-
-    @property
-    def stages(self) -> Sequence[Stage]:
-        """Stages to run."""
-
-    @property
-    def sinks(self) -> Sequence[SinkRunner]:
-        """Sinks to run."""
-
-    @property
-    def codec(self) -> Codec:
-        """Events to bytes and back."""
-
-    @property
-    def publisher(self) -> Publisher:
-        """What everything is published through; the worker starts and stops it."""
-
-    @property
-    def rest(self) -> Rest | None:
-        """Where idle conversations rest."""
-
-    @property
-    def loading(self) -> Awaitable[object] | None:
-        """What loads in the background; the worker is not ready before its end."""
-
-    @property
-    def tenants(self) -> Tenants:
-        """Settings of all tenants; the worker starts and stops them."""
-
-    async def close(self) -> None:
-        """Close what the parts opened."""
-
-
-Build = Callable[[], Awaitable[Parts]]
 
 
 class Stopped(Exception):
@@ -99,10 +52,17 @@ class Worker:
         health: What it says about itself.
         starting: What it does before it serves, or None.
         leaving: True when it does not come back.
+        shown_s: How long its metrics are shown when it has ended because of another log.
     """
 
     def __init__(
-        self, settings: Settings, build: Build, *, clock: Clock, group: str | None = None
+        self,
+        settings: Settings,
+        build: Build,
+        *,
+        clock: Clock,
+        group: str | None = None,
+        shown_s: float = SHOWN_S,
     ) -> None:
         self.settings = settings
         self.build = build
@@ -114,6 +74,8 @@ class Worker:
         self.stop = asyncio.Event()
         self.leaving = False
         self.open = contextlib.AsyncExitStack()
+        self.shown = contextlib.AsyncExitStack()
+        self.shown_s = shown_s
         self.guard: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
@@ -125,24 +87,37 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self.stop.set)
         loop.add_signal_handler(signal.SIGINT, self._leave)
         code = 0
+        shown_s = 0.0
         try:
             await self._until_stopped(self._serve())
         except Stopped:
             log.info("worker.stopping")
         except PipelineError as exc:  # our own messages hold nothing personal
+            if isinstance(exc, OtherLog):
+                REFUSED.inc()
+                shown_s = self.shown_s
             log.error("worker.crashed", error=str(exc))  # noqa: TRY400 - the message is the point
             code = 1
         except Exception as exc:  # noqa: BLE001 - the last line of a dying process must be clear
             log.error("worker.crashed", error=place(exc))  # noqa: TRY400 - I7: no foreign text
             code = 1
         self.starting = "stopping"
-        try:
-            await asyncio.wait_for(self.open.aclose(), self.settings.drain_s + GRACE_S)
-        except Exception as exc:  # noqa: BLE001 - see above
-            log.error("worker.unclean", error=place(exc))  # noqa: TRY400 - see above
-            code = 1
+        clean = await self._closed(self.open)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.stop.wait(), shown_s)
+        clean &= await self._closed(self.shown)
+        code = code if clean else 1
         log.info("worker.stopped", code=code)
         return code
+
+    async def _closed(self, parts: contextlib.AsyncExitStack) -> bool:
+        """Close what was opened; say whether all of it could be, in time."""
+        try:
+            await asyncio.wait_for(parts.aclose(), self.settings.drain_s + GRACE_S)
+        except Exception as exc:  # noqa: BLE001 - the process ends all the same
+            log.error("worker.unclean", error=place(exc))  # noqa: TRY400 - I7: no foreign text
+            return False
+        return True
 
     def _leave(self) -> None:
         self.leaving = True
@@ -164,7 +139,7 @@ class Worker:
         settings = self.settings
         server = HealthServer(self.health, settings.http_host, settings.worker_port)
         await server.start()
-        self.open.push_async_callback(server.stop)
+        self.shown.push_async_callback(server.stop)
         parts = await self._patiently("building", self.build)
         self.open.push_async_callback(parts.close)
         self.open.push_async_callback(parts.publisher.stop)

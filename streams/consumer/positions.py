@@ -7,7 +7,6 @@ from typing import Any
 
 from faust.types import TP
 
-from schemas.errors import Misconfigured
 from streams.consumer.ledger import Ledger
 from streams.state.lineage import other_log
 from streams.state.proof import Proof
@@ -82,14 +81,14 @@ class Positions:
         """Tell whether a record is an event to deliver; before that it is only looked at.
 
         Raises:
-            Misconfigured: It is not the record that the table was made from.
+            OtherLog: It is not the record that the table was made from.
         """
         tp = message.tp
         proof = self.proofs.get(tp)
         if proof is not None and message.offset >= proof.offset:
             if proof.fails(message):
                 why = f"partition {tp.partition} has another record at offset {proof.offset}"
-                raise Misconfigured(other_log("a stage", tp.topic, why))
+                raise other_log("a stage", tp.topic, why)
             del self.proofs[tp]
         begin = self.begin.get(tp)
         if begin is None:

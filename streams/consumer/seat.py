@@ -23,10 +23,9 @@ from streams.consumer.foreign import forgive
 from streams.consumer.lags import Lags
 from streams.consumer.ledger import Ledger
 from streams.consumer.membership import Replaced, be_static, leave_for_good
-from streams.consumer.vouching import OtherLog, Voucher, disproved
-from streams.metrics import REFUSED
+from streams.consumer.vouching import Voucher, disproved
 from streams.settings import Settings
-from streams.state.proof import Proof
+from streams.state.proof import OtherLog, Proof
 from streams.state.records import checksum_of
 
 log = structlog.get_logger(__name__)
@@ -185,7 +184,6 @@ class Seat:
     async def _prove(self) -> None:
         wrong = await disproved(self.settings.kafka_bootstrap, self.proofs)
         for place in sorted(wrong):
-            REFUSED.inc()
             raise OtherLog(
                 f"partition {place.partition} of {place.topic} is another log than {self.group} has"
                 f" read: there is another record at {self.proofs[place].offset}. Restore the"

@@ -18,15 +18,14 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from schemas.errors import Misconfigured
 from streams.consumer.auditor import Auditor
 from streams.consumer.colocate import split
 from streams.consumer.inloop import InLoopConsumer
 from streams.consumer.ledger import Ledger
 from streams.consumer.positions import Positions
 from streams.logs import FAUST_LOG
-from streams.metrics import REFUSED
 from streams.state.lineage import other_log
+from streams.state.proof import OtherLog
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +112,7 @@ class SafeConsumer(driver.Consumer):
         try:
             if not self.positions.delivers(message):
                 return True
-        except Misconfigured as exc:
+        except OtherLog as exc:
             self._refuse(exc)
             return False
         ledger = self.ledgers.setdefault(message.tp, Ledger(message.offset))
@@ -206,11 +205,10 @@ class SafeConsumer(driver.Consumer):
             await asyncio.sleep(IDLE_S)
         if end < before:
             why = f"partition {tp.partition} ends at {end}, and was read up to {before}"
-            self._refuse(Misconfigured(other_log("this worker", tp.topic, why)))
+            self._refuse(other_log("this worker", tp.topic, why))
 
-    def _refuse(self, exc: Misconfigured) -> None:
+    def _refuse(self, exc: OtherLog) -> None:
         """End the worker: what it would read is not what its tables were made from."""
-        REFUSED.inc()
         self.stop_flow()
         self.crashing = asyncio.ensure_future(self.app.crash(exc))
 

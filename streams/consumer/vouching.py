@@ -15,7 +15,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from schemas.errors import Misconfigured, Unavailable
+from schemas.errors import Unavailable
 from streams.consumer.auditor import VOUCHER
 from streams.kafka.misnamed import Fetches
 from streams.state.proof import Proof
@@ -26,10 +26,6 @@ PATIENCE: Final = 50
 
 _GIVEN_UP: Final = re.compile(r";given_up=(\d+)")
 _PROOF: Final = re.compile(r";proof=(\d+):(\d+)")
-
-
-class OtherLog(Misconfigured):
-    """A partition has another record where the last one was read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

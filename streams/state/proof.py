@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.errors import Misconfigured
 from streams.state.records import checksum_of
+
+
+class OtherLog(Misconfigured):
+    """A log is not the one that was read before; to start again changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)

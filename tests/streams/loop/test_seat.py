@@ -17,14 +17,14 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.errors import Misconfigured
 from streams.consumer.ledger import Ledger
 from streams.consumer.membership import Replaced
-from streams.consumer.vouching import OtherLog, Voucher
+from streams.consumer.vouching import Voucher
 from streams.deadletters.fuse import FUSE, FuseBlown
 from streams.kafka.groups import Groups
 from streams.kafka.publish import record_of
 from streams.local.stack import Stack
 from streams.metrics import AUDITED, SKIPPED_OFFSETS
 from streams.sinking import SinkRunner
-from streams.state.proof import Proof
+from streams.state.proof import OtherLog, Proof
 from tests.streams.loop.harness import (
     DEADLINE_S,
     PARTITIONS,

@@ -23,12 +23,12 @@ from streams.consumer.account import Account
 from streams.consumer.ledger import Ledger
 from streams.consumer.ordering import in_order
 from streams.consumer.seat import Lost
-from streams.consumer.vouching import OtherLog, Voucher
+from streams.consumer.vouching import Voucher
 from streams.deadletters.fuse import FUSE, FuseBlown
 from streams.kafka.publish import MAX_RECORD_BYTES, Record
 from streams.local.stack import Stack
 from streams.sinking import SinkRunner
-from streams.state.proof import Proof
+from streams.state.proof import OtherLog, Proof
 from streams.state.records import checksum_of
 from tests.streams.loop.fakes import FakePublisher, too_large
 from tests.streams.loop.harness import create, everything, lag, post, publish, publishing, until

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
+from schemas.errors import Misconfigured
+from streams.metrics import REFUSED
+from streams.state.lineage import other_log
 from streams.worker import Worker
 from tests.streams.loop.fakes import FixedClock
+from tests.streams.loop.harness import until
 from tests.streams.loop.toy import toy_settings
 
 
@@ -33,6 +39,14 @@ class Sink:
             self.task.cancel()
 
 
+async def another_log() -> Any:
+    raise other_log("ai", "toy.inbox", "was created anew")
+
+
+async def misconfigured() -> Any:
+    raise Misconfigured("a setting is wrong")
+
+
 async def nothing() -> Any:
     raise AssertionError("nothing is built here")
 
@@ -50,3 +64,30 @@ async def test_a_worker_gives_up_the_places_of_its_sinks_only_when_it_does_not_c
     await worker.open.aclose()
 
     assert sink.left == [leaves]
+
+
+async def test_the_metrics_of_a_worker_that_refused_a_log_are_shown_for_a_while() -> None:
+    worker = Worker(toy_settings("127.0.0.1:1"), another_log, clock=FixedClock(), shown_s=60.0)
+    before = REFUSED._value.get()
+    with capture_logs() as lines:
+        running = asyncio.create_task(worker.run())
+        await until(lambda: any(line["event"] == "worker.crashed" for line in lines), "crashed")
+        (port,) = [line["port"] for line in lines if line["event"] == "health.listening"]
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(f"http://127.0.0.1:{port}/metrics") as answer,
+        ):
+            shown = await answer.text()
+        still_running = not running.done()
+        worker.stop.set()  # what SIGTERM does
+
+        assert await asyncio.wait_for(running, 10) == 1
+
+    assert still_running
+    assert f"\nlogs_refused_total {before + 1}" in shown
+
+
+async def test_a_worker_that_ends_for_another_reason_ends_at_once() -> None:
+    worker = Worker(toy_settings("127.0.0.1:1"), misconfigured, clock=FixedClock(), shown_s=60.0)
+
+    assert await asyncio.wait_for(worker.run(), 10) == 1
