@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 
 from agents.core.prompt import data
 from agents.ports import Knowledge, Passage
+from schemas.changing import replace
 from schemas.errors import Misconfigured, Refusing, Rejected
-from schemas.events import Citation, Event, Fact, MemoryUpdateRequested, Position
+from schemas.events import BubbleState, Citation, Event, Fact, MemoryUpdateRequested, Position
 from schemas.ids import derived, trace
 from schemas.passage import SHOWN_CHARS
 from sinks.knowledge import PostgresKnowledge
 from sinks.memory import Memories
 from sinks.passages import PASSAGE_CHARS, chunks
 from sinks.ports import Recorded
+from sinks.transcripts import Transcripts
 from streams.processor.answers import KINDS
 from tests.sinks.stories import Story
 
@@ -221,6 +223,38 @@ async def test_the_newest_value_of_a_fact_is_recalled_in_any_order(pool: asyncpg
             "pergunta t2\nresposta t2",
         ]
         assert {passage.citation.source for passage in recalled} == {"memory"}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "state", [BubbleState.DROPPED, BubbleState.FAILED, BubbleState.UNKNOWN], ids=str
+)
+async def test_an_answer_of_which_a_part_was_not_sent_is_not_recalled(
+    pool: asyncpg.Pool, state: BubbleState
+) -> None:
+    tenant_id = f"unsent {state}"
+    story = Story(tenant_id=tenant_id)
+    turns = ("t1", "t2", "t3")
+    for at, turn_id in enumerate(turns, 1):
+        event = replace(
+            remembered(tenant_id, turn_id, at).event, conversation_id=story.conversation_id
+        )
+        await Memories(pool).write([story.recorded(event)])
+    await Transcripts(pool).write(
+        [
+            story.bubble("b1", BubbleState.ACCEPTED, 1, turn_id="t1", text="um"),
+            story.bubble("b2", BubbleState.ACCEPTED, 2, turn_id="t2", text="dois"),
+            story.bubble("b3", state, 3, turn_id="t2", text="mais"),
+            story.bubble("b4", BubbleState.PLANNED, 4, turn_id="t3", text="logo"),
+        ]
+    )
+
+    recalled = await PostgresKnowledge(pool, WordEmbedder()).recall(tenant_id, "cust_1", limit=2)
+
+    assert [passage.text for passage in recalled] == [
+        "pergunta t3\nresposta t3",
+        "pergunta t1\nresposta t1",
+    ]
 
 
 @pytest.mark.integration

@@ -86,3 +86,13 @@ async def test_a_later_page_of_conversations_does_not_read_the_pages_before(
 
     begins = re.compile(r"Index Cond: .*GREATEST\(.*<= COALESCE\(", re.IGNORECASE)
     assert [line for (line,) in plan if begins.search(line)] != []
+
+
+async def test_a_look_at_what_was_not_sent_reads_only_that(filled: asyncpg.Pool) -> None:
+    async with filled.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await connection.execute(f"PREPARE recall AS {queries('knowledge')['recall']}")
+        plan = await connection.fetch("EXPLAIN EXECUTE recall('plans', 'cust_7', 3)")
+        await connection.execute("DEALLOCATE recall")
+
+    assert [line for (line,) in plan if "messages_unsent" in line] != []

@@ -6,15 +6,27 @@ ORDER BY embedding <=> $2::vector, passage_id
 LIMIT $3;
 
 -- name: recall
+-- What the customer has not got, or nobody knows whether they have, counts as not answered.
 SELECT passage_id, body
 FROM (
     SELECT 0 AS place, at_ms, event_id AS passage_id, name || ': ' || value AS body
     FROM facts
     WHERE tenant_id = $1 AND customer_id = $2
     UNION ALL
-    SELECT 1, at_ms, event_id, question || E'\n' || answer
-    FROM memories
-    WHERE tenant_id = $1 AND customer_id = $2
+    (
+        SELECT 1, m.at_ms, m.event_id, m.question || E'\n' || m.answer
+        FROM memories m
+        WHERE
+            m.tenant_id = $1 AND m.customer_id = $2
+            AND NOT EXISTS (
+                SELECT FROM messages b
+                WHERE
+                    b.tenant_id = m.tenant_id AND b.conversation_id = m.conversation_id
+                    AND b.turn_id = m.turn_id AND b.state IN ('dropped', 'failed', 'unknown')
+            )
+        ORDER BY m.at_ms DESC, m.event_id
+        LIMIT $3
+    )
 ) AS known
 ORDER BY place, at_ms DESC, passage_id, body
 LIMIT $3;
