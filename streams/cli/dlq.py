@@ -59,7 +59,7 @@ def show(
     save: Annotated[Path | None, typer.Option(help="Write its exact bytes to this file.")] = None,
 ) -> None:
     """Show everything about one dead letter, or about all of a conversation."""
-    from streams.cli.dlqtext import page
+    from streams.cli.dlqtext import not_here, page
     from streams.kafka.registry import open_codec
     from streams.settings import settings
     from streams.story.details import where
@@ -74,6 +74,8 @@ def show(
         else:
             found = _chosen(desk, _selection(conversation=conversation))
         if save is not None and found:
+            if not found[0].whole:
+                raise Misconfigured(not_here(found[0]))
             save.write_bytes(found[0].value or b"")
         return [
             line
@@ -225,10 +227,15 @@ async def _alone(desk: Desk, selection: Selection, *, older: bool, execute: bool
         for letter in _chosen(desk, selection)
         if letter.standing(desk.flags) is Standing.ALONE and letter.original.offset >= 0
     ]
-    back = [letter for letter in chosen if older or not _forgotten(letter)]
+    known = [letter for letter in chosen if older or not _forgotten(letter)]
+    back = [letter for letter in known if letter.whole]
     for letter in back:
         typer.echo(f"alone: {where(letter.original)} ({letter.stage}: {letter.reason})")
-    if left := len(chosen) - len(back):
+    for letter in (letter for letter in known if not letter.whole):
+        typer.echo(
+            f"left out: {where(letter.original)} is too large for its letter: see `dlq show`"
+        )
+    if left := len(chosen) - len(known):
         typer.echo(f"left out: {left} of over 7 days ago, which --older writes back as well")
     if execute:
         await desk.publisher.start()

@@ -60,7 +60,7 @@ async def page(letter: Letter, flags: Flags, codec: Codec, *, show_text: bool) -
         ("first stood at", where(letter.original)),
         ("record's time", moment(letter.original_ms)),
         ("trace", letter.trace_id or "none"),
-        ("value", _size(letter)),
+        ("value", _size(letter) if letter.whole else not_here(letter)),
         *(
             (f"header {name}", value.decode(errors="replace"))
             for name, value in letter.headers
@@ -72,7 +72,9 @@ async def page(letter: Letter, flags: Flags, codec: Codec, *, show_text: bool) -
 
 
 async def _decoded(letter: Letter, codec: Codec, *, show_text: bool) -> list[tuple[str, str]]:
-    """Return what the record says, when it can be read."""
+    """Return what the record says, when it is here and can be read."""
+    if not letter.whole:
+        return []
     try:
         event = await codec.read(letter.value)
     except Rejected as exc:
@@ -89,6 +91,14 @@ def _size(letter: Letter) -> str:
         return "null"
     digest = hashlib.sha256(letter.value).hexdigest()[:HASH_DIGITS]
     return f"{len(letter.value)} bytes, sha256 {digest}…; --save FILE writes them"
+
+
+def not_here(letter: Letter) -> str:
+    """Say where a record is that its letter has no room for."""
+    return (
+        f"{letter.left_out} bytes, not in the letter, which has no room for them:"
+        f" the record is at {where(letter.original)} until retention takes it"
+    )
 
 
 def _standing(letter: Letter, flags: Flags) -> str:
@@ -117,8 +127,12 @@ def plan(
     )
     for number in range(flag.next, flag.last + 1):
         letter = queue.get(number)
+        act = "drop" if number in dropped else "back"
         place = where(letter.original) if letter is not None else "its letter is gone"
-        yield f"  {number:>4} {'drop' if number in dropped else 'back'}  {place}"
+        if letter is not None and not letter.whole:
+            place += ", too large for its letter"
+            act = act if number in dropped else "left"
+        yield f"  {number:>4} {act}  {place}"
 
 
 def ending(result: Result) -> str:
@@ -135,6 +149,8 @@ def ending(result: Result) -> str:
         f" ({flag.reason}); {left}",
         End.FAILED: f"number {flag.next} failed again ({flag.reason}); {left}",
         End.LOST: f"the letter of number {flag.next} is gone: only `dlq drop` helps; {left}",
+        End.TOO_LARGE: f"number {flag.next} is not in its letter, which has no room for it, and an"
+        f" empty record would be another one: only `dlq drop` helps; {left}",
         End.UNHEARD: "no worker took them yet; they are on their topics, and it is safe to run"
         f" this again; {left}",
     }

@@ -18,6 +18,8 @@ MESSAGE_BYTES: Final = 1024
 LARGEST: Final = MAX_RECORD_BYTES * 3 // 4
 """Most bytes of a record that are kept in its letter. The rest is room for our headers, and for
 the state that a letter is written with. Kafka's own limit is that of a compressed batch."""
+LEFT_OUT: Final = "left_out"
+"""Names, behind the prefix, the size of a record that its letter has no room for."""
 FIRST: Final = ("original.offset", "original.partition", "original.timestamp", "first_failed_at")
 """What stays as it was when a record comes back and fails again."""
 
@@ -89,6 +91,7 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
     its first failure, so that it stays the same letter. A header without a value gets an empty one.
     """
     original, left_out = _fitting(original)
+    why = f"{left_out} bytes are too many for a letter: the record is where it was read"
     kept = filled(pair for pair in original.headers if not pair[0].startswith(PREFIX))
     told = {
         "original.topic": original.topic,
@@ -98,12 +101,14 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
         "group": verdict.group,
         "stage": verdict.stage,
         "error.type": verdict.reason,
-        "error.message": "; ".join(filter(None, (verdict.detail, left_out))),
+        "error.message": "; ".join(filter(None, (verdict.detail, why if left_out else ""))),
         "attempts": verdict.attempts,
         "first_failed_at": verdict.first_failed_at_ms,
     }
     added = {PREFIX + name: str(fact).encode()[:MESSAGE_BYTES] for name, fact in told.items()}
     added |= _first(original.headers, parked=place is not None)
+    if left_out:
+        added[PREFIX + LEFT_OUT] = str(left_out).encode()
     if place is not None:
         numbers = {SEQUENCE: place.number, EPOCH: place.epoch}
         added |= {name: str(number).encode() for name, number in numbers.items()}
@@ -113,17 +118,17 @@ def dead_letter(original: Original, verdict: Verdict, place: Place | None = None
     )
 
 
-def _fitting(original: Original) -> tuple[Original, str]:
-    """Return what a letter has room for, and why that is not all."""
+def _fitting(original: Original) -> tuple[Original, int]:
+    """Return what a letter has room for, and the size of the record when that is not all."""
     size = _size(original)
     if size <= LARGEST:
-        return original, ""
+        return original, 0
     kept = replace(original, value=original.value and b"")
     if _size(kept) > LARGEST:
         kept = replace(kept, headers=())
     if _size(kept) > LARGEST:
         kept = replace(kept, key=None)
-    return kept, f"{size} bytes are too many for a letter: the record is where it was read"
+    return kept, size
 
 
 def _size(original: Original) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from schemas.events import Position
 from schemas.topics import DLQ_SUFFIX
+from streams.deadletters.dlq import LEFT_OUT
 from streams.kafka.publish import Headers, Record, filled
 from streams.state.parking import DROP, PARKING, PREFIX, SEQUENCE, STAGE, Parking
 
@@ -50,6 +51,7 @@ class Letter:
         parking_id: The parking that it waits in; empty for one that is alone.
         number: Its number there; 0 for one that is alone.
         epoch: Epoch of the owner that gave the number.
+        left_out: Bytes of a record that its letter has no room for; 0: the letter has all of it.
     """
 
     position: Position
@@ -67,6 +69,7 @@ class Letter:
     parking_id: str
     number: int
     epoch: int
+    left_out: int = 0
 
     @classmethod
     def of(cls, record: Any) -> Letter:
@@ -97,7 +100,13 @@ class Letter:
             parking_id=said.get("parking", ""),
             number=_number(said.get("sequence"), 0),
             epoch=_number(said.get("epoch"), 0),
+            left_out=_number(said.get(LEFT_OUT), 0),
         )
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has the record: else nothing of it may be written back."""
+        return not self.left_out
 
     @property
     def conversation(self) -> str:
@@ -193,19 +202,22 @@ def waiting(letters: Iterable[Letter], flag: Parking) -> dict[int, Letter]:
 def first_run(queue: Mapping[int, Letter], flag: Parking) -> tuple[Letter, ...]:
     """Return the next letters that came from one topic: what may be written without waiting.
 
-    Between topics there is no order, so the stage must have come as far first.
+    Between topics there is no order, so the stage must have come as far first. Nothing is written
+    past a letter that has not its record: it would be an empty one.
     """
     run: list[Letter] = []
     for number in range(flag.next, flag.last + 1):
         letter = queue.get(number)
-        if letter is None or (run and letter.original.topic != run[0].original.topic):
+        if letter is None or not letter.whole:
+            break
+        if run and letter.original.topic != run[0].original.topic:
             break
         run.append(letter)
     return tuple(run)
 
 
 def lost(stage: str, key: bytes, topic: str, flag: Parking) -> Record:
-    """Return a record that drops the next number of a parking when its letter is gone."""
+    """Return a record that drops the next number of a parking when its record is not to be had."""
     headers = (
         (STAGE, stage.encode()),
         (PARKING, flag.parking_id.encode()),

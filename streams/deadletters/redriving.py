@@ -53,6 +53,7 @@ class End(StrEnum):
     AGAIN = "again"  #: Everything was decided, and another event has parked it since.
     FAILED = "failed"  #: An event failed again; it still holds the others back.
     LOST = "lost"  #: The letter of the next number is gone; it can only be dropped.
+    TOO_LARGE = "too_large"  #: The next letter has not its record; it can only be dropped.
     UNHEARD = "unheard"  #: No worker of the stage took what was written, in time.
     STOPPED = "stopped"  #: What was asked for is done, and others are still waiting.
 
@@ -193,6 +194,8 @@ class Desk:
                 return Result(end, written, flag)
             records = await self._records(stage, key, flag, dropped, stop_at)
             if not records:  # a stage writes its flag first, and then the letter
+                if flag.next in self._waiting(stage, key, flag):
+                    return Result(End.TOO_LARGE, written, flag)
                 if time.monotonic() >= deadline:
                     return Result(End.LOST, written, flag)
                 await asyncio.sleep(POLL_S)
@@ -208,15 +211,20 @@ class Desk:
     ) -> list[Record]:
         """Return what may be written now, without waiting in between."""
         await self.look()
-        mine = [each for each in self.letters if (each.stage, each.key) == (stage, key)]
-        queue = waiting(mine, flag)
-        if flag.next not in queue and flag.next in drop:
+        queue = self._waiting(stage, key, flag)
+        first = queue.get(flag.next)
+        if flag.next in drop and (first is None or not first.whole):
             return [lost(stage, key, self.inputs[stage][0], flag)]
         return [
             letter.back(dropped=letter.number in drop)
             for letter in first_run(queue, flag)
             if stop_at is None or letter.number <= stop_at
         ]
+
+    def _waiting(self, stage: str, key: bytes, flag: Parking) -> dict[int, Letter]:
+        """Return the letters of a conversation that were not decided yet, by number."""
+        mine = [each for each in self.letters if (each.stage, each.key) == (stage, key)]
+        return waiting(mine, flag)
 
     async def _heard(
         self, stage: str, key: bytes, before: Parking, upto: int, wait_s: float

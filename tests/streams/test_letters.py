@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from schemas.events import Position
-from streams.cli.dlqtext import ending, plan
+from schemas.events import Event, Position
+from streams.cli.dlqtext import ending, page, plan
 from streams.deadletters.dlq import LARGEST, Original, Place, Verdict, dead_letter
 from streams.deadletters.letters import (
     Letter,
@@ -153,7 +154,48 @@ def test_of_a_record_that_is_too_large_for_a_letter_its_place_is_kept(
     assert (record.key, record.value, bool(read.trace_id)) == kept
     assert read.original == Position(topic="in.box", partition=3, offset=9)
     assert read.detail.endswith("bytes are too many for a letter: the record is where it was read")
-    assert (read.reason, read.number) == ("bad_value", 2)
+    assert (read.reason, read.number, read.whole) == ("bad_value", 2, False)
+
+
+def shortened(number: int) -> Letter:
+    """A letter that has no room for its record."""
+    original = Original(
+        topic="in.box",
+        partition=3,
+        offset=100 + number,
+        timestamp_ms=1_699_999_999_000,
+        key=KEY,
+        value=LARGE,
+    )
+    verdict = Verdict(reason="bug", group="g", stage="dispatch", first_failed_at_ms=1)
+    record = dead_letter(original, verdict, Place(FLAG.parking_id, number) if number else None)
+    return Letter.of(Read(record.topic, 3, number, record.key, record.value, record.headers))
+
+
+def test_nothing_is_written_back_of_a_letter_that_has_not_its_record() -> None:
+    """It would be an empty record, which is another one than the one that was set aside."""
+    queue = waiting([letter(2), shortened(3), letter(4)], FLAG)
+
+    assert [each.number for each in first_run(queue, FLAG)] == [2]
+    assert letter(2).whole
+
+
+async def test_what_a_letter_has_no_room_for_is_shown_with_the_place_where_it_is() -> None:
+    codec: Any = Unasked()
+
+    lines = await page(shortened(2), {("dispatch", KEY): FLAG}, codec, show_text=False)
+
+    value = next(line for line in lines if line.split()[0] == "value")
+    assert f"{len(LARGE) + len(KEY)} bytes, not in the letter" in value
+    assert "in.box[3]@102" in value
+    assert not [line for line in lines if "it says" in line]
+
+
+class Unasked:
+    """A codec that nobody needs."""
+
+    async def read(self, _: bytes | None) -> Event:
+        raise AssertionError
 
 
 def failed_again(alone: Letter, offset: int, place: Place | None = None) -> Letter:
@@ -231,6 +273,19 @@ def test_a_plan_names_every_number_and_what_becomes_of_it() -> None:
     assert "gone" in lines[2]
 
 
+def test_a_plan_says_which_number_cannot_come_back_and_where_its_record_is() -> None:
+    letters = [letter(2), shortened(3), letter(4)]
+    back = list(plan("conv_1", "dispatch", FLAG, letters))
+    dropped = list(plan("conv_1", "dispatch", FLAG, letters, {3}))
+
+    assert [line.split()[:2] for line in back[1:]] == [["2", "back"], ["3", "left"], ["4", "back"]]
+    assert "in.box[3]@103, too large for its letter" in back[2]
+    assert dropped[2].split()[:2] == ["3", "drop"]
+
+
 def test_an_ending_says_what_holds_the_rest_back() -> None:
     assert "goes on" in ending(Result(End.RESUMED, 3, None))
     assert "number 2 failed again (bug)" in ending(Result(End.FAILED, 3, FLAG))
+    too_large = ending(Result(End.TOO_LARGE, 3, FLAG))
+    assert "number 2 is not in its letter" in too_large
+    assert "only `dlq drop` helps" in too_large

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from streams.cli.dlqtext import ending
+from streams.deadletters.dlq import LARGEST, Original, Place, Verdict, dead_letter
+from streams.deadletters.letters import Letter
 from streams.deadletters.redriving import Desk, End
 from streams.kafka.publish import Record
-from streams.state.parking import Parking
+from streams.state.parking import Parking, Returned
 
 FIRST = Parking("in.box/3/9", "bug", 1_700_000_000_000)
 OTHER = Parking("timer/3/40", "bug", 1_700_000_001_000)
 
 
 class Publisher:
+    def __init__(self) -> None:
+        self.posted: list[Record] = []
+
     async def start(self) -> None:
         pass
 
     async def publish(self, records: Iterable[Record]) -> None:
-        assert list(records)
+        written = list(records)
+        assert written
+        self.posted += written
 
 
 class Told(Desk):
@@ -29,6 +38,7 @@ class Told(Desk):
 
     def __init__(self, *flags: Parking | None, late: int = 0) -> None:
         self.late = late
+        self.every = []
         self.told: Iterator[Parking | None] = iter(flags)
         self.last: Parking | None = None
         self.publisher: Any = Publisher()
@@ -77,3 +87,60 @@ async def test_a_letter_that_does_not_come_is_gone() -> None:
     result = await Told(FIRST, late=1_000_000).redrive("dispatch", b"conv_1", wait_s=0.15)
 
     assert (result.end, result.written, result.flag) == (End.LOST, 0, FIRST)
+
+
+class Shown(Told):
+    """The same with dead letters, as they were read."""
+
+    def __init__(self, *flags: Parking | None, letters: Sequence[Letter]) -> None:
+        super().__init__(*flags)
+        self.every = list(letters)
+        self.inputs = {"dispatch": ("timer", "in.box")}
+
+    async def look(self, *_: Any) -> None:
+        pass
+
+    async def _records(self, *asked: Any) -> list[Record]:
+        return await Desk._records(self, *asked)
+
+
+def set_aside(number: int, value: bytes) -> Letter:
+    original = Original(
+        topic="in.box",
+        partition=3,
+        offset=8 + number,
+        timestamp_ms=1,
+        key=b"conv_1",
+        value=value,
+    )
+    verdict = Verdict(reason="bug", group="g", stage="dispatch", first_failed_at_ms=1)
+    record = dead_letter(original, verdict, Place(FIRST.parking_id, number))
+    return Letter.of(SimpleNamespace(**structs.asdict(record), partition=3, offset=number))
+
+
+BOTH = FIRST.behind()
+LARGE = b"x" * LARGEST
+
+
+async def test_a_record_that_its_letter_has_no_room_for_is_never_written_back_empty() -> None:
+    letters = [set_aside(1, LARGE), set_aside(2, b"small")]
+    desk = Shown(BOTH, letters=letters)
+
+    result = await desk.redrive("dispatch", b"conv_1", wait_s=60)
+
+    assert (result.end, result.written, result.flag) == (End.TOO_LARGE, 0, BOTH)
+    assert desk.publisher.posted == []
+
+
+async def test_a_record_that_its_letter_has_no_room_for_can_be_dropped() -> None:
+    """Where no sink reads: one would take what is written for a bad record, and bury it."""
+    letters = [set_aside(1, LARGE), set_aside(2, b"small")]
+    desk = Shown(BOTH, BOTH, BOTH.advanced(), BOTH.advanced(), None, letters=letters)
+
+    result = await desk.redrive("dispatch", b"conv_1", drop=[1])
+
+    first, second = desk.publisher.posted
+    assert result.end is End.RESUMED
+    assert (first.topic, first.value) == ("timer", None)
+    assert Returned.of(first.headers) == Returned(FIRST.parking_id, 1, dropped=True)
+    assert (second.topic, second.value) == ("in.box", b"small")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas.changing import replace
+from schemas.errors import Misconfigured
 from schemas.events import Position
 from streams.cli import dlq
 from streams.clock import WallClock
 from streams.deadletters.letters import Flags, Letter
 from streams.deadletters.redriving import End, Result
+from streams.kafka import registry
 from streams.kafka.publish import Record
 from streams.state.parking import Parking
 
@@ -60,6 +63,7 @@ class Desk:
     def __init__(self) -> None:
         self.letters = [letter(key) for key in KEYS]
         self.flags: Flags = {("dispatch", key): Parking(key.decode(), "bug", 0) for key in KEYS}
+        self.every: list[Letter] = []
         self.redriven: list[bytes] = []
         self.publisher = Publisher()
 
@@ -112,3 +116,32 @@ def test_what_a_stage_may_have_decided_and_forgotten_since_goes_back_only_when_i
 
     assert sorted(record.key or b"" for record in desk.publisher.posted) == back
     assert ("--older" in capsys.readouterr().out) is not older
+
+
+def test_a_letter_without_its_record_is_never_written_back_as_an_empty_one(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.flags = {}
+    desk.letters = [letter(b"conv_1", number=0, value=b"", left_out=5_000_000, first_failed_ms=1)]
+
+    dlq.redrive(alone=True, older=True, execute=True)
+
+    said = capsys.readouterr().out
+    assert desk.publisher.posted == []
+    assert "left out: in.box[0]@9 is too large for its letter" in said
+    assert "nothing can be written back" in said
+
+
+def test_no_empty_file_is_saved_of_a_letter_without_its_record(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_codec(_: object) -> None:
+        """Open nothing."""
+
+    monkeypatch.setattr(registry, "open_codec", no_codec)
+    desk.every = [letter(b"conv_1", value=b"", left_out=5_000_000)]
+
+    with pytest.raises(Misconfigured, match=r"5000000 bytes.*in\.box\[0\]@9"):
+        dlq.show("in.box.dlq[0]@1", save=tmp_path / "value")
+
+    assert not (tmp_path / "value").exists()
