@@ -35,16 +35,28 @@ def list_letters(
         bool, typer.Option("--all", help="Also those that were decided or dropped since.")
     ] = False,
 ) -> None:
-    """List dead letters, oldest first: those that wait, and those that were closed alone."""
-    from streams.cli.dlqtext import COLUMNS, row
+    """List dead letters, oldest first: those that wait, and those that were closed alone.
+
+    And every parked conversation whose next letter is gone, for which the tables are read whole.
+    """
+    from streams.cli.dlqtext import COLUMNS, row, rows_without
     from streams.cli.topics import show_table
     from streams.deadletters.letters import Standing
 
+    selection = _selection(topic, stage, conversation, reason)
+
     async def run(desk: Desk) -> list[tuple[str, ...]]:
+        await _search(desk, selection)
+        wanted = {
+            whose: flag for whose, flag in desk.flags.items() if selection.wants(*whose, flag)
+        }
         return [
-            row(letter, desk.flags)
-            for letter in _chosen(desk, _selection(topic, stage, conversation, reason))
-            if every or letter.standing(desk.flags) is not Standing.DONE
+            *rows_without(desk.letters, wanted),
+            *(
+                row(letter, desk.flags)
+                for letter in _chosen(desk, selection)
+                if every or letter.standing(desk.flags) is not Standing.DONE
+            ),
         ]
 
     show_table(COLUMNS, _at_desk(run))
@@ -109,6 +121,8 @@ def redrive(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
     async def run(desk: Desk) -> list[Result] | None:
         results = []
+        if conversation:
+            await _search(desk, selection)
         parked = _parked(desk, selection)
         for who, key in parked:
             if (who, key) not in desk.flags:  # brought back since by what was written before
@@ -185,15 +199,34 @@ def _chosen(desk: Desk, selection: Selection) -> list[Letter]:
     return sorted(found, key=lambda each: (each.first_failed_ms, each.conversation, each.number))
 
 
+async def _search(desk: Desk, selection: Selection) -> None:
+    """Look for parked conversations also where no letter tells of them."""
+    from streams.deadletters.redriving import INPUTS
+
+    stages = [stage for stage in INPUTS if selection.stage in ("", stage)]
+    if selection.conversation:
+        key = selection.conversation.encode()
+        partition = await desk.partition_of(key)
+        await desk.look(*((stage, key, partition) for stage in stages))
+    else:
+        await desk.search(stages)
+
+
 def _parked(desk: Desk, selection: Selection) -> list[tuple[str, bytes]]:
-    """Return the parked conversations of which a waiting letter was chosen."""
+    """Return the parked conversations of which a waiting letter was chosen, or one by its name."""
     from streams.deadletters.letters import Standing
 
     flags = desk.flags
     waiting = (
         letter for letter in _chosen(desk, selection) if letter.standing(flags) is Standing.WAITING
     )
-    return list(dict.fromkeys((letter.stage, letter.key or b"") for letter in waiting))
+    named = (
+        whose
+        for whose, flag in flags.items()
+        if selection.conversation and selection.wants(*whose, flag)
+    )
+    letters = ((letter.stage, letter.key or b"") for letter in waiting)
+    return list(dict.fromkeys((*letters, *named)))
 
 
 def _announce(
@@ -219,7 +252,9 @@ async def _redriven(desk: Desk, stage: str, key: bytes, **how: Any) -> Result:
 
 async def _alone(desk: Desk, selection: Selection, *, older: bool, execute: bool) -> int:
     """Write back, once, what parked nothing; return how much."""
+    from streams.clock import WallClock
     from streams.deadletters.letters import Standing
+    from streams.deadletters.redriving import forgotten
     from streams.story.details import where
 
     chosen = [
@@ -227,7 +262,8 @@ async def _alone(desk: Desk, selection: Selection, *, older: bool, execute: bool
         for letter in _chosen(desk, selection)
         if letter.standing(desk.flags) is Standing.ALONE and letter.original.offset >= 0
     ]
-    known = [letter for letter in chosen if older or not _forgotten(letter)]
+    now_ms = WallClock().now_ms()
+    known = [letter for letter in chosen if older or not forgotten(letter, now_ms)]
     back = [letter for letter in known if letter.whole]
     for letter in back:
         typer.echo(f"alone: {where(letter.original)} ({letter.stage}: {letter.reason})")
@@ -241,16 +277,6 @@ async def _alone(desk: Desk, selection: Selection, *, older: bool, execute: bool
         await desk.publisher.start()
         await desk.publisher.publish(letter.back() for letter in back)
     return len(back)
-
-
-def _forgotten(letter: Letter) -> bool:
-    """Tell whether the stage may have decided it since, when it came back, and not know it."""
-    from agents.core.seen import DAY_MS, KEPT_DAYS
-    from streams.clock import WallClock
-    from streams.deadletters.redriving import INPUTS
-
-    known_ms = WallClock().now_ms() - (KEPT_DAYS - 1) * DAY_MS
-    return letter.stage in INPUTS and letter.first_failed_ms < known_ms
 
 
 def _finish(results: list[Result] | None, *, execute: bool) -> None:

@@ -43,6 +43,19 @@ def row(letter: Letter, flags: Flags) -> tuple[str, ...]:
     )
 
 
+def rows_without(letters: Iterable[Letter], flags: Flags) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each parked conversation whose next letter is not among these.
+
+    They are kept for 30 days, and a conversation stays parked until somebody does something.
+    """
+    here = {(each.stage, each.key, each.parking_id, each.number) for each in letters}
+    for (stage, key), flag in flags.items():
+        if (stage, key, flag.parking_id, flag.next) not in here:
+            who, since = key.decode(errors="replace"), moment(flag.since_ms)
+            waits = (str(flag.next), Standing.WAITING, flag.reason, "-", since, "gone")
+            yield (stage, who, *waits)
+
+
 async def page(letter: Letter, flags: Flags, codec: Codec, *, show_text: bool) -> list[str]:
     """Return everything about a letter, a line for each fact.
 

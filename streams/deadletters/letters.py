@@ -160,6 +160,15 @@ class Selection:
             and (not self.reason or self.reason in reasons)
         )
 
+    def wants(self, stage: str, key: bytes, flag: Parking) -> bool:
+        """Tell whether a parked conversation is meant, whatever is left of its letters."""
+        return (
+            self.topic in ("", flag.parking_id.partition("/")[0])
+            and self.stage in ("", stage)
+            and self.conversation in ("", key.decode(errors="replace"))
+            and self.reason in ("", flag.reason)
+        )
+
 
 def newest(letters: Iterable[Letter]) -> list[Letter]:
     """Return one letter for each record and for each number, as they were read.

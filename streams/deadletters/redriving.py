@@ -18,8 +18,10 @@ from typing import Final, Self
 
 from aiokafka.partitioner import murmur2
 
+from agents.core.seen import DAY_MS, KEPT_DAYS
 from schemas.topics import DLQ_SUFFIX, STATEFUL_STAGES, TOPICS, changelog
 from streams.deadletters.letters import Flags, Letter, first_run, lost, newest, waiting
+from streams.deadletters.searching import ever_parked
 from streams.kafka.partitioner import partition_of
 from streams.kafka.publish import Publisher, Record
 from streams.kafka.tailing import Tail
@@ -79,7 +81,7 @@ class Desk:
     Attributes:
         every: Every letter read, in the order of each partition.
         letters: The newest letter of each record.
-        flags: The flag of each parked conversation that has letters.
+        flags: The flag of each parked conversation that was looked at: all that have letters.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Desk:
         topics: Sequence[str] = EVERY,
         inputs: Mapping[str, tuple[str, ...]] = INPUTS,
     ) -> None:
+        self.bootstrap = bootstrap
         self.topics = topics
         self.inputs = inputs
         self.every: list[Letter] = []
@@ -149,6 +152,11 @@ class Desk:
         await self._watch({*owners, *more})
         async for record in self._changelogs.catch_up():
             self._note(record.topic, record.key, record.value)
+
+    async def search(self, stages: Iterable[str]) -> None:
+        """Look at every parked conversation of some stages, also at one without a letter."""
+        client_id = f"{CLIENT}.search"
+        await self.look(*await ever_parked(self.bootstrap, tuple(stages), client_id))
 
     async def partition_of(self, key: bytes) -> int:
         """Return the partition of a key, on every topic that is keyed by conversation."""
@@ -260,6 +268,12 @@ class Desk:
             return
         with suppress(Unreadable):
             believe(self._heads, (stage, key), raw)
+
+
+def forgotten(letter: Letter, now_ms: int) -> bool:
+    """Tell whether a stage may have decided a letter that came back before, and not know it."""
+    known_ms = now_ms - (KEPT_DAYS - 1) * DAY_MS
+    return letter.stage in INPUTS and letter.first_failed_ms < known_ms
 
 
 def _ended(begun: Parking, flag: Parking, stop_at: int | None) -> End | None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import pytest
+from aiokafka import TopicPartition
 from msgspec import structs
 
+from schemas.topics import changelog
 from streams.cli.dlqtext import ending
+from streams.deadletters import redriving, searching
 from streams.deadletters.dlq import LARGEST, Original, Place, Verdict, dead_letter
 from streams.deadletters.letters import Letter
 from streams.deadletters.redriving import Desk, End
 from streams.kafka.publish import Record
 from streams.state.parking import Parking, Returned
+from streams.state.records import Entry
 
 FIRST = Parking("in.box/3/9", "bug", 1_700_000_000_000)
 OTHER = Parking("timer/3/40", "bug", 1_700_000_001_000)
@@ -144,3 +148,77 @@ async def test_a_record_that_its_letter_has_no_room_for_can_be_dropped() -> None
     assert (first.topic, first.value) == ("timer", None)
     assert Returned.of(first.headers) == Returned(FIRST.parking_id, 1, dropped=True)
     assert (second.topic, second.value) == ("in.box", b"small")
+
+
+class Logs:
+    """Follows partitions of changelogs that hold some records; an empty log has one partition."""
+
+    records: ClassVar[list[SimpleNamespace]] = []
+
+    def __init__(self, _: str, *, client_id: str) -> None:
+        self.client_id = client_id
+        self.places: tuple[TopicPartition, ...] = ()
+        self.left: list[SimpleNamespace] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def partitions(self, topics: Iterable[str]) -> dict[str, int]:
+        return dict.fromkeys(topics, 4)
+
+    async def follow(self, places: Iterable[tuple[str, int]]) -> None:
+        self.places = tuple(TopicPartition(*place) for place in places)
+        self.left = [
+            each
+            for each in self.records
+            if TopicPartition(each.topic, each.partition) in self.places
+        ]
+
+    async def catch_up(self) -> AsyncIterator[SimpleNamespace]:
+        while self.left:
+            yield self.left.pop(0)
+
+
+def stood(key: bytes, parked: Parking | None, stage: str = "dispatch") -> SimpleNamespace:
+    value = Entry(b"{}", {"in.box": 9}, parked=parked).dumps()
+    return SimpleNamespace(topic=changelog(stage), partition=3, key=key, value=value)
+
+
+async def test_a_conversation_is_found_parked_though_all_its_letters_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Letters are kept for 30 days; it stays parked for as long as nobody does anything."""
+    for module in (redriving, searching):
+        monkeypatch.setattr(module, "Tail", Logs)
+    foreign = SimpleNamespace(topic=changelog("dispatch"), partition=3, key=None, value=b"junk")
+    away = [
+        stood(b"conv_3", OTHER),
+        SimpleNamespace(**{**vars(stood(b"conv_3", None)), "value": None}),
+    ]
+    monkeypatch.setattr(
+        Logs,
+        "records",
+        [
+            foreign,
+            stood(b"conv_1", FIRST),
+            stood(b"conv_2", OTHER),
+            stood(b"conv_2", None),
+            *away,
+            stood(b"conv_1", BOTH),
+            stood(b"conv_4", OTHER, stage="outbound"),
+        ],
+    )
+
+    async with Desk("nowhere:1", topics=("in.box",)) as desk:
+        await desk.look()
+        before = dict(desk.flags)
+        await desk.search(["dispatch"])
+        some = dict(desk.flags)
+        await desk.search(["dispatch", "outbound"])
+
+    assert before == {}
+    assert some == {("dispatch", b"conv_1"): BOTH}
+    assert desk.flags == {**some, ("outbound", b"conv_4"): OTHER}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from schemas.changing import replace
 from schemas.errors import Misconfigured
@@ -64,11 +65,27 @@ class Desk:
         self.letters = [letter(key) for key in KEYS]
         self.flags: Flags = {("dispatch", key): Parking(key.decode(), "bug", 0) for key in KEYS}
         self.every: list[Letter] = []
+        self.hidden: dict[tuple[str, bytes], Parking] = {}
         self.redriven: list[bytes] = []
         self.publisher = Publisher()
 
+    async def look(self, *more: tuple[str, bytes, int]) -> None:
+        self.find(*((stage, key) for stage, key, _ in more))
+
+    async def search(self, stages: Iterable[str]) -> None:
+        self.find(*(whose for whose in self.hidden if whose[0] in set(stages)))
+
+    def find(self, *owners: tuple[str, bytes]) -> None:
+        found = {whose: self.hidden[whose] for whose in owners if whose in self.hidden}
+        self.flags = {**self.flags, **found}
+
+    async def partition_of(self, _: bytes) -> int:
+        return 3
+
     async def redrive(self, stage: str, key: bytes, **_: Any) -> Result:
         self.redriven.append(key)
+        if flag := self.hidden.get((stage, key)):
+            return Result(End.LOST, 0, flag)
         gone = {(stage, key), (stage, b"conv_2")}
         self.flags = {whose: flag for whose, flag in self.flags.items() if whose not in gone}
         return Result(End.RESUMED, 1, None)
@@ -145,3 +162,61 @@ def test_no_empty_file_is_saved_of_a_letter_without_its_record(
         dlq.show("in.box.dlq[0]@1", save=tmp_path / "value")
 
     assert not (tmp_path / "value").exists()
+
+
+OLD = Parking("in.box/0/4", "too_large", 1_700_000_000_000, last=3, next=2)
+
+
+def parked_long_ago(desk: Desk) -> None:
+    """Nothing but the changelogs tell of it any more."""
+    desk.letters = []
+    desk.flags = {}
+    desk.hidden = {("dispatch", b"conv_9"): OLD}
+
+
+@pytest.mark.parametrize(
+    ("asked", "listed"),
+    [
+        ({}, True),
+        ({"stage": "dispatch", "reason": "too_large"}, True),
+        ({"conversation": "conv_9"}, True),
+        ({"topic": "in.box"}, True),
+        ({"stage": "outbound"}, False),
+        ({"stage": "transcripts"}, False),
+        ({"conversation": "conv_8"}, False),
+        ({"reason": "bug"}, False),
+        ({"topic": "timer"}, False),
+    ],
+)
+def test_a_parked_conversation_is_listed_though_its_letters_are_gone(
+    desk: Desk, capsys: pytest.CaptureFixture[str], asked: dict[str, Any], listed: bool
+) -> None:
+    """Else it stays parked for ever, and nobody can say which one it is."""
+    parked_long_ago(desk)
+
+    dlq.list_letters(**asked)
+
+    since = "2023-11-14T22:13:20+00:00"
+    row = ["dispatch", "conv_9", "2", "waiting", "too_large", "-", since, "gone"]
+    assert capsys.readouterr().out.split() == (row if listed else [])
+
+
+def test_a_parked_conversation_whose_next_letter_is_there_is_listed_once(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dlq.list_letters()
+
+    assert len(capsys.readouterr().out.splitlines()) == len(desk.flags)
+
+
+def test_a_redrive_of_a_conversation_says_that_its_letters_are_gone(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parked_long_ago(desk)
+
+    with pytest.raises(typer.Exit):
+        dlq.redrive(conversation="conv_9", execute=True)
+
+    said = capsys.readouterr().out
+    assert "numbers 2 to 3 wait" in said
+    assert "the letter of number 2 is gone: only `dlq drop` helps" in said
