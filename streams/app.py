@@ -35,6 +35,7 @@ from sinks.leases import PostgresLeases
 from sinks.memory import Memories
 from sinks.ports import Sink
 from sinks.processes import Processes
+from sinks.pruning import BATCHES, Pruning
 from sinks.resting import RestingStates
 from sinks.seen_ids import SeenIds
 from sinks.transcripts import Transcripts
@@ -52,6 +53,7 @@ from streams.settings import Settings, require_secrets
 from streams.sinking import SinkRunner
 from streams.tenancy.presence import Presence
 from streams.tenancy.tenants import TenantSettings
+from streams.upkeep import Upkeep
 
 SINKS: Final = ("memory", "transcripts")
 NAMES: Final = (*STATEFUL_STAGES, *SINKS)
@@ -120,6 +122,9 @@ async def build_worker(settings: Settings, names: Sequence[str]) -> Parts:
         rest=Rest(shelf=RestingStates(pool), idle_ms=round(settings.idle_days * DAY_MS)),
     )
     parts.opened.push_async_callback(pool.close)
+    upkeep = Upkeep(Pruning(pool), BATCHES)
+    upkeep.start()
+    parts.opened.push_async_callback(upkeep.stop)
     embedder = await parts.opened.enter_async_context(open_embedder(settings))
     workshop = _Workshop(settings, parts, pool, embedder)
     parts.stages = [workshop.stage(name) for name in STATEFUL_STAGES if name in chosen]
