@@ -29,12 +29,13 @@ from streams.consumer.seat import Lost, Seat
 from streams.deadletters.dlq import Original, Verdict, dead_letter
 from streams.deadletters.fuse import Fuse
 from streams.kafka.connections import mend
-from streams.kafka.misnamed import read_on
+from streams.kafka.misnamed import BROKEN, read_on
 from streams.kafka.publish import Publisher
 from streams.logs import place
 from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, SINK_RECORDS, SINK_SECONDS
 from streams.settings import Settings
 from streams.state.proof import OtherLog
+from streams.watch.broken import BrokenBatches
 from streams.watch.health import Dependencies
 
 log = structlog.get_logger(__name__)
@@ -91,6 +92,7 @@ class SinkRunner:
         self.call_limit_s = CALL_LIMIT_S
         self.clock: Clock = open_clock(settings)
         self.dependencies = Dependencies()
+        self.broken = BrokenBatches(self.name, self.dependencies)
         self.assignment = 0
         self.fuse = Fuse(self.seat, self.seat.burn)
         self.began_s: float | None = None
@@ -142,19 +144,26 @@ class SinkRunner:
             except Lost:
                 log.info("sink.batch_lost", sink=self.name)
             except KafkaError as exc:
+                self.dependencies.down("kafka", self.seat)
                 log.warning("sink.kafka", sink=self.name, error=type(exc).__name__)
                 await self._pause(WAIT_S)
 
     async def _fetch(self) -> Mapping[Any, Sequence[Any]]:
         """Return the next records; errors as of the seat."""
-        seat = self.seat
+        seat, broken = self.seat, self.broken
         try:
-            return await seat.fetch(BATCH)
-        except UnicodeDecodeError:
+            found = await seat.fetch(BATCH)
+        except (UnicodeDecodeError, *BROKEN):
             await self._open()  # the books know what was not taken
             places, bootstrap = seat.partitions(), seat.settings.kafka_bootstrap
-            found = await read_on(seat.consumer, places, seat.due, bootstrap)
-            return found if self.assignment == seat.assignments else {}
+            found = await read_on(seat.consumer, places, seat.due, bootstrap, broken.meet)
+            found = found if self.assignment == seat.assignments else {}
+        self.dependencies.up(seat)
+        broken.keep(seat.partitions())
+        broken.read(found)
+        if broken.met and not found:
+            await self._pause(WAIT_S)
+        return found
 
     async def write(self, fetched: Mapping[Any, Sequence[Any]]) -> None:
         """Write what was fetched, then commit it."""

@@ -4,6 +4,7 @@ aiokafka raises on it, and again at every further try, so whoever wrote it would
 partition for good. What aiokafka had taken in the same call, of other partitions too, is lost with
 the error; so reading goes back to what is due, and on one by one. The record itself is read by
 librdkafka, which leaves headers alone. It comes without any, and goes the way of all others.
+A batch that is broken at the broker costs the other partitions the same; nobody can read it.
 
 Source: aiokafka 0.14, ``record/default_records.py`` (a header's name is decoded strictly).
 """
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import TopicPartition as Place
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import CorruptRecordException, IllegalStateError, UnsupportedCodecError
 from aiokafka.structs import ConsumerRecord
 from confluent_kafka import KafkaException, TopicPartition
 
@@ -29,20 +30,31 @@ MOST: Final = 500
 """Records of one partition before aiokafka tries again by itself."""
 POLL_MS: Final = 100
 READ_S: Final = 5.0
+BROKEN: Final = (CorruptRecordException, UnsupportedCodecError)
+"""What aiokafka raises on a batch whose bytes are not those that were written."""
 Due = Callable[[Place, int], int]
 """From where a partition is to be read on, given its position."""
+Met = Callable[[Place, int], None]
+"""Told a partition, and the offset of a broken batch on it."""
+
+
+def _nobody(_: Place, __: int) -> None:
+    """Tell nobody: aiokafka's next fetch raises it."""
 
 
 async def read_on(
-    consumer: Any, places: Iterable[Place], due: Due, bootstrap: str
+    consumer: Any, places: Iterable[Place], due: Due, bootstrap: str, met: Met = _nobody
 ) -> dict[Place, list[ConsumerRecord]]:
     """Return the next records of some partitions up to one that aiokafka cannot read, with it.
 
+    Of a batch that is broken nobody can read anything: it is told of, and stays the next one.
+
     Args:
-        consumer: An aiokafka consumer that raised ``UnicodeDecodeError``.
+        consumer: An aiokafka consumer that raised ``UnicodeDecodeError`` or one of ``BROKEN``.
         places: All partitions that it was asked for.
         due: Tells where what was fetched and not handed on begins; here, or further back.
         bootstrap: Kafka's ``host:port[,host:port]``.
+        met: Told of broken batches.
     """
     found: dict[Place, list[ConsumerRecord]] = {}
     for place in places:
@@ -51,7 +63,7 @@ async def read_on(
             if (begin := due(place, at)) < at:
                 consumer.seek(place, begin)
             if begin < (consumer.highwater(place) or 0):
-                found[place] = await _up_to_it(consumer, place, bootstrap)
+                found[place] = await _up_to_it(consumer, place, bootstrap, met)
     return {place: records for place, records in found.items() if records}
 
 
@@ -83,7 +95,7 @@ class Fetches:
         return min(at, self._due[place])
 
 
-async def _up_to_it(consumer: Any, place: Place, bootstrap: str) -> list[ConsumerRecord]:
+async def _up_to_it(consumer: Any, place: Place, bootstrap: str, met: Met) -> list[ConsumerRecord]:
     found: list[ConsumerRecord] = []
     while len(found) < MOST:
         try:
@@ -94,6 +106,9 @@ async def _up_to_it(consumer: Any, place: Place, bootstrap: str) -> list[Consume
             if (record := await asyncio.to_thread(_read, bootstrap, place, at)) is not None:
                 consumer.seek(place, record.offset + 1)
                 found.append(record)
+            return found
+        except BROKEN:
+            met(place, await consumer.position(place))
             return found
         if not batch:
             return found
