@@ -19,15 +19,15 @@ def admin(bootstrap: str, client_id: str = "whaticket.admin") -> AdminClient:
 
 
 def consumer(bootstrap: str, group: str, settings: Mapping[str, Any] | None = None) -> Consumer:
-    """Return a consumer.
+    """Return a consumer, which takes no bytes that are not those that were written.
 
     Args:
         bootstrap: Kafka's ``host:port[,host:port]``.
         group: Its group; required, also where it neither joins nor commits.
         settings: Further settings of librdkafka.
     """
-    given = {"bootstrap.servers": bootstrap, "group.id": group, **(settings or {})}
-    return Consumer(given, logger=LOG)
+    given = {"bootstrap.servers": bootstrap, "group.id": group, "check.crcs": True}
+    return Consumer({**given, **(settings or {})}, logger=LOG)
 
 
 def producer(bootstrap: str, settings: Mapping[str, Any] | None = None) -> Producer:

@@ -20,7 +20,7 @@ from faust.types import TP
 from mode import Seconds
 from mode.services import WaitArgT
 
-from schemas.errors import Unavailable
+from schemas.errors import PipelineError, Unavailable
 from streams.kafka import librdkafka
 from streams.logs import FAUST_LOG
 from streams.metrics import RECOVERING, RECOVERY_SECONDS
@@ -32,6 +32,10 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 5000
 POLL_S: Final = 0.1
 RETRY_S: Final = 1.0
+BROKEN: Final = (
+    "the batch of {}[{}]@{} is broken at the broker: other bytes are there than were written."
+    " Nothing is decided from it; let a replica with a good copy lead the partition"
+)
 
 
 class SafeRecovery(Recovery):
@@ -178,6 +182,8 @@ class SafeRecovery(Recovery):
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                 if message.offset() > self.active_highwaters[TP(*place)]:
                     left.discard(TP(*place))
+            elif error.code() == KafkaError._BAD_MSG:  # noqa: SLF001 - its public name
+                raise PipelineError(BROKEN.format(*place, message.offset()))
             else:
                 raise Unavailable("kafka")
         for place, messages in found.items():

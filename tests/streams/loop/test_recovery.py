@@ -13,7 +13,7 @@ from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 
 from schemas.changing import replace
-from schemas.errors import Misconfigured, Unavailable
+from schemas.errors import Misconfigured, PipelineError, Unavailable
 from schemas.events import Event
 from streams.state import recovery
 from streams.state.proof import Proof
@@ -178,6 +178,7 @@ class Read:
     key: bytes = KEY
     value: bytes = b""
     end: bool = False
+    code: int | None = None
 
     def topic(self) -> str:
         return "changelog"
@@ -189,7 +190,8 @@ class Read:
         return self.at
 
     def error(self) -> KafkaError | None:
-        return KafkaError(KafkaError._PARTITION_EOF) if self.end else None
+        code = KafkaError._PARTITION_EOF if self.end else self.code
+        return None if code is None else KafkaError(code)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +215,21 @@ def test_a_changelog_is_read_up_to_where_it_ended_and_not_to_where_a_new_leader_
     recovery._apply(batch, left, {place: -1})
 
     assert left == (set() if complete else {place})
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (KafkaError._BAD_MSG, r"changelog\[0\]@7 is broken"),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, "kafka is not available"),
+    ],
+)
+def test_a_changelog_that_cannot_be_read_ends_the_worker_and_is_named(code: int, why: str) -> None:
+    recovery: Any = object.__new__(SafeRecovery)
+    vars(recovery).update(app=SimpleNamespace(progress=0), active_highwaters={}, tp_to_table={})
+
+    with pytest.raises(PipelineError, match=why):
+        recovery._apply([Read(7, code=code)], {TP("changelog", 0)}, {})
 
 
 async def test_a_takeover_is_tried_again_when_nothing_of_the_last_try_is_at_work(
