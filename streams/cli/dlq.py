@@ -34,10 +34,14 @@ def list_letters(
     every: Annotated[
         bool, typer.Option("--all", help="Also those that were decided or dropped since.")
     ] = False,
+    gone: Annotated[
+        bool,
+        typer.Option("--gone", help="Also parked conversations without letters: may take long."),
+    ] = False,
 ) -> None:
     """List dead letters, oldest first: those that wait, and those that were closed alone.
 
-    And every parked conversation whose next letter is gone, for which the tables are read whole.
+    Letters are kept for 30 days, and a conversation stays parked until somebody does something.
     """
     from streams.cli.dlqtext import COLUMNS, row, rows_without
     from streams.cli.topics import show_table
@@ -46,7 +50,8 @@ def list_letters(
     selection = _selection(topic, stage, conversation, reason)
 
     async def run(desk: Desk) -> list[tuple[str, ...]]:
-        await _search(desk, selection)
+        if gone or conversation:
+            await _search(desk, selection)
         wanted = {
             whose: flag for whose, flag in desk.flags.items() if selection.wants(*whose, flag)
         }
