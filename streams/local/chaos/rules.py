@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from agents.core.dispatch_turns import CANCEL_LIMIT_MS
 from schemas.events import (
     Author,
     BubbleState,
@@ -21,6 +22,7 @@ from schemas.events import (
     ToolCallCompleted,
     ToolCallRequested,
 )
+from schemas.topics import RESPONSE_GENERATED
 from streams.local.chaos.aftermath import marked, remembered
 from streams.local.chaos.commits import passed_holes
 from streams.local.chaos.leaks import SKIPPED
@@ -172,7 +174,16 @@ def _effects_told(told: Story) -> Iterator[tuple[str, str]]:
 
 
 def _served(told: Story) -> Iterator[tuple[str, str]]:
-    """I3: most messages that only the AI had to do with were answered by it."""
+    """I3: most messages that only the AI had to do with were answered by it.
+
+    Not where dispatch was without the AI's answers (F2t) for so long that people had to be called.
+    """
+    if any(
+        fault.evidence.get("topic") == RESPONSE_GENERATED.name
+        and fault.ended_ms - fault.began_ms > CANCEL_LIMIT_MS
+        for fault in told.struck
+    ):
+        return
     wanted = {p.wamid for p in told.posted if p.alone and OutcomeKind.ANSWERED in p.expects}
     answered = sum(
         any(o.kind is OutcomeKind.ANSWERED for o in told.known.outcomes.get(wamid, ()))

@@ -27,9 +27,10 @@ from schemas.events import (
     ToolCallCompleted,
     ToolCallRequested,
 )
+from schemas.topics import OUTBOUND_SETTLED, RESPONSE_GENERATED
 from streams.local.chaos.archive import read
 from streams.local.chaos.course import earliest
-from streams.local.chaos.facts import Again, Counted, Effect, Leaked, Letter
+from streams.local.chaos.facts import Again, Counted, Effect, Leaked, Letter, Seen
 from streams.local.chaos.leaks import SKIPPED
 from streams.local.chaos.rules import RULES, STATE_BUDGET_BYTES
 from streams.local.chaos.shown import Marked
@@ -351,6 +352,26 @@ def test_a_planted_bug_is_caught_by_name(run: Run, plant: str) -> None:
     break_it(run)
 
     assert rule in run.broken()
+
+
+@pytest.mark.parametrize(
+    ("topic", "seconds", "excused"),
+    [
+        (RESPONSE_GENERATED.name, 31, True),
+        (RESPONSE_GENERATED.name, 30, False),
+        (OUTBOUND_SETTLED.name, 31, False),
+    ],
+)
+def test_people_do_the_work_while_dispatch_is_without_the_answers(
+    run: Run, topic: str, seconds: int, *, excused: bool
+) -> None:
+    people_do_everything(run)
+    (fault,) = run.struck
+    evidence: Seen = {"topic": topic, "older": 2, "waiting": 1, "newer": 2}
+    ended_ms = fault.began_ms + 1000 * seconds
+    run.struck = [replace(fault, fault="F2t", evidence=evidence, ended_ms=ended_ms)]
+
+    assert ("served" not in run.broken()) is excused
 
 
 def test_every_rule_that_a_load_does_not_have_has_a_planted_bug() -> None:
