@@ -74,8 +74,10 @@ class Groups:
 
         def ask() -> set[str]:
             listed = self.admin.list_consumer_groups(request_timeout=TIMEOUT_S).result(TIMEOUT_S)
-            if listed.errors:
-                raise listed.errors[0]
+            for error in listed.errors:
+                # A bare KafkaError can be raised and is no exception: nothing would ever catch it,
+                # and whoever waits for this thread would wait for ever.
+                raise error if isinstance(error, KafkaException) else KafkaException(error)
             return {group.group_id for group in listed.valid}
 
         return _patiently(ask)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
 from uuid import uuid4
@@ -43,9 +43,10 @@ async def test_a_group_is_as_far_behind_as_records_came_after_its_offsets(stack:
 class Starting:
     """A broker that has just started: it lists a group only once it coordinates it."""
 
-    def __init__(self, group: str, refusals: int) -> None:
+    def __init__(self, group: str, refusals: int, errors: Sequence[object] = ()) -> None:
         self.group = group
         self.refusals = refusals
+        self.errors = [*errors]
 
     def list_topics(self, timeout: float) -> SimpleNamespace:
         return SimpleNamespace(topics={"__consumer_offsets": None}, timeout=timeout)
@@ -63,7 +64,8 @@ class Starting:
     def list_consumer_groups(self, request_timeout: float) -> Future[SimpleNamespace]:
         told: Future[SimpleNamespace] = Future()
         valid = [] if self.refusals else [SimpleNamespace(group_id=self.group)]
-        told.set_result(SimpleNamespace(errors=[], valid=valid, timeout=request_timeout))
+        errors = [self.errors.pop()] if self.errors else []
+        told.set_result(SimpleNamespace(errors=errors, valid=valid, timeout=request_timeout))
         return told
 
 
@@ -75,6 +77,23 @@ def test_a_group_is_found_at_a_broker_that_has_just_started(
     monkeypatch.setattr(groups, "admin", Starting("whaticket.dispatch", refusals=2))
 
     assert groups.present(["whaticket.dispatch"]) == {"whaticket.dispatch"}
+
+
+LOADING = KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+
+
+@pytest.mark.parametrize("error", [LOADING, KafkaException(LOADING)], ids=["error", "exception"])
+async def test_a_broker_that_has_its_groups_not_yet_is_asked_again_and_holds_up_no_thread(
+    monkeypatch: pytest.MonkeyPatch, error: object
+) -> None:
+    monkeypatch.setattr("streams.kafka.groups.LOOK_S", 0.001)
+    groups = Groups("127.0.0.1:1")
+    admin = Starting("whaticket.dispatch", refusals=0, errors=[error, error])
+    monkeypatch.setattr(groups, "admin", admin)
+
+    asked = asyncio.to_thread(groups.present, ["whaticket.dispatch"])
+
+    assert await asyncio.wait_for(asked, 5) == {"whaticket.dispatch"}
 
 
 class Gone:
