@@ -54,10 +54,10 @@ class Ground:
     say: Say
     held: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
-    @property
-    def over(self) -> bool:
-        """Whether every message has been sent."""
-        return self.customers.begun >= self.total
+    def idle(self, part: str) -> bool:
+        """Tell whether nothing new comes to a part: all is sent, and no other part is struck."""
+        others = any(lock.locked() for name, lock in self.held.items() if name != part)
+        return self.customers.begun >= self.total and not others
 
     async def reach(self, share: float) -> None:
         """Wait until this share of the messages has been sent."""

@@ -33,6 +33,8 @@ EMPTY_S: Final = 30.0
 CRASH_S: Final = 90.0
 """How long a worker that is served may take to reach its fail-point: it has nothing to do while
 those before it crash as well."""
+MISSES: Final = 3
+"""How often it may not reach one, before it is left alone."""
 TAKEN_S: Final = 20.0
 """How long others may take to read what was a stopped worker's, once its session has ended."""
 RARE: Final = {"tools": (1, 3)}
@@ -59,6 +61,7 @@ async def crash(ground: Ground, planned: Planned) -> Seen:
     found: Counter[str] = Counter()
     points = itertools.islice(itertools.cycle(chance.sample(POINTS, len(POINTS))), CRASHES)
     between = RARE.get(stage_of(part), PASSES)
+    missed = 0
     await ground.stack.kill(part)
     for point in points:
         passes = chance.randint(*between)
@@ -67,7 +70,8 @@ async def crash(ground: Ground, planned: Planned) -> Seen:
             await ground.note_commits()
             continue
         await ground.stack.kill(part)
-        if ground.over:
+        missed += 1
+        if ground.idle(part) or missed == MISSES:
             break  # nobody writes any more, and what was in flight is done
     await ground.stack.start(part)
     return {"crashes": found.total(), **found}

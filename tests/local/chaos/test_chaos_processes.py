@@ -5,7 +5,7 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -13,6 +13,7 @@ from confluent_kafka import TopicPartition
 from schemas.errors import Unavailable
 from streams.local.chaos import outages, processes
 from streams.local.chaos.catalogue import FAULTS
+from streams.local.chaos.ground import Ground
 from streams.local.chaos.schedule import Planned
 from streams.local.stack.process import Crashed
 from streams.processor.failpoint import POINTS, REACHED
@@ -92,7 +93,7 @@ def ground(stack: Standing, session_s: float = 0.0) -> tuple[Any, list[str]]:
         stack=stack,
         current=SimpleNamespace(session_timeout_s=session_s),
         note_commits=note_commits,
-        over=False,
+        idle=lambda _: False,
     )
     return made, looks
 
@@ -155,6 +156,7 @@ async def test_a_worker_that_ends_otherwise_did_not_crash_at_a_point(tmp_path: P
 
     assert seen == {"crashes": 0}
     assert FAULTS["F1w"].proof(seen) is not None
+    assert sum(verb == "launch" for verb, _ in stack.calls) == processes.MISSES
 
 
 @pytest.mark.parametrize("taken", ["kafka-2", "postgres"])
@@ -176,15 +178,37 @@ async def test_time_without_what_a_worker_can_do_without_counts(
     monkeypatch.setattr(processes, "CRASH_S", 0.1)
     stack = Waiting(tmp_path, taken="registry", looks=1000)
     here, _ = ground(stack)
-    here.over = True
+    here.idle = lambda part: part == "worker"
 
     assert await processes.crash(here, planned("F1w", "worker")) == {"crashes": 0}
+
+
+async def test_nothing_new_comes_when_all_is_sent_and_no_other_part_is_struck() -> None:
+    customers, nothing = SimpleNamespace(begun=9), cast("Any", None)
+    here = Ground(
+        stack=nothing,
+        current=nothing,
+        customers=cast("Any", customers),
+        witness=nothing,
+        proxies=(),
+        total=10,
+        say=print,
+    )
+
+    async with here.holding(["worker-tools"]):
+        early = here.idle("worker-tools")
+        customers.begun = 10
+        alone = here.idle("worker-tools")
+        async with here.holding(["worker-dispatch"]):
+            beside = here.idle("worker-tools")
+
+    assert (early, alone, beside) == (False, True, False)
 
 
 async def test_crashes_end_when_nobody_writes_any_more(tmp_path: Path) -> None:
     stack = Standing(tmp_path, crashes=False)
     here, _ = ground(stack)
-    here.over = True
+    here.idle = lambda part: part == "worker"
 
     await processes.crash(here, planned("F1w", "worker"))
 
