@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -147,16 +147,13 @@ class NumberPermits:
                 self.stops.accepted(_app(channel))
             case Refused():
                 rate.window.answered(began, now)
-                kind = classify(receipt.code, receipt.status)
-                if kind not in STOPS_S:
-                    self._unproven(channel, now)
-                self._refused(asked, kind, version, now)
+                self._refused(asked, classify(receipt.code, receipt.status), version, now)
             case NotSent(reason="no_token"):
                 rate.window.unsent()
                 self._refused(asked, ErrorClass.AUTH, version, now)
             case NotSent() | None:
                 rate.window.unsent()
-                self._unproven(channel, now)
+                self._unproven(_names(channel), now)
             case _:
                 rate.window.answered(began, now)
 
@@ -192,9 +189,11 @@ class NumberPermits:
     def _refused(
         self, asked: Asked, kind: ErrorClass, version: tuple[int, bool], now: float
     ) -> None:
-        """Learn from a refusal what the next request would meet."""
+        """Learn from a refusal what the next request would meet: of what it stops, and no more."""
         channel = self._channel(asked.phone_number_id)
         name = _app(channel) if kind in WHOLE_APP else channel.phone_number_id
+        told = {name} if kind in STOPS_S else set()
+        self._unproven((each for each in _names(channel) if each not in told), now)
         if kind is ErrorClass.NUMBER_RATE:
             self.rates.of(asked.phone_number_id).halve(now)
         if kind is ErrorClass.AUTH:
@@ -206,8 +205,8 @@ class NumberPermits:
         if kind in (ErrorClass.AUTH, ErrorClass.ACCOUNT, ErrorClass.SPAM):
             log.error("channel.stopped", kind=str(kind))
 
-    def _unproven(self, channel: Channel, now: float) -> None:
-        for name in _names(channel):
+    def _unproven(self, names: Iterable[str], now: float) -> None:
+        for name in names:
             self.stops.unproven(name, now)
 
     # Who goes next

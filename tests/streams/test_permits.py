@@ -413,6 +413,33 @@ async def test_what_waits_for_its_app_is_not_told_that_its_account_is_stopped(
     assert await office.ask("b3") == "rate"
 
 
+async def test_a_try_that_meets_the_limit_of_the_app_says_nothing_of_the_account(
+    office: Office,
+) -> None:
+    await office.send("b0", Refused(code=368, status=400))
+    office.now += 60.0
+    await office.permits.rates.renew()
+
+    assert await office.send("b1", Refused(code=80007, status=400)) == ""
+
+    assert await office.ask("b2") == "rate"  # it waits: nobody knows that its account is stopped
+    office.now += 2.0
+    await office.permits.rates.renew()
+    assert await office.ask("b2") == ""
+
+
+async def test_a_try_that_meets_a_refused_token_says_nothing_of_the_limit_of_the_app(
+    office: Office,
+) -> None:
+    office.channels["second"] = Channel(phone_number_id="second", app_id="app")
+    await office.send("b0", Refused(code=80007, status=400))
+    office.now += 2.0
+
+    assert await office.send("b1", AUTH) == ""
+
+    assert await office.ask("b2", number="second") == ""
+
+
 async def test_a_stopped_number_without_a_limit_wakes_its_bubbles_too() -> None:
     office = Office(limit=0)
     await office.send("b1", AUTH)
