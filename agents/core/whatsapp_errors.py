@@ -93,12 +93,13 @@ _CODES: Final[dict[ErrorClass, tuple[int, ...]]] = {
     ErrorClass.SPAM: (131048, 131064),
     ErrorClass.TRANSIENT: (1, 2, 131000, 131016, 131057, 133004),
     ErrorClass.WINDOW: (131047,),
-    ErrorClass.UNDELIVERABLE: (131026, 130472, 131037, 131049, 131050),
+    # 130497 is about the customer's country: the account goes on writing to all others.
+    ErrorClass.UNDELIVERABLE: (131026, 130472, 130497, 131037, 131049, 131050),
     ErrorClass.BAD_REQUEST: (
         *(33, 100, 131008, 131009, 131021, 131051, 131052, 131053, 131062),
         *(132000, 132001, 132005, 132007, 132012, 132015, 132016),
     ),
-    ErrorClass.ACCOUNT: (368, 131031, 130497, 131042, 131045, 133016),
+    ErrorClass.ACCOUNT: (368, 131031, 131042, 131045, 133016),
     ErrorClass.IDENTITY: (137000,),
 }
 CLASSES: Final = {code: name for name, codes in _CODES.items() for code in codes}

@@ -375,6 +375,14 @@ async def test_who_was_on_the_way_when_a_number_was_stopped_lets_nobody_try(
     assert await office.ask("b2") == "account"
 
 
+async def test_a_customer_in_a_country_that_is_not_served_stops_nobody_else(
+    office: Office,
+) -> None:
+    await office.send("b0", Refused(code=130497, status=403))
+
+    assert await office.ask("b1") == ""
+
+
 async def test_a_limit_of_the_app_stops_its_other_numbers(office: Office) -> None:
     office.channels["second"] = Channel(phone_number_id="second", app_id="app")
     office.channels["foreign"] = Channel(phone_number_id="foreign", app_id="other")
