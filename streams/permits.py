@@ -125,7 +125,9 @@ class NumberPermits:
         if stopped and self._state(channel, now) is State.STOPPED:
             return self._withhold(rate, asked, rank, stopped)
         if not self._admits(rate, channel, asked, rank, now):
-            return self._withhold(rate, asked, rank, stopped or "number_rate")
+            # Nobody knows whether an account is still blocked when one may try: this is no end.
+            waits = "" if stopped == ErrorClass.ACCOUNT else stopped
+            return self._withhold(rate, asked, rank, waits or "number_rate")
         for name in _names(channel):
             self.stops.tries(name, now)
         rate.queue.leave(asked.bubble_id)

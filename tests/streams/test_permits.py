@@ -340,6 +340,22 @@ async def test_a_stopped_account_is_tried_again_however_many_it_ends_meanwhile(
     assert await office.send("b61") == ""
 
 
+async def test_who_could_try_a_stopped_account_waits_for_room_of_its_number(
+    office: Office,
+) -> None:
+    await office.send("b0", Refused(code=368, status=400))
+    office.now += 60.0
+    office.rows.others = {"other": (76, 100)}  # it heard before us that all is well
+
+    assert await office.ask("b1") == "number_rate"
+
+    office.now += 1.0
+    office.rows.others = {}
+    await office.permits.rates.renew()
+    assert await office.wake() == ["rate:b1"]
+    assert await office.send("b1") == ""
+
+
 @pytest.mark.parametrize(
     "receipt",
     [
