@@ -54,7 +54,8 @@ class Bubble(Struct, frozen=True, kw_only=True):
         settled: True once its end was told to dispatch.
         ordinal: Place among the bubbles of its answer, from 1.
         refusals: How often it was refused and is tried again, times of a stopped channel apart.
-        template: True when it must go as a template, because the 24 h window is closed.
+        template: True when it must go as a template, because the 24 h window is closed; until the
+            customer has written again.
     """
 
     bubble_id: str

@@ -12,6 +12,7 @@ from agents.core.gate_settle import Posted, recall
 from agents.core.gate_status import on_status, told_before
 from agents.core.gate_step import GateStep, belongs, opened
 from agents.core.gate_typing import TIMER, go_on, on_read, stop
+from agents.core.gate_window import in_own_words
 from agents.core.texts import BUBBLE_CHARS
 from schemas.errors import Rejected
 from schemas.events import (
@@ -132,12 +133,12 @@ def apply_marker(step: GateStep, event: OutboundRequested) -> None:
 def _enqueue(
     step: GateStep, event: OutboundRequested, newest_epoch: int, posted: Posted | None
 ) -> None:
-    window = max(
-        filter(None, (step.state.window_expires_ms, event.window_expires_at)), default=None
-    )
+    before = step.state.window_expires_ms
+    window = max(filter(None, (before, event.window_expires_at)), default=None)
+    asked = step.state.bubbles if window == before else in_own_words(step.state.bubbles)
     bubble = bubble_of(event)
     reason = _refusal(step.state, bubble)
-    step.change(bubbles=(*step.state.bubbles, bubble), window_expires_ms=window)
+    step.change(bubbles=(*asked, bubble), window_expires_ms=window)
     step.updated(bubble, BubbleState.PLANNED, text=bubble.text)
     if told_before(step, bubble):
         return

@@ -6,6 +6,7 @@ from typing import Final
 
 from agents.core.gate import Bubble, Gate
 from agents.ports.whatsapp import Template
+from schemas.changing import replace
 from schemas.events import SettingsChanged
 
 PARAMETER_CHARS: Final = 1024
@@ -57,6 +58,13 @@ def person_reason(bubble: Bubble, settings: SettingsChanged | None) -> str:
 
 def _templated(bubble: Bubble, settings: SettingsChanged | None) -> bool:
     return bubble.template or template_for(settings, bubble) is not None
+
+
+def in_own_words(bubbles: tuple[Bubble, ...]) -> tuple[Bubble, ...]:
+    """Let no template carry what waits: the customer has written again, so the window is open."""
+    return tuple(
+        replace(each, template=False) if each.waits and each.template else each for each in bubbles
+    )
 
 
 def template_for(settings: SettingsChanged | None, bubble: Bubble) -> Template | None:

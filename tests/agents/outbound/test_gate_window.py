@@ -164,6 +164,37 @@ def test_a_newer_message_of_the_customer_lets_it_wait_longer() -> None:
     assert desk.it.timers == {"held:b1": T0 + 15_000 + HELD_LOOK_MS}
 
 
+@pytest.mark.parametrize(
+    ("answer", "timer"),
+    [(PARKED, "held:b1"), (refused(0, 503), "retry:b1"), (refused(131047), "retry:b1")],
+)
+def test_what_a_template_was_to_carry_is_text_again_once_the_customer_has_written(
+    answer: Answer, timer: str
+) -> None:
+    desk = Desk(TEMPLATED)
+    open_ms = DAY_MS if answer == refused(131047) else -MINUTE_MS
+    desk.apply(bubble("b1", window_expires_at=T0 + open_ms), answer)
+    assert desk.bubble("b1").template
+    desk.now += MINUTE_MS
+    desk.apply(bubble("b2", window_expires_at=desk.now + DAY_MS))
+
+    letter = desk.fire(timer)
+
+    assert letter is not None
+    assert (letter.template, letter.text) == (None, "texto b1")
+
+
+def test_what_whatsapp_wants_as_a_template_stays_one_while_the_customer_says_nothing() -> None:
+    desk = Desk(TEMPLATED)
+    desk.apply(bubble("b1", window_expires_at=T0 + DAY_MS), refused(131047))
+    desk.apply(bubble("b2", window_expires_at=T0 + DAY_MS))
+
+    letter = desk.fire("retry:b1")
+
+    assert letter is not None
+    assert letter.template is not None
+
+
 def test_what_a_template_will_carry_waits_for_it() -> None:
     desk = Desk(TEMPLATED)
     desk.apply(bubble("b1", window_expires_at=T0 + 20_000), BUSY)
