@@ -15,7 +15,7 @@ from agents.core import seen
 from agents.core.conversation import Early, Pending, RunningTurn, Trigger
 from agents.core.dispatch_burst import excess, open_burst
 from agents.core.dispatch_people import cancel, hand_over
-from agents.core.dispatch_step import Step, waiting
+from agents.core.dispatch_step import Step, typed, waiting
 from agents.core.dispatch_turns import CANCEL_LIMIT_MS, MAX_SUPERSEDED, supersede
 from agents.core.naturals import natural_id
 from agents.core.texts import MESSAGE_CHARS, corrected, named, shortened
@@ -41,7 +41,7 @@ def amended(step: Step, event: MessageReceived) -> bool | None:
         return None
     if target not in {message.wamid for message in waiting(step.state)}:
         return False
-    turn, shown = step.state.turn, step.state.turn is not None or step.state.superseded > 0
+    turn, shown = step.state.turn, typed(step.state)
     taken = turn is not None and any(message.wamid == target for message in turn.messages)
     step.change(
         turn=turn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from agents.core.conversation import Conversation, Trigger
-from agents.core.dispatch_step import Step, waiting
+from agents.core.dispatch_step import Step, typed, waiting
 from agents.core.intent import HUMAN
 from agents.core.spoken import told
 from agents.core.texts import split
@@ -81,6 +81,8 @@ def hand_over(step: Step, reason: str, *, notice: bool = True) -> None:
     call_person(step, before, reason)
     if notice:
         tell(step, _notice(step), "notice")
+    elif waiting(before) and typed(before):
+        step.read(None, before.turn.turn_id if before.turn else None)
     step.decided("handed_over", reason, turn_id=before.turn.turn_id if before.turn else None)
 
 

@@ -249,6 +249,11 @@ def waiting(state: Conversation) -> tuple[Pending, ...]:
     return (*(state.turn.messages if state.turn else ()), *state.pending)
 
 
+def typed(state: Conversation) -> bool:
+    """Say whether the customer may have been shown that the AI writes, with no end to it yet."""
+    return state.turn is not None or state.superseded > 0
+
+
 def _trace_of(state: Conversation, event: Envelope) -> str:
     """A timer goes on with the trace of the oldest message that waits, if one does."""
     messages = waiting(state) if isinstance(event, TimerFired) else ()

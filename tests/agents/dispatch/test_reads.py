@@ -4,6 +4,7 @@ import pytest
 
 from schemas.events import (
     Author,
+    BubbleState,
     MessageKind,
     OutboundKind,
     OutboundRequested,
@@ -89,3 +90,34 @@ def test_what_was_not_shown_is_not_ended() -> None:
     silent = thinking("oi", settings=with_settings(read_receipts=False))
     revoke(silent, "w1")
     assert reads(silent) == []
+
+
+@pytest.mark.parametrize("kind", [OutboundKind.MESSAGE, OutboundKind.REPORT])
+def test_no_answer_is_shown_to_come_when_a_person_gets_it_without_a_word(
+    kind: OutboundKind,
+) -> None:
+    talk = thinking("oi")
+    talk.respond("Olá!")
+    (bubble,) = talk.of(OutboundRequested)
+    if kind is OutboundKind.REPORT:
+        talk.settle(bubble, BubbleState.ACCEPTED)
+    talk.hear("w2", "tudo bem?")
+    talk.fire("burst")
+    turn = talk.it.turn
+    assert turn is not None
+
+    talk.settle(bubble, BubbleState.FAILED, "undeliverable", kind)
+
+    assert reads(talk) == [(None, turn.turn_id, Author.AI)]
+
+
+def test_a_notice_ends_what_was_shown() -> None:
+    talk = thinking("oi")
+    talk.respond("Olá!")
+    (bubble,) = talk.of(OutboundRequested)
+    talk.hear("w2", "tudo bem?")
+    talk.fire("burst")
+
+    talk.settle(bubble, BubbleState.UNKNOWN, "timeout")
+
+    assert reads(talk) == []
