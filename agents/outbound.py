@@ -19,6 +19,7 @@ from agents.core.gate_plan import plan, unsent
 from agents.core.gate_seen import seen
 from agents.core.gate_settle import Posted, settle
 from agents.core.gate_window import LONGEST_WAIT_MS, window_of
+from agents.core.rate_queue import most_urgent
 from agents.ports import (
     TAKEN_OVER,
     Accepted,
@@ -152,7 +153,7 @@ def _asked(state: Gate, bubble: Bubble) -> Asked:
         conversation_id=state.conversation_id,
         bubble_id=bubble.bubble_id,
         phone_number_id=bubble.phone_number_id,
-        author=bubble.author,
+        author=most_urgent((bubble.author, *(each.author for each in state.bubbles if each.waits))),
         deadline_ms=window_of(state, bubble) or bubble.requested_ms + LONGEST_WAIT_MS,
     )
 

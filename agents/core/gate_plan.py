@@ -13,6 +13,7 @@ from agents.core.gate_status import on_status, told_before
 from agents.core.gate_step import GateStep, belongs, opened
 from agents.core.gate_typing import TIMER, go_on, on_read, stop
 from agents.core.gate_window import in_own_words
+from agents.core.rate_queue import place_of
 from agents.core.texts import BUBBLE_CHARS
 from schemas.errors import Rejected
 from schemas.events import (
@@ -150,6 +151,15 @@ def _enqueue(
         step.drop(bubble, "part_failed")  # dispatch was told with the part that failed
     elif reason:
         step.end(bubble, BubbleState.FAILED, reason)
+    else:
+        _hurry(step, bubble)
+
+
+def _hurry(step: GateStep, bubble: Bubble) -> None:
+    """Let what holds back somebody more urgent ask its number again, as they would."""
+    ahead = [each for each in step.state.bubbles if each.waits and each is not bubble]
+    if ahead and place_of(bubble.author) < min(place_of(each.author) for each in ahead):
+        step.disarm(f"rate:{ahead[0].bubble_id}")
 
 
 def bubble_of(event: OutboundRequested) -> Bubble:

@@ -4,8 +4,8 @@
 ``rate:<bubble>``: a permit of its number. ``pair:<bubble>``: the customer's own limit.
 ``order:<bubble>``: the part of the answer before it is delivered.
 
-The first three end by their timer only. The last two follow from the state, so they are looked at
-again whenever something happens.
+The first three end by their timer only, and the third when somebody more urgent comes behind it.
+The last two follow from the state, so they are looked at again whenever something happens.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """Who goes first when one number cannot carry everything at once. Pure.
 
 People before the AI, the AI before automation; among equals the one whose 24 h window closes
-first. It holds for one number at one worker.
+first. It holds for one number at one worker. In a conversation nothing overtakes, so what holds
+back somebody more urgent goes as they would.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +23,16 @@ Rank = tuple[int, int]
 """Lower goes first."""
 
 
+def place_of(author: Author) -> int:
+    """Return the place of those who speak so; lower goes first."""
+    return _PLACES.get(author, len(_PLACES))
+
+
+def most_urgent(authors: Iterable[Author]) -> Author:
+    """Return who of those that wait in one conversation goes first."""
+    return min(authors, key=place_of)
+
+
 def rank_of(author: Author, deadline_ms: int) -> Rank:
     """Return a bubble's rank.
 
@@ -28,7 +40,7 @@ def rank_of(author: Author, deadline_ms: int) -> Rank:
         author: Who speaks.
         deadline_ms: When it can no longer be sent.
     """
-    return _PLACES.get(author, len(_PLACES)), deadline_ms
+    return place_of(author), deadline_ms
 
 
 @dataclass(frozen=True, slots=True, order=True)

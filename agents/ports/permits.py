@@ -19,7 +19,7 @@ class Asked:
         conversation_id: Its conversation.
         bubble_id: The bubble.
         phone_number_id: The number that would send it.
-        author: Who speaks: people go first, then the AI, then automation.
+        author: Who speaks, or waits behind it: people go first, then the AI, then automation.
         deadline_ms: When it can no longer be sent; among equals the earliest goes first.
     """
 

@@ -120,6 +120,16 @@ def test_among_equals_the_first_goes_first_and_keeps_its_place() -> None:
     assert [each.timer for each in iter(queue.take, None)] == ["held:b1", "rate:b3"]
 
 
+def test_who_has_become_more_urgent_goes_before_those_who_waited_longer() -> None:
+    queue = Queue()
+    queue.put(rank_of(Author.AUTOMATION, 1_000), "notice", "rate:notice", 0.0)
+    queue.put(AI, "b1", "rate:b1", 0.0)
+
+    queue.put(PERSON, "notice", "rate:notice", 1.0)
+
+    assert [each.bubble_id for each in iter(queue.take, None)] == ["notice", "b1"]
+
+
 def rate(share: int = 2) -> NumberRate:
     number = NumberRate()
     number.share, number.valid_until = share, 100.0

@@ -161,6 +161,44 @@ async def test_a_bubble_asks_with_what_decides_who_goes_first(office: Office) ->
     assert office.permits.came == [Accepted(wamid="wamid.1")] * 2
 
 
+async def test_what_holds_back_somebody_more_urgent_asks_again_as_they_would(
+    office: Office,
+) -> None:
+    office.permits.reason = "number_rate"
+    state, _ = await office.handle(bubble("notice", author=Author.AUTOMATION))
+    for name, author in (("ana", Author.HUMAN), ("bia", Author.HUMAN), ("ai", Author.AI)):
+        state, _ = await office.handle(bubble(name, author=author), state)
+
+    await office.handle(fired("rate:notice", state), state)
+
+    asked = [(each.bubble_id, each.author) for each in office.permits.asked]
+    assert asked == [("notice", Author.AUTOMATION), *[("notice", Author.HUMAN)] * 2]
+
+
+async def test_what_a_stopped_number_holds_asks_with_who_waits_behind_it_at_its_time(
+    office: Office,
+) -> None:
+    office.permits.reason = "auth"
+    state, _ = await office.handle(bubble("notice", author=Author.AUTOMATION))
+    state, _ = await office.handle(bubble("ana", author=Author.HUMAN), state)
+
+    await office.handle(fired("held:notice", state), state)
+
+    asked = [(each.bubble_id, each.author) for each in office.permits.asked]
+    assert asked == [("notice", Author.AUTOMATION), ("notice", Author.HUMAN)]
+
+
+async def test_who_is_no_more_urgent_lets_nobody_ask_again(office: Office) -> None:
+    office.permits.reason = "number_rate"
+    state, _ = await office.handle(bubble("b1"))
+
+    state, _ = await office.handle(bubble("b2"), state)
+    state, _ = await office.handle(bubble("late", author=Author.AUTOMATION), state)
+
+    assert [each.bubble_id for each in office.permits.asked] == ["b1"]
+    assert list(state.timers) == ["rate:b1"]
+
+
 async def test_without_a_permit_nothing_is_claimed_or_posted(office: Office) -> None:
     office.permits.reason = "number_rate"
 
