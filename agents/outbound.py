@@ -169,7 +169,8 @@ async def _permitted(
     written: Receipt | None = None
     try:
         receipt, posted_ms = await _post_once(asked, bubble, letter, desk)
-        written = None if isinstance(receipt, Withheld) else receipt
+        if posted_ms is not None and not isinstance(receipt, Withheld):
+            written = receipt  # one that is from before says nothing of now
     finally:
         desk.ended(asked, written)
     return receipt, posted_ms

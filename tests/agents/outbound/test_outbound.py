@@ -219,6 +219,18 @@ async def test_what_was_posted_before_the_event_came_again_needs_no_permit(offic
     assert len(office.courier.letters) == 1
 
 
+@pytest.mark.parametrize("receipt", [Refused(code=190, status=401), Accepted(wamid="wamid.1")])
+async def test_what_was_learned_before_the_event_came_again_is_not_learned_again(
+    office: Office, receipt: Receipt
+) -> None:
+    office.courier.receipt = receipt
+    await office.handle(bubble("b1"))
+
+    await office.handle(bubble("b1"))  # its token may be another one since
+
+    assert office.permits.came == [receipt, None]
+
+
 async def test_a_permit_is_given_back_when_the_claim_cannot_be_taken(office: Office) -> None:
     office.claims.down = True
 
