@@ -99,7 +99,7 @@ _CODES: Final[dict[ErrorClass, tuple[int, ...]]] = {
         *(33, 100, 131008, 131009, 131021, 131051, 131052, 131053, 131062),
         *(132000, 132001, 132005, 132007, 132012, 132015, 132016),
     ),
-    ErrorClass.ACCOUNT: (368, 131031, 131042, 131045, 133016),
+    ErrorClass.ACCOUNT: (368, 131031, 131042, 131045, 133010, 133016),
     ErrorClass.IDENTITY: (137000,),
 }
 CLASSES: Final = {code: name for name, codes in _CODES.items() for code in codes}

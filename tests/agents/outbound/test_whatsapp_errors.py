@@ -29,6 +29,7 @@ from agents.core.whatsapp_errors import (
         (999_999, 404, ErrorClass.BAD_REQUEST),
         (131047, 400, ErrorClass.WINDOW),
         (368, 400, ErrorClass.ACCOUNT),
+        (133010, 400, ErrorClass.ACCOUNT),  # the number was taken off the platform
         (130497, 403, ErrorClass.UNDELIVERABLE),  # this customer's country, not the account
     ],
 )
