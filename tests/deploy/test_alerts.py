@@ -108,6 +108,17 @@ def test_a_partition_is_not_behind_because_it_always_has_work() -> None:
     assert behind.name == "consumer_behind_seconds"
 
 
+def test_a_circuit_that_nobody_has_tried_lately_rings_for_nobody() -> None:
+    """It stays open until the next call; each call that fails opens it once more."""
+    asked = {each.name: each for each in selectors(promql.parse(ALERTS["CircuitOpen"]["expr"]))}
+    expression = " ".join(ALERTS["CircuitOpen"]["expr"].split())
+
+    assert set(asked) == {"circuit_breaker_state", "circuit_breaker_failures_total"}
+    assert "circuit_breaker_state > 0 and (increase(circuit_breaker_failures_total[15m])" in (
+        expression
+    )
+
+
 def test_the_reasons_that_alerts_name_are_those_that_are_counted() -> None:
     asked = " ".join(rule["expr"] for rule in ALERTS.values())
     named = set(re.findall(r'reason(?:!=|=~)"([^"]*)"', asked))
