@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -10,6 +11,7 @@ from schemas.events import Command, ControlRequested, HumanReplied, Person, Repl
 from schemas.ids import derived, trace
 from schemas.topics import CONTROL_REQUESTED, HUMAN_REPLIED
 from sinks.conversations import Place
+from streams.whatsapp.fields import LAST_MS
 
 TEXT_CHARS: Final = 4096
 """Source: Meta, WhatsApp Cloud API, "Text messages": body has at most 4096 characters."""
@@ -104,6 +106,11 @@ def control_event(
         request_id=key,
         agent_user=asked.agent_user,
         reason=asked.reason,
-        until=None if until is None else int(until.timestamp() * 1000),
+        until=None if until is None else _millis(until),
         tag="".join(about),
     )
+
+
+def _millis(moment: datetime) -> int:
+    """Return a time that readers of the log can still show as a date, in UTC too."""
+    return min(max(int(moment.timestamp() * 1000), 0), LAST_MS)
