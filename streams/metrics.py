@@ -78,7 +78,9 @@ CIRCUIT_FAILURES: Final = Counter(
 DEAD_LETTERS: Final = Counter(
     "dead_letters_total", "Records put on a dead letter topic.", ["stream", "reason"]
 )
-PARKED: Final = Counter("events_parked_total", "Events that a stage gave up.", ["stage", "reason"])
+PARKED: Final = Counter(
+    "events_parked_total", "Events that a stage or sink gave up.", ["stage", "reason"]
+)
 RETURNED: Final = Counter(
     "events_returned_total",
     "Events that came back from the dead letters: decided, dropped, failed again, or stale.",

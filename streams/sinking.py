@@ -32,7 +32,7 @@ from streams.kafka.connections import mend
 from streams.kafka.misnamed import BROKEN, read_on
 from streams.kafka.publish import Publisher
 from streams.logs import place
-from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, SINK_RECORDS, SINK_SECONDS
+from streams.metrics import DEAD_LETTERS, EVENTS_CONSUMED, PARKED, SINK_RECORDS, SINK_SECONDS
 from streams.settings import Settings
 from streams.state.proof import OtherLog
 from streams.watch.broken import BrokenBatches
@@ -264,6 +264,7 @@ class SinkRunner:
         self.seat.finish(record)
         log.warning("sink.buried", sink=self.name, topic=record.topic, reason=reason)
         DEAD_LETTERS.labels(record.topic, reason).inc()
+        PARKED.labels(self.name, reason).inc()
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it works: a store that is down is waited for, a bug is tried a few times.

@@ -27,6 +27,7 @@ from streams.consumer.vouching import Voucher
 from streams.deadletters.fuse import FUSE, FuseBlown
 from streams.kafka.publish import MAX_RECORD_BYTES, Record
 from streams.local.stack import Stack
+from streams.metrics import PARKED
 from streams.sinking import SinkRunner
 from streams.state.proof import OtherLog, Proof
 from streams.state.records import checksum_of
@@ -156,6 +157,16 @@ async def test_a_bad_record_is_found_buried_and_its_neighbours_are_written_in_or
     assert dict(letter.headers)["dlq.original.offset"] == b"3"
     assert dict(letter.headers)["dlq.group"] == group_of(NAMES).encode()
     assert consumer.committed == {INBOX: 8}
+
+
+async def test_what_a_sink_gives_up_is_counted_as_that_of_a_stage_is() -> None:
+    given_up = PARKED.labels("shelf", "no_good")
+    before = given_up._value.get()
+
+    async with shelving(Shelf(hated=frozenset({"wamid.0.3"}))) as (runner, _, _):
+        await write(runner, rows(8))
+
+    assert given_up._value.get() == before + 1
 
 
 async def test_poison_is_buried_and_the_rest_is_written() -> None:
