@@ -237,7 +237,6 @@ def observe(observation: Observation) -> None:
         case Posted(outcome=outcome, code=code, seconds=seconds):
             WHATSAPP_REQUESTS.labels(outcome, code).inc()
             WHATSAPP_SECONDS.observe(seconds)
-            UNKNOWN_SENDS.inc(outcome == "unknown")
         case BubbleMoved() | BubbleSettled() | UnknownBubbles() | ReadTold():
             _observe_gate(observation)
         case CircuitChanged(service=service, state=state):
@@ -258,7 +257,7 @@ def _observe_gate(observation: BubbleMoved | BubbleSettled | UnknownBubbles | Re
         case BubbleSettled(state=bubble, reason=reason, unknown=unknown):
             BUBBLES_SETTLED.labels(bubble, reason, "unknown" if unknown else "answer").inc()
         case UnknownBubbles(conversation_id=conversation_id, count=count):
-            UNKNOWNS.note(conversation_id, count)
+            UNKNOWN_SENDS.inc(UNKNOWNS.note(conversation_id, count))
         case ReadTold(outcome=outcome):
             READ_RECEIPTS.labels(outcome).inc()
         case _:

@@ -17,12 +17,17 @@ class Unknowns:
         self.monotonic = monotonic
         self._known: dict[str, tuple[int, float]] = {}
 
-    def note(self, conversation_id: str, count: int) -> None:
-        """Note how many a conversation has now."""
+    def note(self, conversation_id: str, count: int) -> int:
+        """Note how many a conversation has now; return how many more than were noted before.
+
+        An event that is decided again, since Kafka was away, tells nothing new.
+        """
+        before, _ = self._known.get(conversation_id, (0, 0.0))
         if count:
             self._known[conversation_id] = (count, self.monotonic())
         else:
             self._known.pop(conversation_id, None)
+        return max(count - before, 0)
 
     def total(self) -> int:
         """Return how many there are."""
