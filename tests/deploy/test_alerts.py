@@ -119,6 +119,13 @@ def test_a_circuit_that_nobody_has_tried_lately_rings_for_nobody() -> None:
     )
 
 
+def test_a_number_that_is_stopped_is_not_taken_for_one_that_is_full() -> None:
+    """Its bubbles wait in the same queue, for a token that no higher limit brings."""
+    asked = {each.name for each in selectors(promql.parse(ALERTS["NumberFull"]["expr"]))}
+
+    assert asked == {"number_waiting_bubbles", "channels_stopped"}
+
+
 def test_the_reasons_that_alerts_name_are_those_that_are_counted() -> None:
     asked = " ".join(rule["expr"] for rule in ALERTS.values())
     named = set(re.findall(r'reason(?:!=|=~)"([^"]*)"', asked))
