@@ -13,6 +13,7 @@ import structlog
 
 from agents.ports import Clock
 from schemas.errors import PipelineError
+from streams.deadletters.fuse import FuseBlown
 from streams.engine import Engine
 from streams.kafka.groups import Groups
 from streams.kafka.layouts import Layouts
@@ -52,7 +53,8 @@ class Worker:
         health: What it says about itself.
         starting: What it does before it serves, or None.
         leaving: True when it does not come back.
-        shown_s: How long its metrics are shown when it has ended because of another log.
+        shown_s: How long its metrics are shown when it has ended because of another log, or because
+            its fuse has blown.
     """
 
     def __init__(
@@ -93,8 +95,8 @@ class Worker:
         except Stopped:
             log.info("worker.stopping")
         except PipelineError as exc:  # our own messages hold nothing personal
-            if isinstance(exc, OtherLog):
-                REFUSED.inc()
+            REFUSED.inc(isinstance(exc, OtherLog))
+            if isinstance(exc, OtherLog | FuseBlown):
                 shown_s = self.shown_s
             log.error("worker.crashed", error=str(exc))  # noqa: TRY400 - the message is the point
             code = 1

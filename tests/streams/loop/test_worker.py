@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.errors import Misconfigured
+from streams.deadletters.fuse import FuseBlown
 from streams.metrics import REFUSED
 from streams.state.lineage import other_log
 from streams.worker import Worker
@@ -43,6 +44,10 @@ async def another_log() -> Any:
     raise other_log("ai", "toy.inbox", "was created anew")
 
 
+async def blown() -> Any:
+    raise FuseBlown("25 events in a row were given up")
+
+
 async def misconfigured() -> Any:
     raise Misconfigured("a setting is wrong")
 
@@ -66,9 +71,8 @@ async def test_a_worker_gives_up_the_places_of_its_sinks_only_when_it_does_not_c
     assert sink.left == [leaves]
 
 
-async def test_the_metrics_of_a_worker_that_refused_a_log_are_shown_for_a_while() -> None:
-    worker = Worker(toy_settings("127.0.0.1:1"), another_log, clock=FixedClock(), shown_s=60.0)
-    before = REFUSED._value.get()
+async def shown(worker: Worker) -> str:
+    """Return the metrics that a worker shows when it has crashed; then stop it."""
     with capture_logs() as lines:
         running = asyncio.create_task(worker.run())
         await until(lambda: any(line["event"] == "worker.crashed" for line in lines), "crashed")
@@ -77,14 +81,29 @@ async def test_the_metrics_of_a_worker_that_refused_a_log_are_shown_for_a_while(
             aiohttp.ClientSession() as client,
             client.get(f"http://127.0.0.1:{port}/metrics") as answer,
         ):
-            shown = await answer.text()
+            page = await answer.text()
         still_running = not running.done()
         worker.stop.set()  # what SIGTERM does
 
         assert await asyncio.wait_for(running, 10) == 1
 
     assert still_running
-    assert f"\nlogs_refused_total {before + 1}" in shown
+    return page
+
+
+async def test_the_metrics_of_a_worker_that_refused_a_log_are_shown_for_a_while() -> None:
+    worker = Worker(toy_settings("127.0.0.1:1"), another_log, clock=FixedClock(), shown_s=60.0)
+    before = REFUSED._value.get()
+
+    assert f"\nlogs_refused_total {before + 1}" in await shown(worker)
+
+
+async def test_the_metrics_of_a_worker_whose_fuse_has_blown_are_shown_for_a_while() -> None:
+    """All of its fuse may burn between two scrapes."""
+    worker = Worker(toy_settings("127.0.0.1:1"), blown, clock=FixedClock(), shown_s=60.0)
+    before = REFUSED._value.get()
+
+    assert f"\nlogs_refused_total {before}" in await shown(worker)
 
 
 async def test_a_worker_that_ends_for_another_reason_ends_at_once() -> None:
