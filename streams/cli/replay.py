@@ -61,7 +61,8 @@ def replay(
         raise NotOnTheLog(f"nothing is on the topics of {conversation}")
     for line in lines(result):
         typer.echo(line)
-    if check and any(verdict.difference for verdict in result.verdicts):
+    unseen = not result.verdicts and result.unreadable
+    if check and (unseen or any(verdict.difference for verdict in result.verdicts)):
         raise typer.Exit(EXIT_DIFFERENT)
 
 

@@ -27,6 +27,8 @@ def lines(result: Replayed) -> Iterator[str]:
         f" {result.deciding_s:.1f} s ({per_second:,.0f} a second): {by_stage}"
     )
     yield f"{_many(result.records, 'record')} read in {result.reading_s:.1f} s"
+    if result.unreadable:
+        yield f"{_many(result.unreadable, 'record')} left out: they cannot be read"
     skipped = [verdict for verdict in result.verdicts if verdict.skipped]
     if skipped:
         steps = sum(verdict.skipped for verdict in skipped)

@@ -58,6 +58,7 @@ class Replayed:
         verdicts: One for each stage in each conversation.
         records: Records that were read.
         undecided: Inputs of stages that no step tells of: they wait, or are dead letters.
+        unreadable: Records that were left out: they are bad, or the registry lacks their schema.
         reading_s: Seconds of reading.
         deciding_s: Seconds of deciding.
     """
@@ -65,6 +66,7 @@ class Replayed:
     verdicts: list[Verdict] = field(default_factory=list)
     records: int = 0
     undecided: int = 0
+    unreadable: int = 0
     reading_s: float = 0.0
     deciding_s: float = 0.0
 
@@ -157,11 +159,12 @@ async def replay(current: Settings, wanted: Wanted, tell: Callable[[str], None])
     result = Replayed()
     if wanted.conversation_id:
         await _part(Partition(book, None, wanted.conversation_id), redoer, wanted, result)
-        return result
-    partitions = len(await log.ends((STEP_TAKEN.name,)))
-    for number in range(partitions):
-        await _part(Partition(book, number, None), redoer, wanted, result)
-        tell(f"partition {number + 1} of {partitions}: {result.records:,} records")
+    else:
+        partitions = len(await log.ends((STEP_TAKEN.name,)))
+        for number in range(partitions):
+            await _part(Partition(book, number, None), redoer, wanted, result)
+            tell(f"partition {number + 1} of {partitions}: {result.records:,} records")
+    result.unreadable = len({position for position, _ in log.unreadable})
     return result
 
 

@@ -31,3 +31,16 @@ def test_topics_on_which_nothing_is_yet_have_no_difference() -> None:
     done = CliRunner().invoke(build(), ["replay", "--check"])
 
     assert (done.exit_code, "0 differences" in done.stdout) == (0, True)
+
+
+def test_topics_of_which_nothing_can_be_read_are_not_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def replay(*_: object) -> Replayed:
+        return Replayed(unreadable=7)
+
+    monkeypatch.setattr(whole, "replay", replay)
+
+    done = CliRunner().invoke(build(), ["replay", "--check"])
+
+    assert (done.exit_code, "7 records left out: they cannot be read" in done.stdout) == (1, True)

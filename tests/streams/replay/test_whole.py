@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from schemas.events import ConversationChanged, Event, HandoffRequested, SettingsChanged
+from schemas.events import (
+    ConversationChanged,
+    Event,
+    HandoffRequested,
+    Position,
+    SettingsChanged,
+)
 from schemas.topics import CONVERSATION_CHANGED, DAY_MS, MESSAGE_RECEIVED, TOPICS
 from streams.replay import whole
 from streams.replay.found import Found
+from streams.replay.report import lines
 from streams.replay.whole import Replayed, Wanted, replay
 from streams.settings import Settings
 from tests.agents.dispatch.talk import T0, message
@@ -29,6 +36,7 @@ class Shelf:
         self.held_back = held_back
         self.looks = 0
         self.beginnings: dict[TopicPartition, int | None] = {}
+        self.unreadable: list[tuple[Position, str]] = []
 
     async def ends(self, topics: Collection[str]) -> Mapping[Any, int]:
         return dict.fromkeys(topics, 0)
@@ -102,6 +110,18 @@ async def test_a_version_that_comes_while_the_log_is_read_is_known(
     result = await played(shelf, monkeypatch)
 
     assert [verdict.difference for verdict in result.verdicts if verdict.difference] == []
+
+
+async def test_records_that_cannot_be_read_are_told_each_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shelf = Shelf(await answered())
+    bad = Position(topic=MESSAGE_RECEIVED.name, partition=0, offset=99)
+    shelf.unreadable = [(bad, "bad_magic"), (bad, "bad_magic")]  # it was read twice
+
+    result = await played(shelf, monkeypatch)
+
+    assert "1 record left out: they cannot be read" in list(lines(result))
 
 
 async def test_a_record_that_never_comes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
