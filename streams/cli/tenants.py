@@ -80,13 +80,17 @@ def tenants_list() -> None:
 
 
 def publish(
-    tenant: str = typer.Argument(None, help="Publish this company again, whatever is known."),
+    tenant: str | None = typer.Argument(
+        None, help="Publish this company again, whatever is known."
+    ),
     everyone: bool = typer.Option(False, "--all", help="Publish every company again."),
     wait: float = WAIT,
 ) -> None:
     """Publish settings that are stored but not surely on the log."""
 
     async def forget(tenants: Tenants) -> None:
+        if tenant is not None and await tenants.get(tenant) is None:
+            raise Misconfigured(f"no tenant is called {tenant}")
         if tenant is not None or everyone:
             await tenants.republish(tenant)
 
