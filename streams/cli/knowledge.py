@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import typer
 
 from schemas.errors import Misconfigured
+from streams.cli.companies import refuse_unknown
 from streams.cli.files import text_of
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from sinks.knowledge import PostgresKnowledge
 
 T = TypeVar("T")
@@ -32,7 +31,7 @@ def add(
         raise Misconfigured("two of the files have the same name: a name is one document")
 
     async def each(knowledge: PostgresKnowledge) -> None:
-        await _known(knowledge.pool, tenant)
+        await refuse_unknown(knowledge.pool, tenant)
         for name, text in texts.items():
             added = await knowledge.add_passages(tenant, name, text)
             typer.echo(f"{name}\t{added} new passages")
@@ -44,18 +43,6 @@ def documents(tenant: str = typer.Option(help="The company.")) -> None:
     """List a company's documents."""
     for source, passages in _with_knowledge(lambda knowledge: knowledge.documents(tenant)):
         typer.echo(f"{source}\t{passages} passages")
-
-
-async def _known(pool: asyncpg.Pool, tenant: str) -> None:
-    """Refuse a company that nobody added: its documents would answer no one."""
-    from sinks.tenants import Tenants
-    from sinks.vault import Vault
-    from streams.settings import require_secrets, settings
-
-    require_secrets(settings(), "secrets_key")
-    tenants = Tenants(pool, Vault(settings().secrets_key.get_secret_value()))
-    if await tenants.get(tenant) is None:
-        raise Misconfigured(f"no tenant is called {tenant}")
 
 
 def _with_knowledge(ask: Callable[[PostgresKnowledge], Awaitable[T]]) -> T:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from schemas.errors import Rejected
+from streams.cli.companies import refuse_unknown
 
 if TYPE_CHECKING:
     from sinks.producers import Producers
@@ -50,7 +51,7 @@ def add(
 
     if not NAME.fullmatch(name):
         raise typer.BadParameter("use 1 to 40 lower case letters, digits, - and _")
-    secret = _with_producers(lambda producers: producers.add(name, tenant))
+    secret = _with_producers(lambda producers: producers.add(name, tenant), of=tenant)
     typer.echo(f"secret of {name}, shown only now: {secret}")
 
 
@@ -66,7 +67,8 @@ def show() -> None:
         typer.echo(f"{row.producer}\t{row.tenant_id}\t{row.rotated_at.isoformat()}")
 
 
-def _with_producers(ask: Callable[[Producers], Awaitable[T]]) -> T:
+def _with_producers(ask: Callable[[Producers], Awaitable[T]], *, of: str | None = None) -> T:
+    """Ask about producers; of a company that must be there, if one is named."""
     from sinks.database import open_pool
     from sinks.producers import Producers
     from streams.settings import require_secrets, settings
@@ -77,6 +79,8 @@ def _with_producers(ask: Callable[[Producers], Awaitable[T]]) -> T:
     async def run() -> T:
         pool = await open_pool(current.postgres_dsn.get_secret_value(), name="whaticket.cli")
         try:
+            if of is not None:
+                await refuse_unknown(pool, of)
             return await ask(Producers(pool, current.secrets_key.get_secret_value()))
         finally:
             await pool.close()
