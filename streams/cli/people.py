@@ -1,4 +1,4 @@
-"""Commands: reply, takeover, release, pause, tag, close, conversations: the people's API, asked."""
+"""Commands: reply, takeover, release, unpark, pause, tag, close, conversations: the API, asked."""
 
 from __future__ import annotations
 
@@ -183,6 +183,7 @@ def register(app: typer.Typer) -> None:
     app.command("reply")(reply)
     app.command("takeover")(_command("takeover", "Take a conversation over from the AI."))
     app.command("release")(_command("release", "Give a conversation back to the AI."))
+    app.command("unpark")(_command("unpark", "Give a conversation back that a flood has parked."))
     app.command("pause")(pause)
     app.command("tag")(_tagging("tag", "Tell that the helpdesk put a tag on a conversation."))
     app.command("untag")(_tagging("untag", "Tell that the helpdesk took a tag off it."))
