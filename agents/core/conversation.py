@@ -99,6 +99,7 @@ TRANSITIONS: Final[dict[Phase, dict[Trigger, Phase]]] = {
         Trigger.START: Phase.THINKING,
         Trigger.HAND: Phase.WITH_HUMAN,
         Trigger.TAKE: Phase.WITH_HUMAN,
+        Trigger.PAUSE: Phase.PAUSED,
     },
 }
 """Phase x trigger -> phase. What is not here does not happen."""

@@ -245,6 +245,19 @@ def test_messages_wait_for_the_end_of_a_pause() -> None:
     assert talk.of(HandoffRequested)[0].wamids == ("w2",)
 
 
+def test_the_ai_is_silent_in_a_closed_conversation_that_is_paused() -> None:
+    """A close alone lets the customer's next message open it for the AI again."""
+    talk = with_human()
+    talk.control(Command.CLOSE)
+
+    paused = talk.control(Command.PAUSE, until=T0 + HOUR)
+    held = talk.hear("w2", "quanto custa?")
+
+    assert (paused.phase, held.decision) == (Phase.PAUSED, "held")
+    talk.fire("pause")
+    assert talk.started[-1].wamids == ("w2",)
+
+
 def test_messages_wait_for_the_end_of_a_pause_that_is_made_longer() -> None:
     talk = Talk()
     talk.control(Command.PAUSE, until=T0 + HOUR)
