@@ -177,8 +177,9 @@ def _causes_first(
         return moments[place], order, place.partition, place.offset
 
     waiting = {record.position: record for record in sorted(records, key=when)}
-    while waiting:
-        position = next(iter(waiting))
+    for position in tuple(waiting):  # who asks for the first one each time passes all that went
+        if position not in waiting:
+            continue
         chain = [waiting.pop(position)]
         while (cause := _told(chain[-1])[1]) in waiting:
             chain.append(waiting.pop(cause))

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
+from schemas.changing import replace
 from schemas.events import HumanReplied, Outcome, OutcomeKind
 from schemas.examples import examples
+from streams.story import trace
 from streams.story.printing import lines
-from streams.story.telling import tell
+from streams.story.telling import Told, tell
 from streams.story.trace import story
 from tests.streams.trace.logbook import (
     CONVERSATION,
@@ -183,3 +186,22 @@ def test_a_message_that_superseded_another_leads_to_its_story() -> None:
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
 def test_every_record_can_be_told(example: Any) -> None:
     assert tell(example.event).what
+
+
+def test_the_work_for_a_long_conversation_grows_with_its_length_alone(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace, "_told", lambda _: (Told("", ()), None))
+    first = log.records[0]
+
+    def seconds(count: int) -> float:
+        records = [
+            replace(first, position=replace(first.position, offset=offset))
+            for offset in range(count)
+        ]
+        moments = {record.position: record.position.offset for record in records}
+        began = time.process_time()
+        assert list(trace._causes_first(records, moments)) == records
+        return time.process_time() - began
+
+    assert seconds(80_000) < 20 * seconds(8_000)  # the square of it takes fifty times as long
