@@ -37,6 +37,8 @@ MOST_CHANGES: Final = 100_000
 
 RETRY_S: Final = 1.0
 TIMEOUT_S: Final = 2.0
+LAST_S: Final = 2.0
+"""How long a process that stops goes on sending what it has just written: no other one has it."""
 
 CHANNEL: Final = "whaticket.feed"
 """Redis channel between the writers and the API processes."""
@@ -142,12 +144,14 @@ class HelpdeskFeed:
         self.waiting: deque[Changes] = deque()
         self.held = 0
         self.woken = asyncio.Event()
+        self.idle = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
     async def publish(self, changes: Changes, /) -> None:
         """Queue what changed; starts the sending task at the first call."""
         if self.task is None:
             self.task = asyncio.create_task(self._send_all(), name="feed")
+        self.idle.clear()
         self.waiting.append(changes)
         self.held += _size(changes)
         while self._full():
@@ -156,8 +160,12 @@ class HelpdeskFeed:
         self.woken.set()
 
     async def stop(self) -> None:
-        """Send no more."""
+        """Send what waits, unless Redis or Postgres is away; then no more."""
         if self.task is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.idle.wait(), LAST_S)
+            if not self.idle.is_set():
+                log.warning("feed.dropped", batches=1 + len(self.waiting))
             self.task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self.task
@@ -168,6 +176,7 @@ class HelpdeskFeed:
             self.woken.clear()
             while self.waiting:
                 await self._send(self._next())
+            self.idle.set()
             await self.woken.wait()
 
     def _full(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from redis.exceptions import ConnectionError as RedisGone
+from structlog.testing import capture_logs
 
 from sinks.changes import Changes, Key, MessageChange
 from streams.api import feed as feeding
@@ -73,6 +74,40 @@ async def test_what_was_read_before_redis_came_back_is_read_again(
     assert bus.sent[1].body["ticket"]["status"] == "open"
 
 
+def feed_to(bus: Bus) -> HelpdeskFeed:
+    feed = HelpdeskFeed(cast("Any", None), NOWHERE)
+    feed.conversations = cast("Any", Tickets("open"))
+    feed.bus = cast("Any", bus)
+    return feed
+
+
+async def test_what_was_written_just_before_the_end_is_sent() -> None:
+    """Its batch is committed: whoever has the partition then does not read it again."""
+    bus = Bus(failures=0)
+    feed = feed_to(bus)
+
+    await feed.publish(Changes(moved={KEY: ("pending", None)}))
+    await feed.stop()
+
+    assert [emit.body["action"] for emit in bus.sent] == ["delete", "update"]
+
+
+async def test_a_process_that_stops_while_redis_is_away_waits_for_a_moment_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feeding, "LAST_S", 0.01)
+    feed = feed_to(Bus(failures=1_000_000))
+
+    with capture_logs() as lines:
+        await feed.publish(Changes(moved={KEY: ("pending", None)}))
+        await feed.publish(Changes(moved={KEY: ("open", None)}))
+        async with asyncio.timeout(5):
+            await feed.stop()
+
+    (said,) = [line for line in lines if line["event"] == "feed.dropped"]
+    assert said["batches"] == 2
+
+
 async def test_what_waits_is_bounded_by_how_much_it_is_and_not_only_by_how_many_batches() -> None:
     """In a long outage under load each batch holds hundreds of messages."""
 
@@ -98,15 +133,15 @@ async def test_what_waits_is_bounded_by_how_much_it_is_and_not_only_by_how_many_
         await feed.publish(batch(number, messages))
         if number == 3:
             assert [len(each.messages) for each in feed.waiting] == [4, 1]
-    await feed.stop()
 
     assert [len(each.messages) for each in feed.waiting] == [50]
+    await feed.stop()
 
 
 async def test_what_waits_is_bounded_by_how_many_batches_it_is() -> None:
     feed = HelpdeskFeed(cast("Any", None), NOWHERE, most=3)
     for number in range(10):
         await feed.publish(Changes(moved={("acme", str(number)): ("open", None)}))
-    await feed.stop()
 
     assert [next(iter(each.moved))[1] for each in feed.waiting] == ["7", "8", "9"]
+    await feed.stop()
