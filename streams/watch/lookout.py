@@ -21,6 +21,9 @@ ASK_S: Final = 5.0
 QUIET_SHARE: Final = 0.25
 """Part of the patience after which the brokers are asked, so that a busy worker never asks; and
 that a question may take, so that a loop which waits for it is not taken for one that hangs."""
+GAP_S: Final = 15.0
+"""Most time that counts from one look to the next, which are seconds apart: in the rest of it the
+whole process stood still, which is nobody's hang."""
 
 
 class Member(Protocol):
@@ -58,6 +61,8 @@ class Lookout:
         calling: Tells for a moment whether something long is within its limit.
         patience_s: How long a worker may make no progress.
         why: Why the worker must end, or None.
+        looked_s: When it looked last.
+        watched_s: The same on a clock that stands still while the process is frozen.
     """
 
     def __init__(
@@ -72,11 +77,14 @@ class Lookout:
         self.calling = calling
         self.patience_s = patience_s
         self.why: str | None = None
-        self.watch = Watch(time.monotonic())
+        self.looked_s = self.watched_s = time.monotonic()
+        self.watch = Watch(self.watched_s)
 
     async def look(self) -> None:
         """Look once; ``why`` tells what was seen."""
-        now_s = time.monotonic()
+        began_s = time.monotonic()
+        self.watched_s += min(began_s - self.looked_s, GAP_S)
+        self.looked_s, now_s = began_s, self.watched_s
         signs = await self._signs(now_s)
         self.watch = self.watch.look(signs, now_s)
         self.why = self.watch.why_stuck(signs, now_s, self.patience_s)
@@ -98,7 +106,7 @@ class Lookout:
             serving=member.serving,
             behind=behind,
             waiting=waiting,
-            calling=self.calling(now_s),
+            calling=self.calling(self.looked_s),
         )
 
     async def _ends(self) -> Mapping[Any, int] | None:

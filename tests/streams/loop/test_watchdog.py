@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -133,6 +134,24 @@ async def test_a_quiet_worker_is_stuck_only_if_the_brokers_say_that_it_is_behind
     await lookout.look()
 
     assert (lookout.why or "").count(why or "nothing") == (1 if why else 0)
+
+
+@pytest.mark.parametrize("looks", [1, 20])
+async def test_a_worker_that_was_frozen_as_a_whole_is_not_blamed_for_that(
+    monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """Its partitions went on elsewhere, so it is behind by its own books when it wakes up."""
+    now = [1000.0]
+    monkeypatch.setattr(lookout_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    lookout = Lookout(FakeMember({TP("t", 0): 9}), Dependencies(), lambda _: False, 60.0)
+    await lookout.look()
+
+    now[0] += 600
+    for _ in range(looks):
+        await lookout.look()
+        now[0] += 3
+
+    assert (lookout.why is None) == (looks == 1)  # one that hangs then is found all the same
 
 
 @pytest.mark.integration
