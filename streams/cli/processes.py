@@ -13,12 +13,10 @@ def processes() -> None:
     One that was silent for long is dead, frozen, or cut off from Postgres: no command waits
     for it.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from sinks.database import open_pool
     from sinks.processes import Process, Processes
     from streams.cli.published import end_of_settings
+    from streams.cli.topics import show_table
     from streams.settings import settings
 
     async def run() -> tuple[tuple[Process, ...], int]:
@@ -29,15 +27,16 @@ def processes() -> None:
             await pool.close()
 
     found, end = asyncio.run(run())
-    table = Table("process", "since", "state", "settings")
-    for each in found:
-        table.add_row(
+    rows = [
+        (
             each.process,
             f"{each.started_at:%Y-%m-%d %H:%M:%S}",
             "live" if each.live else f"silent for {each.silent_s:.0f} s",
             "all" if each.settings_offset >= end else f"{each.settings_offset} of {end}",
         )
-    Console().print(table)
+        for each in found
+    ]
+    show_table(("process", "since", "state", "settings"), rows)
 
 
 def register(app: typer.Typer) -> None:

@@ -11,6 +11,8 @@ import typer
 
 EXIT_DIFFERENT = 1
 DAY_MS = 86_400_000
+WIDEST = 10_000
+"""Columns of a terminal that no table needs."""
 
 Execute = Annotated[bool, typer.Option("--execute", help="Do it; without this it is only shown.")]
 
@@ -148,15 +150,27 @@ def _show_differences(found: Sequence[object]) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table for a person, and lines with tabs for a pipe."""
+    """Print a table for a person, and lines with tabs for a pipe.
+
+    An id is never cut, which would be of no use to anybody: on a narrow terminal lines are longer.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             typer.echo("\t".join(row))
         return
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(*columns, box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    cells = [[Text(cell) for cell in row] for row in rows]
+    table = Table(box=None, header_style="bold")
+    for place, name in enumerate(columns):
+        words = any(" " in line[place].plain for line in cells)
+        table.add_column(name, no_wrap=not words, overflow="fold")
+    for line in cells:
+        table.add_row(*line)
+    console = Console()
+    room = console.options.update(max_width=WIDEST)
+    width = max(console.width, Measurement.get(console, room, table).minimum)
+    Console(width=width, height=console.height).print(table)  # a dumb terminal wants both

@@ -64,16 +64,15 @@ def _refuse_some(names: list[str]) -> None:
 
 def list_groups() -> None:
     """Show how far each consumer group is behind."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from streams.cli.topics import show_table
     from streams.kafka.groups import Groups
     from streams.settings import settings
 
-    table = Table("group", "topic", "committed", "lag")
-    for lag in Groups(settings().kafka_bootstrap).lags():
-        table.add_row(lag.group, lag.topic, str(lag.committed), str(lag.lag))
-    Console().print(table)
+    rows = [
+        (lag.group, lag.topic, str(lag.committed), str(lag.lag))
+        for lag in Groups(settings().kafka_bootstrap).lags()
+    ]
+    show_table(("group", "topic", "committed", "lag"), rows)
 
 
 def move(

@@ -80,7 +80,7 @@ async def test_a_change_is_in_use_everywhere_when_the_command_returns(
     assert added == (0, f"{tenant} is at version 1, published\n{use}")
     assert killed == (0, f"{tenant} is at version 2, published\n{use}")
     assert listed[0] == 0
-    assert listed[1].count(" live ") == 2
+    assert listed[1].count("\tlive\t") == 2
     assert stopped == (0, "published 1\nno process is live to use it\n")
 
 
