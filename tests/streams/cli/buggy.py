@@ -50,7 +50,7 @@ async def serve(group: str, wamids: frozenset[str]) -> int:
         ]
         return parts
 
-    return await Worker(settings, build, clock=WallClock(), group=group).run()
+    return await Worker(settings, build, clock=WallClock(), group=group, shown_s=0.5).run()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,9 @@ async def serve(tenant_id: str) -> int:
         parts.stages = [broken(s, tenant_id) if s.name in BROKEN else s for s in parts.stages]
         return parts
 
-    return await Worker(settings, build, clock=WallClock(), group=f"broken.{tenant_id}").run()
+    return await Worker(
+        settings, build, clock=WallClock(), group=f"broken.{tenant_id}", shown_s=0.5
+    ).run()
 
 
 if __name__ == "__main__":

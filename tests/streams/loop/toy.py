@@ -328,6 +328,10 @@ class ToyParts:
             await self.pool.close()
 
 
+SHOWN_S = 0.5
+"""What a worker that refuses a log, or whose fuse has blown, says is read in its log."""
+
+
 def toy_settings(bootstrap: str, **more: Any) -> Settings:
     usual = {"worker_port": 0, "session_timeout_s": 6, "drain_s": 1, "topic_partitions": 4}
     return Settings(kafka_bootstrap=bootstrap, **{**usual, **more})
@@ -363,7 +367,9 @@ async def serve(argv: list[str]) -> int:
             parts.rest = Rest(shelf=RestingStates(parts.pool), idle_ms=idle_ms)
         return parts
 
-    return await Worker(settings, build, clock=WallClock(), group=names.group).run()
+    return await Worker(
+        settings, build, clock=WallClock(), group=names.group, shown_s=SHOWN_S
+    ).run()
 
 
 if __name__ == "__main__":
