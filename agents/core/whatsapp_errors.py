@@ -93,7 +93,7 @@ _CODES: Final[dict[ErrorClass, tuple[int, ...]]] = {
     ErrorClass.SPAM: (131048, 131064),
     ErrorClass.TRANSIENT: (1, 2, 131000, 131016, 131057, 133004),
     ErrorClass.WINDOW: (131047,),
-    # 130497 is about the customer's country: the account goes on writing to all others.
+    # 130497 is about the customer's country: the account writes to all others (docs/adr/0024).
     ErrorClass.UNDELIVERABLE: (131026, 130472, 130497, 131037, 131049, 131050),
     ErrorClass.BAD_REQUEST: (
         *(33, 100, 131008, 131009, 131021, 131051, 131052, 131053, 131062),
