@@ -131,7 +131,7 @@ async def test_a_wrong_signature_is_401_without_a_body(headers: dict[str, str]) 
 
 
 async def test_a_body_that_is_no_text_is_401() -> None:
-    answer = await push(World(), b"\xff\xfe", RIGHT)
+    answer = await push(World(), b"\xff\xfe", standard(b"\xff\xfe"))
 
     assert answer.status_code == 401
 
