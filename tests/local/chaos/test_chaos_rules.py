@@ -28,6 +28,7 @@ from schemas.events import (
     ToolCallRequested,
 )
 from schemas.topics import OUTBOUND_SETTLED, RESPONSE_GENERATED
+from streams.local.chaos import verdict
 from streams.local.chaos.archive import read
 from streams.local.chaos.course import earliest
 from streams.local.chaos.facts import Again, Counted, Effect, Leaked, Letter, Seen
@@ -431,6 +432,18 @@ def test_a_fault_that_did_not_happen_spoils_the_run(
 
     assert not verdict.good
     assert any(why in each for each in verdict.unreal)
+
+
+@pytest.mark.parametrize("busy", [4, 5])
+def test_a_fault_after_the_last_message_is_real_while_enough_are_in_flight(
+    run: Run, monkeypatch: pytest.MonkeyPatch, busy: int
+) -> None:
+    monkeypatch.setattr(verdict, "BUSY", busy)
+    run.struck = [replace(KILLED, unsent=0, began_ms=2105)]
+
+    unreal = judge(story(run.facts())).unreal
+
+    assert unreal == ([] if busy == 4 else ["F1 of worker was not in the middle of the load"])
 
 
 def test_messages_in_flight_are_those_that_have_no_outcome_yet(run: Run) -> None:
